@@ -1,0 +1,66 @@
+"""Waits on a node until its kubelet is healthy or dead, and prints which, as JSON.
+
+Runs on the node, as root. The one argument is a JSON object: ``unit``, and the ``seconds`` to wait.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+POLL_SECONDS = 0.2
+
+
+def main() -> None:
+    """Print what became of the kubelet."""
+    asked = json.loads(sys.argv[1])
+    deadline = time.monotonic() + asked["seconds"]
+    reason = f"did not become healthy within {asked['seconds']:.0f} s"
+    healthy = False
+    while time.monotonic() < deadline:
+        if answers():
+            healthy = True
+            break
+        state = properties(asked["unit"])
+        if (
+            state.get("ActiveState") in ("failed", "inactive")
+            or state.get("SubState") == "auto-restart"
+        ):
+            reason = "died at its start (result {}, exit status {})".format(
+                state.get("Result"),
+                state.get("ExecMainStatus"),
+            )
+            break
+        time.sleep(POLL_SECONDS)
+    json.dump({"healthy": healthy, "reason": reason, "journal": journal(asked["unit"])}, sys.stdout)
+
+
+def answers() -> bool:
+    """Say whether the kubelet's health endpoint says ok."""
+    connection = HTTPConnection("127.0.0.1", 10248, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().read() == b"ok"
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def properties(unit: str) -> dict[str, str]:
+    """Return systemd's account of the unit."""
+    names = "--property=ActiveState,SubState,Result,ExecMainStatus"
+    text = subprocess.check_output(["systemctl", "show", unit, names]).decode()
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def journal(unit: str) -> list[Any]:
+    """Return the unit's last lines."""
+    command = ["journalctl", "--unit", unit, "--lines=15", "--no-pager", "--output=cat"]
+    return subprocess.check_output(command).decode("utf-8", "replace").splitlines()
+
+
+if __name__ == "__main__":
+    main()

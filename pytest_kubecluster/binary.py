@@ -1,0 +1,86 @@
+"""A real kubelet on this host: is it one, for this machine, and of which version?"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import struct
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.version import KubeVersion
+
+_SECONDS = 20
+_ELF_MACHINES = {0x03: "i386", 0x28: "arm", 0x3E: "x86_64", 0xB7: "aarch64", 0xF3: "riscv64"}
+"""e_machine of the ELF header, elf(5)."""
+
+
+@dataclass(frozen=True)
+class KubeletBinary:
+    """A kubelet's executable: a ``hyperkube``, which is told to be a kubelet, or a ``kubelet``."""
+
+    path: Path
+    name: str
+    version: KubeVersion
+
+
+def inspect_kubelet(path: Path) -> KubeletBinary:
+    """Look at the executable at ``path`` and ask it for its version.
+
+    Raises KubeClusterError saying which of all that could be wrong is.
+    """
+    path = path.resolve()
+    if not path.exists():
+        raise KubeClusterError(f"{path} does not exist")
+    if not path.is_file():
+        raise KubeClusterError(f"{path} is no file; give the hyperkube or kubelet itself")
+    if not os.access(path, os.X_OK):
+        raise KubeClusterError(f"{path} is not executable; chmod +x it")
+    _check_architecture(path)
+    about = _output(path, "--help")
+    name = "hyperkube" if "hyperkube" in about.lower() else "kubelet"
+    words = ["kubelet", "--version"] if name == "hyperkube" else ["--version"]
+    printed = _output(path, *words)
+    found = re.search(r"^Kubernetes (v\S+)$", printed, re.MULTILINE)
+    if found is None:
+        raise KubeClusterError(
+            f"{path} is no kubelet: asked for its version it printed {printed[:80].strip()!r}"
+        )
+    try:
+        return KubeletBinary(path, name, KubeVersion.parse(found[1]))
+    except ValueError as error:
+        raise KubeClusterError(f"{path}: {error}") from None
+
+
+def _check_architecture(path: Path) -> None:
+    with path.open("rb") as file:
+        header = file.read(20)
+    if header[:4] != b"\x7fELF" or len(header) < 20:
+        return  # a script, perhaps: running it tells
+    order = "<" if header[5] == 1 else ">"
+    machine = struct.unpack_from(f"{order}H", header, 18)[0]
+    built_for = _ELF_MACHINES.get(machine, f"ELF machine {machine}")
+    if built_for != platform.machine():
+        raise KubeClusterError(
+            f"{path} is built for {built_for}, and this machine is {platform.machine()}"
+        )
+
+
+def _output(path: Path, *words: str) -> str:
+    try:
+        done = subprocess.run(
+            # hyperkube goes by the name it is called by; a file may be named hyperkube-v1.7.5.
+            ["hyperkube", *words],
+            executable=path,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise KubeClusterError(f"{path} cannot be run: {error}") from None
+    return done.stdout.decode(errors="replace")

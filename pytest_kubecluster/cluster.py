@@ -1,0 +1,244 @@
+"""A cluster from spec to nodes, and its end: one direction, and nothing left behind."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from pytest_kubecluster.commands import Commands
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.files import write_atomically
+from pytest_kubecluster.hollow import render_hollow
+from pytest_kubecluster.host import check_host
+from pytest_kubecluster.image import Variant, ensure_image
+from pytest_kubecluster.machines import Mount, VagrantMachines
+from pytest_kubecluster.node import Access, Node, connect
+from pytest_kubecluster.pki import Pki, ensure_pki
+from pytest_kubecluster.progress import Progress
+from pytest_kubecluster.provision import KubeletInstall, ProvisioningResult, provision
+from pytest_kubecluster.render import write_files
+from pytest_kubecluster.settings import Settings
+from pytest_kubecluster.spec import ClusterSpec
+from pytest_kubecluster.ssh import Ssh, write_ssh_config
+from pytest_kubecluster.ssh_key import ensure_ssh_key
+from pytest_kubecluster.state import (
+    ClusterFolder,
+    abandoned_clusters,
+    cache_folder,
+    create_cluster_folder,
+)
+
+
+class Cluster:
+    """A cluster this process owns: it booted it, and it removes it."""
+
+    def __init__(
+        self, spec: ClusterSpec, settings: Settings, project: Path, progress: Progress
+    ) -> None:
+        """Prepare a cluster for the project in the folder ``project``; nothing boots yet."""
+        self.spec = spec
+        self.settings = settings
+        self.progress = progress
+        self._project = project
+        self._folder: ClusterFolder | None = None
+        self._commands: Commands | None = None
+        self.nodes: tuple[Node, ...] = ()
+
+    @property
+    def folder(self) -> ClusterFolder:
+        """The cluster's folder on this host."""
+        if self._folder is None:
+            raise KubeClusterError("the cluster is not up")
+        return self._folder
+
+    @property
+    def name(self) -> str:
+        """The name that machines, networks and folders carry."""
+        return self.folder.name
+
+    @property
+    def pki(self) -> Pki:
+        """The cluster's certificates."""
+        return ensure_pki(self.folder.subfolder("pki"))
+
+    def boot(self) -> None:
+        """Boot, provision and wait for healthy kubelets.
+
+        Raises KubeClusterError; whatever it raises, nothing of the cluster is left.
+        """
+        try:
+            self._boot(time.monotonic() + self.settings.timeout)
+        except BaseException:
+            self.destroy(keep_logs=True)
+            raise
+
+    def provision(self) -> ProvisioningResult:
+        """Run the playbook again on all nodes and say what it changed."""
+        return self._provision(self.settings.timeout)
+
+    def destroy(self, *, keep_logs: bool) -> None:
+        """Remove machines, networks, keys and state; a Ctrl-C meanwhile does not stop it.
+
+        Raises KubeClusterError if something does not let itself be removed.
+        """
+        if self._folder is None:
+            return
+        folder, self._folder = self._folder, None
+        with _undisturbed():
+            if self._commands:
+                self._commands.stop()
+            for node in self.spec:
+                Ssh(folder.path / "ssh" / "config").disconnect(node.name)
+            _remove(folder, keep_logs=keep_logs)
+
+    def _boot(self, deadline: float) -> None:
+        check_host(self.spec, cache_folder())
+        for abandoned in abandoned_clusters():
+            self.progress.say(f"removing cluster {abandoned.name}, which an ended run left behind")
+            _remove(abandoned, keep_logs=False)
+        self._folder = create_cluster_folder(self._project)
+        self._commands = Commands(self._folder.logs)
+        image = self._image()
+        nodes = len(self.spec.nodes)
+        pool = ThreadPoolExecutor(max_workers=2 * nodes + 1)
+        try:
+            with self.progress.phase("boot", f"booting {nodes} machines") as phase:
+                machines = self._start_machines(pool, image, deadline)
+                self._prepare()
+                self._connect(pool, machines, deadline)
+                phase.detail = f"{self.spec.summary()}, provider {self.settings.provider}"
+            with self.progress.phase("provision", "running the playbook") as phase:
+                changed = self._provision(deadline - time.monotonic()).changed
+                machines.result()
+                phase.detail = f"{sum(changed.values())} changes on {nodes} nodes"
+            with self.progress.phase("start", "waiting for healthy kubelets") as phase:
+                self._wait_for_kubelets(pool, deadline)
+                phase.detail = f"{nodes} kubelets healthy"
+        finally:
+            # Threads that still wait end when their commands and connections are ended.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _image(self) -> str:
+        assert self._commands is not None
+        variant: Variant = "docker" if self.settings.kubelet else "plain"
+        return ensure_image(variant, self._commands, cache_folder(), self.progress.say)
+
+    def _start_machines(
+        self, pool: ThreadPoolExecutor, image: str, deadline: float
+    ) -> Future[None]:
+        assert self._commands is not None
+        machines = VagrantMachines(self.name, self.folder.subfolder("vagrant"), self._commands)
+        key = ensure_ssh_key(self.folder.subfolder("ssh"))
+        ssh = write_ssh_config(
+            self.folder.path / "ssh" / "config",
+            self.spec.nodes,
+            key=key.path,
+            known_hosts=self.folder.path / "ssh" / "known_hosts",
+            sockets=self.folder.sockets,
+        )
+        files = self.folder.subfolder("files")
+        access = {
+            node.name: Access(
+                str(ssh.config), str(files / node.name), tuple(machines.reboot_command(node.name))
+            )
+            for node in self.spec
+        }
+        self.nodes = connect(self.spec.nodes, access)
+        binary = self.settings.kubelet
+        return pool.submit(
+            machines.up,
+            self.spec,
+            image=image,
+            key=key,
+            mounts=[Mount(binary.path, self._install_path)] if binary else [],
+            volumes=["/var/lib/docker"] if binary else [],
+            timeout=deadline - time.monotonic(),
+            on_line=self.progress.step,
+        )
+
+    def _prepare(self) -> None:
+        """Make keys and files while the machines boot."""
+        write_files(self.spec, self.pki, self.folder.subfolder("files"))
+        if self.settings.kubelet is None:
+            write_atomically(self._hollow, render_hollow(self.spec.version), 0o755)
+
+    def _connect(self, pool: ThreadPoolExecutor, machines: Future[None], deadline: float) -> None:
+        """Log in to every node; without machines that boot there is nothing to wait for."""
+        assert self._commands is not None
+        ssh, commands = Ssh(self.folder.path / "ssh" / "config"), self._commands
+
+        def hopeless() -> bool:
+            failed = machines.done() and machines.exception() is not None
+            return failed or commands.stopped
+
+        connections = [pool.submit(ssh.connect, node, deadline, hopeless) for node in self.spec]
+        for connection in connections:
+            connection.exception()
+        if hopeless():
+            machines.result()
+        for connection in connections:
+            connection.result()
+
+    def _provision(self, timeout: float) -> ProvisioningResult:
+        assert self._commands is not None
+        binary = self.settings.kubelet
+        install = KubeletInstall(
+            path=self._install_path,
+            copy=None if binary else self._hollow,
+            runtime="docker" if binary else "",
+        )
+        files = self.folder.path / "files"
+        return provision(
+            self.spec,
+            {
+                node.name: {file.name: files / node.name / file.name for file in node.kubelet.files}
+                for node in self.spec
+            },
+            install,
+            ssh=Ssh(self.folder.path / "ssh" / "config"),
+            folder=self.folder.subfolder("ansible"),
+            commands=self._commands,
+            timeout=timeout,
+            on_task=self.progress.step,
+        )
+
+    def _wait_for_kubelets(self, pool: ThreadPoolExecutor, deadline: float) -> None:
+        def wait(node: Node) -> None:
+            node.wait_until_healthy(max(1.0, deadline - time.monotonic()))
+
+        for waiting in [pool.submit(wait, node) for node in self.nodes]:
+            waiting.result()
+
+    @property
+    def _install_path(self) -> str:
+        name = self.settings.kubelet.name if self.settings.kubelet else "hyperkube"
+        return f"/opt/hyperkube/{self.spec.image_tag}/{name}"
+
+    @property
+    def _hollow(self) -> Path:
+        return self.folder.path / "hyperkube"
+
+
+def _remove(folder: ClusterFolder, *, keep_logs: bool) -> None:
+    VagrantMachines(folder.name, folder.path, Commands(folder.logs)).destroy()
+    folder.remove(keep_logs=keep_logs)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold back the signals that would interrupt us; removal has a deadline of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,165 @@
+"""Runs external commands: bounded in time, wholly logged, and ended with all they started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from pytest_kubecluster.errors import KubeClusterError
+
+_POLL_SECONDS = 0.05
+_GRACE_SECONDS = 5.0
+
+
+class CommandError(KubeClusterError):
+    """A command that failed or was too slow, with its last lines and the path of its log."""
+
+    def __init__(self, problem: str, argv: Sequence[str], log: Path) -> None:
+        """Describe the failure of ``argv`` as ``problem``; ``log`` holds its output."""
+        self.argv = tuple(argv)
+        self.log = log
+        self.tail = last_lines(log)
+        shown = "\n".join(f"    {line}" for line in self.tail) or "    (no output)"
+        super().__init__(f"{problem}\n  its last lines:\n{shown}\n  full log: {log}")
+
+
+class Commands:
+    """The external commands of one cluster, each with a log file of its own in ``logs``.
+
+    Output goes straight to the file, never through a pipe: a background process that keeps its
+    standard output (an ssh master, say) cannot make a command look unfinished.
+    """
+
+    def __init__(self, logs: Path) -> None:
+        """Keep logs in the existing folder ``logs``."""
+        self.logs = logs
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._stopped = threading.Event()
+
+    def run(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        timeout: float,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        on_line: Callable[[str], None] = lambda line: None,
+        check: bool = True,
+    ) -> int:
+        """Run ``argv`` for at most ``timeout`` seconds and return its exit status.
+
+        Its output is appended to ``logs/name.log`` and given to ``on_line`` line by line. Raises
+        CommandError if it fails (with ``check``), takes too long, or cannot be started.
+        """
+        log = self.logs / f"{name}.log"
+        with log.open("ab") as output, log.open("rb") as lines:
+            output.write(f"$ {shlex.join(argv)}\n".encode())
+            output.flush()
+            lines.seek(0, os.SEEK_END)
+            try:
+                process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=env,
+                    cwd=cwd,
+                    # Ctrl-C is for us to handle: the command is told when its turn comes.
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise CommandError(f"{argv[0]} cannot be started: {error}", argv, log) from error
+            self._running.append(process)
+            try:
+                self._follow(process, lines.readline, on_line, time.monotonic() + timeout)
+            except TimeoutError:
+                what = shlex.join(argv[:2])
+                problem = f"{what} took longer than {timeout:.0f} s and was ended"
+                raise CommandError(problem, argv, log) from None
+            finally:
+                end_process_tree(process)
+                self._running.remove(process)
+        if check and process.returncode != 0:
+            how = "was interrupted" if self.stopped else "failed"
+            raise CommandError(
+                f"{shlex.join(argv[:2])} {how} (exit status {process.returncode})", argv, log
+            )
+        return process.returncode
+
+    @property
+    def stopped(self) -> bool:
+        """Whether stop was called."""
+        return self._stopped.is_set()
+
+    def stop(self) -> None:
+        """End every command that still runs, from whatever thread it was started."""
+        self._stopped.set()
+        for process in list(self._running):
+            end_process_tree(process)
+
+    @staticmethod
+    def _follow(
+        process: subprocess.Popen[bytes],
+        read: Callable[[], bytes],
+        on_line: Callable[[str], None],
+        deadline: float,
+    ) -> None:
+        begun = b""
+        while True:
+            ended = process.poll() is not None
+            while chunk := read():
+                begun += chunk
+                if begun.endswith(b"\n"):
+                    on_line(begun.decode(errors="replace").rstrip())
+                    begun = b""
+            if ended:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            time.sleep(_POLL_SECONDS)
+
+
+def end_process_tree(process: subprocess.Popen[bytes]) -> None:
+    """End ``process`` and all its descendants: asked first (SIGINT), forced in the end.
+
+    The tree is taken before anything is signalled, since an orphan is no descendant any more.
+    Ansible forks workers into sessions of their own, so that a process group would miss them; on
+    SIGINT they end within a second, while SIGKILL to their parent would leave them behind.
+    """
+    try:
+        root = psutil.Process(process.pid)
+        tree = [root, *root.children(recursive=True)] if process.poll() is None else []
+    except psutil.NoSuchProcess:
+        tree = []
+    for one in tree:
+        _signal(one, signal.SIGINT)
+    _, alive = psutil.wait_procs(tree, timeout=_GRACE_SECONDS)
+    for one in alive:
+        _signal(one, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
+    process.wait()
+
+
+def last_lines(log: Path, count: int = 12) -> list[str]:
+    """Return the last ``count`` lines of a log that say something."""
+    try:
+        with log.open(errors="replace") as lines:
+            return [line.rstrip() for line in deque((x for x in lines if x.strip()), count)]
+    except OSError:
+        return []
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)

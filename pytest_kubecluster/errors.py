@@ -1,0 +1,7 @@
+"""The one kind of error that is meant for the person who ran pytest."""
+
+from __future__ import annotations
+
+
+class KubeClusterError(Exception):
+    """Says what failed, where, why, and what to do next."""

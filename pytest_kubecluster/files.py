@@ -1,0 +1,52 @@
+"""Files that are whole or not there at all, and never readable by the wrong people."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from pytest_kubecluster.errors import KubeClusterError
+
+
+def write_atomically(path: Path, data: bytes, mode: int) -> None:
+    """Put ``data`` at ``path`` in one step, with ``mode`` from the first byte on.
+
+    A crash leaves the old file or the new one, never a part. The umask plays no role. Raises
+    KubeClusterError where the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with open(descriptor, "wb") as file:
+                os.fchmod(file.fileno(), mode)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise KubeClusterError(
+            f"{path} cannot be written: {error.strerror}\n"
+            "  make room or make the folder writable, and run again"
+        ) from error
+
+
+def private_folder(path: Path) -> Path:
+    """Make ``path`` a folder that only its owner can enter, and return it.
+
+    Raises KubeClusterError where that cannot be.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+    except OSError as error:
+        raise KubeClusterError(
+            f"the folder {path} cannot be made or is not yours: {error.strerror}\n"
+            "  state is kept below $XDG_STATE_HOME (default ~/.local/state); "
+            "point it to a folder you can write"
+        ) from error
+    return path

@@ -1,0 +1,131 @@
+"""Is this host fit to boot the cluster? Asked first, since the answer costs a moment."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from ipaddress import IPv4Interface, IPv4Network
+from pathlib import Path
+
+import psutil
+
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.spec import ClusterSpec
+
+_SECONDS = 20
+_OLDEST_VAGRANT = (2, 2)
+_OLDEST_DOCKER = (20, 10)
+_OLDEST_ANSIBLE = (2, 15)
+_NODE_MEGABYTES = 200
+_FREE_DISK_MEGABYTES = 512
+
+
+def check_host(spec: ClusterSpec, state: Path) -> None:
+    """Check tools, Docker, subnet, memory and disk.
+
+    ``state`` is where files will be kept. Raises KubeClusterError with all that is wrong, one
+    line each, and what to do about it.
+    """
+    problems = [
+        *_tool_problems(),
+        *_memory_problems(spec),
+        *_disk_problems(state),
+    ]
+    if not problems:
+        problems = [*_docker_problems()] or [*_subnet_problems(spec.network)]
+    if problems:
+        listed = "\n".join(f"  - {problem}" for problem in problems)
+        raise KubeClusterError(f"this host cannot boot the cluster:\n{listed}")
+
+
+def _tool_problems() -> Iterator[str]:
+    for tool, remedy in (
+        ("vagrant", "install it with: apt-get install vagrant"),
+        ("docker", "install it with: apt-get install docker.io"),
+        ("ssh", "install it with: apt-get install openssh-client"),
+    ):
+        if shutil.which(tool) is None:
+            yield f"{tool} is not on the PATH; {remedy}"
+    playbook = Path(sys.executable).with_name("ansible-playbook")
+    if not playbook.exists() and shutil.which("ansible-playbook") is None:
+        yield "ansible-playbook is missing; install it with: pip install ansible-core"
+    if _numbers(version("ansible-core")) < _OLDEST_ANSIBLE:
+        yield f"ansible-core {version('ansible-core')} is too old; pip install -U ansible-core"
+    if shutil.which("vagrant"):
+        found = _output(["vagrant", "--version"])
+        if _numbers(found) < _OLDEST_VAGRANT:
+            wanted = ".".join(map(str, _OLDEST_VAGRANT))
+            yield f"Vagrant {wanted} or newer is needed, and `vagrant --version` says: {found}"
+
+
+def _docker_problems() -> Iterator[str]:
+    found = _output(["docker", "version", "--format", "{{.Server.Version}}"])
+    if not re.match(r"\d+\.", found):
+        reason = found.splitlines()[-1] if found else "no answer"
+        yield f"Docker does not answer ({reason}); start it: systemctl start docker, or dockerd"
+    elif _numbers(found) < _OLDEST_DOCKER:
+        wanted = ".".join(map(str, _OLDEST_DOCKER))
+        yield f"Docker {wanted} or newer is needed (private cgroup namespaces); this is {found}"
+
+
+def _subnet_problems(network: IPv4Network) -> Iterator[str]:
+    advice = "choose another with --kube-network"
+    for interface, addresses in psutil.net_if_addrs().items():
+        for address in addresses:
+            if address.family.name != "AF_INET" or not address.netmask:
+                continue
+            taken = IPv4Interface(f"{address.address}/{address.netmask}").network
+            if taken.overlaps(network) and not interface.startswith("br-"):
+                yield f"the network {network} overlaps {taken} of interface {interface}; {advice}"
+    identifiers = _output(["docker", "network", "ls", "--quiet"]).split()
+    for name, subnet in _docker_subnets(identifiers):
+        if name != "bridge" and subnet.overlaps(network):
+            yield f"the network {network} overlaps {subnet} of Docker's network {name}; {advice}"
+
+
+def _docker_subnets(identifiers: Sequence[str]) -> Iterator[tuple[str, IPv4Network]]:
+    if not identifiers:
+        return
+    for network in json.loads(_output(["docker", "network", "inspect", *identifiers]) or "[]"):
+        for config in network["IPAM"]["Config"] or ():
+            if "." in config.get("Subnet", ""):
+                yield network["Name"], IPv4Network(config["Subnet"])
+
+
+def _memory_problems(spec: ClusterSpec) -> Iterator[str]:
+    needed = _NODE_MEGABYTES * len(spec.nodes)
+    free = psutil.virtual_memory().available // 2**20
+    if free < needed:
+        yield f"{len(spec.nodes)} nodes need about {needed} MB of memory, and {free} MB are free"
+
+
+def _disk_problems(state: Path) -> Iterator[str]:
+    existing = next(path for path in (state, *state.parents) if path.exists())
+    free = shutil.disk_usage(existing).free // 2**20
+    if free < _FREE_DISK_MEGABYTES:
+        yield f"the disk of {existing} has {free} MB left, and {_FREE_DISK_MEGABYTES} MB are needed"
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    found = re.search(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _output(argv: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return done.stdout.decode(errors="replace").strip()

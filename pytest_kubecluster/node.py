@@ -1,0 +1,168 @@
+"""A node's handle: how to reach it, what it must be, and what its kubelet is seen to be."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import testinfra
+from testinfra.host import Host
+
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.resources import provisioning
+from pytest_kubecluster.spec import NodeSpec, Role
+from pytest_kubecluster.ssh import Ssh
+from pytest_kubecluster.view import KubeletView
+
+_COMMAND_SECONDS = 60.0
+_BOOT_SECONDS = 120.0
+_POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a node is reached, as plain values that another process can be given.
+
+    ``files`` is the folder with the node's rendered files; ``reboot`` the command that reboots it.
+    """
+
+    ssh_config: str
+    files: str
+    reboot: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class Node:
+    """One node of the cluster.
+
+    ``host`` is a plain testinfra Host (as root); ``spec`` what the node must be; ``kubelet`` what
+    its kubelet is seen to be, read once and shared until ``refresh``.
+    """
+
+    spec: NodeSpec
+    access: Access
+    _view: KubeletView | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The node's name and host name, ``master01``."""
+        return self.spec.name
+
+    @property
+    def role(self) -> Role:
+        """``master`` or ``worker``."""
+        return self.spec.role
+
+    @property
+    def address(self) -> IPv4Address:
+        """The node's address in the cluster's network."""
+        return self.spec.address
+
+    @cached_property
+    def host(self) -> Host:
+        """A testinfra Host over the cluster's shared ssh connection, acting as root."""
+        return testinfra.get_host(
+            f"ssh://{self.name}", ssh_config=self.access.ssh_config, sudo=True
+        )
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """The rendered files of the node on this host, by their path on the node."""
+        folder = Path(self.access.files)
+        return {file.path: folder / file.name for file in self.spec.kubelet.files}
+
+    @property
+    def kubelet(self) -> KubeletView:
+        """What the kubelet is seen to be, from one look that costs one ssh round trip."""
+        if self._view is None:
+            self.refresh()
+        assert self._view is not None
+        return self._view
+
+    def refresh(self) -> KubeletView:
+        """Look at the kubelet again and return what is seen. Raises KubeClusterError."""
+        kubelet = self.spec.kubelet
+        asked = {
+            "unit": kubelet.unit,
+            "unit_path": kubelet.unit_path,
+            "files": [file.path for file in kubelet.files],
+            "secrets": [file.path for file in kubelet.files if file.secret],
+            "kubeconfig": kubelet.kubeconfig,
+            "lock_file": kubelet.lock_file,
+            "node_ip": str(kubelet.node_ip),
+        }
+        seen = self.script(provisioning() / "probe.py", asked)
+        expected = {path: file.read_bytes() for path, file in self.files.items()}
+        self._view = KubeletView(kubelet, seen, expected)
+        return self._view
+
+    def script(
+        self, path: Path, asked: Mapping[str, Any], timeout: float = _COMMAND_SECONDS
+    ) -> Any:
+        """Run a Python file of ours on the node as root and return the JSON it prints.
+
+        ``asked`` is its argument. Raises KubeClusterError with what it wrote if it fails.
+        """
+        command = ["sudo", "-n", "/usr/bin/python3", "-", json.dumps(asked)]
+        done = self._ssh.run(self.name, command, timeout=timeout, stdin=path.read_bytes())
+        try:
+            return json.loads(done.stdout)
+        except ValueError:
+            said = (done.stderr or done.stdout).decode(errors="replace").strip()
+            raise KubeClusterError(
+                f"{self.name}: {path.name} failed (exit status {done.returncode}): {said[-800:]}"
+            ) from None
+
+    def run(
+        self, *command: str, timeout: float = _COMMAND_SECONDS
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a command on the node as root and return what came of it."""
+        return self._ssh.run(self.name, ["sudo", "-n", *command], timeout=timeout)
+
+    def reboot(self, timeout: float = _BOOT_SECONDS) -> None:
+        """Reboot the node and wait until it can be reached again, for ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        self._ssh.disconnect(self.name)
+        done = subprocess.run(
+            self.access.reboot, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        if done.returncode != 0:
+            raise KubeClusterError(f"{self.name} did not reboot: {done.stderr.strip()}")
+        self._ssh.connect(self.spec, deadline)
+        self._view = None
+
+    def wait_until_healthy(self, timeout: float) -> None:
+        """Wait until the kubelet says it is healthy.
+
+        Raises KubeClusterError with the kubelet's last words once it has died, or ``timeout``
+        seconds have passed.
+        """
+        kubelet = self.spec.kubelet
+        seen = self.script(
+            provisioning() / "wait.py",
+            {"unit": kubelet.unit, "seconds": timeout},
+            timeout=timeout + _COMMAND_SECONDS,
+        )
+        if seen["healthy"]:
+            return
+        words = "\n".join(f"    {line}" for line in seen["journal"])
+        raise KubeClusterError(
+            f"{self.name}: the kubelet {seen['reason']}\n"
+            f"  its last words (journalctl -u {kubelet.unit}):\n{words}"
+        )
+
+    @property
+    def _ssh(self) -> Ssh:
+        return Ssh(Path(self.access.ssh_config))
+
+
+def connect(specs: Sequence[NodeSpec], access: Mapping[str, Access]) -> tuple[Node, ...]:
+    """Return the handles of nodes that are up."""
+    return tuple(Node(spec, access[spec.name]) for spec in specs)

@@ -1,0 +1,146 @@
+"""Declares options, hooks and fixtures; the stages do the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_kubecluster.fixtures import (  # noqa: F401 - pytest finds them here
+    BY_NODE,
+    NEED_CLUSTER,
+    SESSION,
+    kube_cluster,
+    kube_files,
+    kube_master,
+    kube_masters,
+    kube_node,
+    kube_nodes,
+    kube_pki,
+    kube_spec,
+    kube_worker,
+    kube_workers,
+)
+from pytest_kubecluster.session import WORKER_KEY, ClusterSession
+from pytest_kubecluster.settings import add_options
+from pytest_kubecluster.spec import KubeletSpec
+from pytest_kubecluster.view import KubeletView, difference_table
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks."""
+    from pytest_kubecluster import hooks
+
+    pluginmanager.add_hookspecs(hooks)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the session's account; with --kube-cluster, check the options at once."""
+    config.addinivalue_line(
+        "markers",
+        "kube_disruptive: disturbs the nodes it uses (kills, reboots); runs after all other tests",
+    )
+    config.stash[SESSION] = session = ClusterSession(config)
+    if session.enabled and not (config.option.help or config.option.version):
+        assert session.spec
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say what will be booted."""
+    session = config.stash[SESSION]
+    return session.header() if session.enabled else None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one item per node of tests that ask for a node, a master or a worker."""
+    for name in BY_NODE:
+        if name in metafunc.fixturenames:
+            spec = metafunc.config.stash[SESSION].spec
+            nodes = {"kube_master": spec.masters, "kube_worker": spec.workers}.get(name, spec.nodes)
+            names = [node.name for node in nodes]
+            metafunc.parametrize(name, names, ids=names, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what needs a cluster where none is asked for; leave disturbances to the end."""
+    if not config.stash[SESSION].enabled:
+        skip = pytest.mark.skip(reason="needs a cluster: run with --kube-cluster")
+        for item in items:
+            if _needs_cluster(item):
+                item.add_marker(skip)
+    items.sort(key=lambda item: item.get_closest_marker("kube_disruptive") is not None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Boot before workers start: the controller collects nothing, so cannot know who needs it."""
+    ours = session.config.stash[SESSION]
+    if ours.enabled and ours.distributes and not session.config.option.collectonly:
+        ours.boot()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Boot once it is known that a test needs the cluster."""
+    ours = session.config.stash[SESSION]
+    alone = ours.enabled and not ours.distributes and not ours.is_worker
+    runs = not session.config.option.collectonly and not session.testsfailed
+    if alone and runs and any(_needs_cluster(item) for item in session.items):
+        ours.boot()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist how to reach the nodes."""
+    ours = node.config.stash[SESSION]
+    if ours.cluster is not None:
+        node.workerinput[WORKER_KEY] = ours.describe()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remove the cluster, after every fixture's teardown and before the summary."""
+    session.config.stash[SESSION].destroy(keep_logs=exitstatus != 0)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the cluster if the session ended in a way that calls nothing else."""
+    if SESSION in config.stash:
+        config.stash[SESSION].destroy(keep_logs=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say where the time went."""
+    phases = config_phases(terminalreporter.config)
+    if phases and terminalreporter.verbosity >= 0:
+        total = sum(seconds for _, seconds in phases)
+        shown = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases)
+        terminalreporter.section("kubecluster")
+        terminalreporter.write_line(f"{shown}; together {total:.1f} s")
+
+
+def config_phases(config: pytest.Config) -> list[tuple[str, float]]:
+    """Return the phases of the cluster's life and their seconds."""
+    phases = getattr(config.stash[SESSION], "phases", [])
+    return [(phase.name, phase.seconds) for phase in phases]
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Explain ``node.kubelet == spec`` as a table, flag by flag."""
+    if op != "==":
+        return None
+    view, spec = (left, right) if isinstance(left, KubeletView) else (right, left)
+    if not isinstance(view, KubeletView) or not isinstance(spec, KubeletSpec):
+        return None
+    differences = view.differences(spec)
+    headline = f"the kubelet is not what its spec says: {len(differences)} differences"
+    return [headline, *difference_table(differences)]
+
+
+def _needs_cluster(item: pytest.Item) -> bool:
+    return not NEED_CLUSTER.isdisjoint(getattr(item, "fixturenames", ()))

@@ -1,0 +1,180 @@
+"""Makes kubelet nodes of booted machines: one Ansible run over all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_kubecluster.commands import CommandError, Commands
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.files import private_folder, write_atomically
+from pytest_kubecluster.resources import provisioning
+from pytest_kubecluster.spec import ClusterSpec
+from pytest_kubecluster.ssh import USER, Ssh
+
+_CONFIG = """\
+[defaults]
+inventory = inventory.json
+forks = {forks}
+host_key_checking = False
+retry_files_enabled = False
+nocows = True
+[connection]
+pipelining = True
+[ssh_connection]
+ssh_args = -F {ssh_config}
+"""
+_PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "SSH_AUTH_SOCK", "TMPDIR")
+
+
+@dataclass(frozen=True)
+class KubeletInstall:
+    """How the kubelet gets onto the nodes.
+
+    ``path`` is where it is to be on a node; ``copy`` the file here that provisioning copies there,
+    or None where the machine has it already; ``runtime`` the container runtime's service, or "".
+    """
+
+    path: str
+    copy: Path | None = None
+    runtime: str = ""
+
+
+@dataclass(frozen=True)
+class ProvisioningResult:
+    """How many tasks changed something, by node."""
+
+    changed: Mapping[str, int] = field(default_factory=dict)
+
+
+class ProvisioningError(KubeClusterError):
+    """A task that failed: which, on which node, what it said, and where the whole log is."""
+
+
+def provision(
+    spec: ClusterSpec,
+    files: Mapping[str, Mapping[str, Path]],
+    kubelet: KubeletInstall,
+    *,
+    ssh: Ssh,
+    folder: Path,
+    commands: Commands,
+    timeout: float,
+    on_task: Callable[[str], None],
+) -> ProvisioningResult:
+    """Run the bundled playbook on all nodes at once, as often as wanted.
+
+    ``files`` are the rendered files by node and name, ``folder`` the place for Ansible's own state,
+    ``timeout`` seconds. Raises ProvisioningError for the first task that failed on a node.
+    """
+    private = private_folder(folder / "runner")
+    ident = f"{1 + len(list((private / 'artifacts').glob('*'))):02}"
+    config = folder / "ansible.cfg"
+    inventory = folder / "inventory.json"
+    settings = _CONFIG.format(forks=max(1, len(spec.nodes)), ssh_config=ssh.config)
+    write_atomically(config, settings.encode(), 0o600)
+    content = json.dumps(_inventory(spec, files, kubelet), indent=1)
+    write_atomically(inventory, content.encode(), 0o600)
+
+    argv = [sys.executable, "-m", "ansible_runner", "run", str(private)]
+    argv += ["--playbook", str(provisioning() / "playbook.yml"), "--inventory", str(inventory)]
+    argv += ["--ident", ident]
+
+    def on_line(line: str) -> None:
+        if line.startswith("TASK ["):
+            on_task(line[len("TASK [") : line.rindex("]")])
+
+    artifacts = private / "artifacts" / ident
+    environment = _environment(config, folder)
+    try:
+        commands.run("ansible", argv, timeout=timeout, env=environment, on_line=on_line)
+    except CommandError as error:
+        raise _explain(artifacts, error) from error
+    return ProvisioningResult(_changed(artifacts))
+
+
+def _inventory(
+    spec: ClusterSpec, files: Mapping[str, Mapping[str, Path]], kubelet: KubeletInstall
+) -> dict[str, Any]:
+    def host(name: str) -> dict[str, Any]:
+        node = spec[name]
+        return {
+            "role": node.role,
+            "private_ipv4": str(node.address),
+            "kubelet_files": [
+                {
+                    "src": str(files[name][file.name]),
+                    "path": file.path,
+                    "owner": file.owner,
+                    "group": file.group,
+                    "mode": f"{file.mode:04o}",
+                }
+                for file in node.kubelet.files
+            ],
+        }
+
+    return {
+        "all": {
+            "vars": {
+                "ansible_user": USER,
+                "ansible_python_interpreter": "/usr/bin/python3",
+                "kubelet_binary": str(kubelet.copy or ""),
+                "kubelet_install_path": kubelet.path,
+                "kubelet_runtime": kubelet.runtime,
+            },
+            "children": {
+                "masters": {"hosts": {node.name: host(node.name) for node in spec.masters}},
+                "workers": {"hosts": {node.name: host(node.name) for node in spec.workers}},
+            },
+        }
+    }
+
+
+def _environment(config: Path, folder: Path) -> dict[str, str]:
+    """Return a small environment: what is not passed on cannot end up in an artifact."""
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    path = [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
+    return {
+        **environment,
+        "PATH": os.pathsep.join(path),
+        "ANSIBLE_CONFIG": str(config),
+        "ANSIBLE_HOME": str(folder / "home"),
+        "ANSIBLE_NOCOLOR": "1",
+    }
+
+
+def _events(artifacts: Path, *kinds: str) -> Iterator[dict[str, Any]]:
+    paths = (artifacts / "job_events").glob("*.json")
+    for path in sorted(paths, key=lambda path: int(path.name.partition("-")[0])):
+        event = json.loads(path.read_text())
+        if event["event"] in kinds:
+            yield event["event_data"]
+
+
+def _changed(artifacts: Path) -> dict[str, int]:
+    stats: Iterable[dict[str, Any]] = _events(artifacts, "playbook_on_stats")
+    return {node: count for event in stats for node, count in event["changed"].items()}
+
+
+def _explain(artifacts: Path, error: CommandError) -> KubeClusterError:
+    """Say which task failed where, in Ansible's own words; fall back to the end of the log."""
+    for event in _events(artifacts, "runner_on_failed", "runner_on_unreachable"):
+        if event.get("ignore_errors"):
+            continue
+        result = event.get("res", {})
+        said = [result.get(key) for key in ("msg", "stderr", "stdout")]
+        message = "\n".join(
+            f"    {line}" for text in said if text for line in str(text).split("\n")
+        )
+        return ProvisioningError(
+            f"provisioning failed on {event['host']}\n"
+            f"  task: {event.get('task', '?')}\n"
+            f"  message:\n{message or '    (none)'}\n"
+            f"  full log: {error.log}"
+        )
+    return error

@@ -1,0 +1,11 @@
+"""Where the files that run on machines, or build them, are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def provisioning() -> Path:
+    """Return the provisioning folder: inside an installed package, beside it in a checkout."""
+    installed = Path(__file__).parent / "provisioning"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "provisioning"

@@ -1,0 +1,149 @@
+"""One pytest session and its cluster: owned by the controller, only used by its workers."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_kubecluster.cluster import Cluster
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.node import Access, Node, connect
+from pytest_kubecluster.pki import Pki, ensure_pki
+from pytest_kubecluster.progress import Progress
+from pytest_kubecluster.settings import Settings, read_settings
+from pytest_kubecluster.spec import ClusterSpec, SpecError, cluster_spec
+
+WORKER_KEY = "kubecluster"
+
+
+class ClusterSession:
+    """What the plugin knows in one process of a run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Read nothing yet: a session that needs no cluster pays for none."""
+        self.config = config
+        self.enabled: bool = config.getoption("--kube-cluster")
+        self.cluster: Cluster | None = None
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The checked options. Raises pytest.UsageError."""
+        return read_settings(self.config)
+
+    @cached_property
+    def spec(self) -> ClusterSpec:
+        """The cluster that is asked for, as the hook left it. Raises pytest.UsageError."""
+        settings = self.settings
+        try:
+            spec = cluster_spec(
+                settings.masters, settings.workers, settings.network, settings.version
+            )
+            hook = self.config.hook.pytest_kubecluster_spec
+            changed = hook(config=self.config, spec=spec)
+            spec = spec if changed is None else changed
+            spec.check()
+        except SpecError as error:
+            raise pytest.UsageError(f"the cluster cannot be as asked: {error}") from None
+        return spec
+
+    @property
+    def described(self) -> Mapping[str, Any] | None:
+        """What the controller tells this worker of its cluster; None in the controller."""
+        text = getattr(self.config, "workerinput", {}).get(WORKER_KEY)
+        described: Mapping[str, Any] | None = json.loads(text) if text else None
+        return described
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether this process is a worker of pytest-xdist."""
+        return hasattr(self.config, "workerinput")
+
+    @property
+    def distributes(self) -> bool:
+        """Whether this process is a controller that leaves the tests to workers."""
+        return self.config.pluginmanager.has_plugin("dsession")
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """The handles of the nodes, which are up."""
+        if self.cluster is not None:
+            return self.cluster.nodes
+        if self.described is None:
+            raise KubeClusterError("there is no cluster; run with --kube-cluster")
+        access = {name: Access(**node) for name, node in self.described["nodes"].items()}
+        return connect(self.spec.nodes, access)
+
+    @cached_property
+    def pki(self) -> Pki:
+        """The cluster's certificates, or some of its kind where no cluster is up."""
+        if self.cluster is not None:
+            return self.cluster.pki
+        if self.described is not None:
+            return ensure_pki(Path(self.described["pki"]))
+        self._scratch = tempfile.TemporaryDirectory(prefix="kubecluster-pki-")
+        return ensure_pki(Path(self._scratch.name))
+
+    def describe(self) -> str:
+        """Return what a worker must know, as text that any channel carries."""
+        assert self.cluster is not None
+        nodes = {node.name: asdict(node.access) for node in self.cluster.nodes}
+        return json.dumps({"nodes": nodes, "pki": str(self.cluster.pki.directory)})
+
+    def boot(self) -> None:
+        """Boot the cluster; on failure show why and end the session with exit status 1."""
+        progress = self._progress()
+        cluster = Cluster(self.spec, self.settings, self.config.rootpath, progress)
+        try:
+            cluster.boot()
+        except KubeClusterError as error:
+            self._show(str(error))
+            pytest.exit("kubecluster: the cluster did not boot", returncode=1)
+        self.cluster = cluster
+
+    def destroy(self, *, keep_logs: bool) -> None:
+        """Remove what this process booted, and what it made for itself."""
+        if hasattr(self, "_scratch"):
+            self._scratch.cleanup()
+        if self.cluster is None or not self.cluster.nodes:
+            return
+        cluster, self.cluster = self.cluster, None
+        self.phases = cluster.progress.phases
+        try:
+            with cluster.progress.phase("destroy", "removing the cluster") as phase:
+                cluster.destroy(keep_logs=keep_logs)
+                phase.detail = "nothing is left"
+        except KubeClusterError as error:
+            self._show(str(error))
+            raise
+
+    def header(self) -> str:
+        """Return the session's header line: topology, provider, versions, which kubelet."""
+        spec, settings = self.spec, self.settings
+        kubelet = f"real ({settings.kubelet.path})" if settings.kubelet else "hollow"
+        return (
+            f"kubecluster: {spec.summary()} on {settings.provider}, {spec.network}, "
+            f"hyperkube {spec.image_tag}, kubelet {kubelet}"
+        )
+
+    def _progress(self) -> Progress:
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        return Progress(
+            reporter._tw._file,
+            quiet=self.config.option.verbose < 0,
+            verbose=self.config.option.verbose > 0,
+            uncaptured=capture.global_and_fixture_disabled,
+        )
+
+    def _show(self, text: str) -> None:
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        reporter.ensure_newline()
+        reporter.section("kubecluster", sep="!", red=True, bold=True)
+        reporter.write_line(text)

@@ -1,0 +1,182 @@
+"""What the person asked for: options over ini keys over defaults, checked before anything boots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from pytest_kubecluster.binary import KubeletBinary, inspect_kubelet
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.facts import MINORS
+from pytest_kubecluster.spec import DEFAULT_NETWORK, DEFAULT_VERSION
+from pytest_kubecluster.version import KubeVersion
+
+T = TypeVar("T")
+
+PROVIDERS = ("docker",)
+HOLLOW = "hollow"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of one run."""
+
+    provider: str
+    masters: int
+    workers: int
+    version: KubeVersion
+    network: IPv4Network
+    kubelet: KubeletBinary | None
+    """The real kubelet to run, or None for the hollow one."""
+    timeout: float
+    """Seconds the whole boot may take."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option and its ini key, which say the same thing in two places."""
+
+    name: str
+    default: str
+    help: str
+    metavar: str = ""
+    choices: tuple[str, ...] | None = None
+
+    @property
+    def flag(self) -> str:
+        """The command line's spelling."""
+        return "--kube-" + self.name
+
+    @property
+    def ini(self) -> str:
+        """The configuration file's spelling."""
+        return "kube_" + self.name.replace("-", "_")
+
+
+OPTIONS = (
+    Option(
+        "provider",
+        "docker",
+        "Vagrant provider that boots the machines: docker (container nodes)",
+        "NAME",
+    ),
+    Option("masters", "3", "Number of masters", "N"),
+    Option("workers", "1", "Number of workers", "N"),
+    Option(
+        "hyperkube",
+        str(DEFAULT_VERSION),
+        "Kubelet version the spec is for: 1.7.5, v1.7.5 or the image tag v1.7.5_coreos.1",
+        "VERSION",
+    ),
+    Option(
+        "kubelet",
+        HOLLOW,
+        "Which kubelet runs: hollow (the bundled stand-in), or the path of a hyperkube or kubelet\n"
+        "binary",
+        "hollow|PATH",
+    ),
+    Option("network", str(DEFAULT_NETWORK), "The nodes' IPv4 subnet", "CIDR"),
+    Option("timeout", "300", "Seconds that booting and provisioning may take", "SECONDS"),
+)
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option twice: on the command line and as an ini key."""
+    group = parser.getgroup("kubecluster", "Kubernetes node cluster")
+    group.addoption(
+        "--kube-cluster",
+        action="store_true",
+        help="Boot the cluster for this session",
+    )
+    for option in OPTIONS:
+        group.addoption(
+            option.flag,
+            metavar=option.metavar,
+            help=f"{option.help} (default: {option.default}; ini: {option.ini})",
+        )
+        parser.addini(option.ini, f"{option.help} (default for {option.flag})")
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Read and check the options. Raises pytest.UsageError naming the option and what it takes."""
+
+    def read(name: str, parse: Callable[[str], T]) -> T:
+        option = next(o for o in OPTIONS if o.name == name)
+        given: Any = config.getoption(option.flag)
+        source = option.flag
+        if given is None:
+            given, source = config.getini(option.ini), f"ini key {option.ini}"
+        if not given and source != option.flag:
+            given = option.default
+        try:
+            return parse(str(given))
+        except (ValueError, KubeClusterError) as error:
+            raise pytest.UsageError(f"{source}: {error}") from None
+
+    version = read("hyperkube", _version)
+    return Settings(
+        provider=read("provider", _provider),
+        masters=read("masters", _count),
+        workers=read("workers", _count),
+        version=version,
+        network=read("network", _network),
+        kubelet=read("kubelet", lambda text: _kubelet(text, config.rootpath, version)),
+        timeout=read("timeout", _seconds),
+    )
+
+
+def _provider(text: str) -> str:
+    if text not in PROVIDERS:
+        raise ValueError(f"{text!r} is no provider there is; choose from {', '.join(PROVIDERS)}")
+    return text
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(f"{text!r} is no number of nodes; give 0 or more")
+    return int(text)
+
+
+def _version(text: str) -> KubeVersion:
+    version = KubeVersion.parse(text)
+    if version.minor_version not in MINORS:
+        raise ValueError(
+            f"{text} is a version whose flags are not known; known: {', '.join(MINORS)}"
+        )
+    return version
+
+
+def _network(text: str) -> IPv4Network:
+    try:
+        return IPv4Network(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{text!r} is no IPv4 network ({error}); write it as {DEFAULT_NETWORK}"
+        ) from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ValueError(f"{text!r} is no number of seconds above 0")
+    return seconds
+
+
+def _kubelet(text: str, rootpath: Path, version: KubeVersion) -> KubeletBinary | None:
+    if text == HOLLOW:
+        return None
+    binary = inspect_kubelet(rootpath / Path(text).expanduser())
+    if binary.version.number != version.number:
+        raise ValueError(
+            f"{binary.path} is version {binary.version.git_version}, but the spec is for "
+            f"{version.git_version}; say --kube-hyperkube {binary.version.tag} or give another file"
+        )
+    return binary
