@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from pytest_kubecluster.commands import CommandError, Commands
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import private_folder, write_atomically
 from pytest_kubecluster.resources import provisioning
-from pytest_kubecluster.spec import ClusterSpec
+from pytest_kubecluster.spec import ClusterSpec, FileSpec
 from pytest_kubecluster.ssh import USER, Ssh
 
 _CONFIG = """\
@@ -29,6 +30,7 @@ pipelining = True
 [ssh_connection]
 ssh_args = -F {ssh_config}
 """
+_WRAPPER = FileSpec("kubelet-wrapper", "/usr/lib/coreos/kubelet-wrapper", 0o755)
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "SSH_AUTH_SOCK", "TMPDIR")
 
 
@@ -101,20 +103,20 @@ def provision(
 def _inventory(
     spec: ClusterSpec, files: Mapping[str, Mapping[str, Path]], kubelet: KubeletInstall
 ) -> dict[str, Any]:
+    wrapper = provisioning() / "roles" / "kubelet" / "files" / _WRAPPER.name
+    # A box that has a kubelet-wrapper keeps its own.
+    launcher = [{**_file(wrapper, _WRAPPER), "keep": True}]
+    if kubelet.copy:
+        launcher.append(_file(kubelet.copy, FileSpec(kubelet.copy.name, kubelet.path, 0o755)))
+
     def host(name: str) -> dict[str, Any]:
         node = spec[name]
         return {
             "role": node.role,
             "private_ipv4": str(node.address),
-            "kubelet_files": [
-                {
-                    "src": str(files[name][file.name]),
-                    "path": file.path,
-                    "owner": file.owner,
-                    "group": file.group,
-                    "mode": f"{file.mode:04o}",
-                }
-                for file in node.kubelet.files
+            "node_files": [
+                *(_file(files[name][file.name], file) for file in node.kubelet.files),
+                *launcher,
             ],
         }
 
@@ -123,8 +125,6 @@ def _inventory(
             "vars": {
                 "ansible_user": USER,
                 "ansible_python_interpreter": "/usr/bin/python3",
-                "kubelet_binary": str(kubelet.copy or ""),
-                "kubelet_install_path": kubelet.path,
                 "kubelet_runtime": kubelet.runtime,
             },
             "children": {
@@ -132,6 +132,17 @@ def _inventory(
                 "workers": {"hosts": {node.name: host(node.name) for node in spec.workers}},
             },
         }
+    }
+
+
+def _file(source: Path, file: FileSpec) -> dict[str, Any]:
+    """Return a file as the role's install_files module takes it."""
+    return {
+        "path": file.path,
+        "content": base64.b64encode(source.read_bytes()).decode(),
+        "owner": file.owner,
+        "group": file.group,
+        "mode": f"{file.mode:04o}",
     }
 
 
