@@ -105,15 +105,17 @@ class Cluster:
         self._commands = Commands(self._folder.logs)
         image = self._image()
         nodes = len(self.spec.nodes)
-        pool = ThreadPoolExecutor(max_workers=2 * nodes + 1)
+        pool = ThreadPoolExecutor(max_workers=2 * nodes + 2)
         try:
             with self.progress.phase("boot", f"booting {nodes} machines") as phase:
                 machines = self._start_machines(pool, image, deadline)
                 self._prepare()
+                provisioning = pool.submit(self._provision, deadline - time.monotonic())
                 self._connect(pool, machines, deadline)
+                self._ready.touch()
                 phase.detail = f"{self.spec.summary()}, provider {self.settings.provider}"
             with self.progress.phase("provision", "running the playbook") as phase:
-                changed = self._provision(deadline - time.monotonic()).changed
+                changed = provisioning.result().changed
                 machines.result()
                 phase.detail = f"{sum(changed.values())} changes on {nodes} nodes"
             with self.progress.phase("start", "waiting for healthy kubelets") as phase:
@@ -202,6 +204,7 @@ class Cluster:
             install,
             ssh=Ssh(self.folder.path / "ssh" / "config"),
             folder=self.folder.subfolder("ansible"),
+            ready=self._ready,
             commands=self._commands,
             timeout=timeout,
             on_task=self.progress.step,
@@ -210,6 +213,8 @@ class Cluster:
     def _wait_for_kubelets(self, pool: ThreadPoolExecutor, deadline: float) -> None:
         def wait(node: Node) -> None:
             node.wait_until_healthy(max(1.0, deadline - time.monotonic()))
+            # The first look, which all tests share: taken here, on all nodes at once.
+            node.refresh()
 
         for waiting in [pool.submit(wait, node) for node in self.nodes]:
             waiting.result()
@@ -218,6 +223,10 @@ class Cluster:
     def _install_path(self) -> str:
         name = self.settings.kubelet.name if self.settings.kubelet else "hyperkube"
         return f"/opt/hyperkube/{self.spec.image_tag}/{name}"
+
+    @property
+    def _ready(self) -> Path:
+        return self.folder.path / "ready"
 
     @property
     def _hollow(self) -> Path:

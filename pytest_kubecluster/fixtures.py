@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kubecluster.cluster import Cluster
-from pytest_kubecluster.node import Node
-from pytest_kubecluster.pki import Pki
-from pytest_kubecluster.render import render_node
 from pytest_kubecluster.session import ClusterSession
 from pytest_kubecluster.spec import ClusterSpec
+
+if TYPE_CHECKING:
+    from pytest_kubecluster.cluster import Cluster
+    from pytest_kubecluster.node import Node
+    from pytest_kubecluster.pki import Pki
 
 SESSION = pytest.StashKey[ClusterSession]()
 
@@ -34,6 +36,8 @@ def kube_pki(pytestconfig: pytest.Config) -> Pki:
 @pytest.fixture(scope="session")
 def kube_files(kube_spec: ClusterSpec, kube_pki: Pki) -> Mapping[str, Mapping[str, bytes]]:
     """The bytes of the rendered files by node and name (``kubeconfig`` …). Needs no machine."""
+    from pytest_kubecluster.render import render_node
+
     return {node.name: render_node(kube_spec, node, kube_pki) for node in kube_spec}
 
 

@@ -24,7 +24,6 @@ from pytest_kubecluster.fixtures import (  # noqa: F401 - pytest finds them here
 from pytest_kubecluster.session import WORKER_KEY, ClusterSession
 from pytest_kubecluster.settings import add_options
 from pytest_kubecluster.spec import KubeletSpec
-from pytest_kubecluster.view import KubeletView, difference_table
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -116,28 +115,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say where the time went."""
-    phases = config_phases(terminalreporter.config)
-    if phases and terminalreporter.verbosity >= 0:
-        total = sum(seconds for _, seconds in phases)
-        shown = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases)
+    session = terminalreporter.config.stash[SESSION]
+    if session.phases and terminalreporter.verbosity >= 0:
         terminalreporter.section("kubecluster")
-        terminalreporter.write_line(f"{shown}; together {total:.1f} s")
-
-
-def config_phases(config: pytest.Config) -> list[tuple[str, float]]:
-    """Return the phases of the cluster's life and their seconds."""
-    phases = getattr(config.stash[SESSION], "phases", [])
-    return [(phase.name, phase.seconds) for phase in phases]
+        terminalreporter.write_line(session.summary())
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """Explain ``node.kubelet == spec`` as a table, flag by flag."""
-    if op != "==":
+    spec, other = (left, right) if isinstance(left, KubeletSpec) else (right, left)
+    if op != "==" or not isinstance(spec, KubeletSpec):
         return None
-    view, spec = (left, right) if isinstance(left, KubeletView) else (right, left)
-    if not isinstance(view, KubeletView) or not isinstance(spec, KubeletSpec):
+    from pytest_kubecluster.view import KubeletView, difference_table
+
+    if not isinstance(other, KubeletView):
         return None
-    differences = view.differences(spec)
+    differences = other.differences(spec)
     headline = f"the kubelet is not what its spec says: {len(differences)} differences"
     return [headline, *difference_table(differences)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from pytest_kubecluster.ssh import USER, Ssh
 
 _CONFIG = """\
 [defaults]
-inventory = inventory.json
+inventory = inventory
 forks = {forks}
 host_key_checking = False
 retry_files_enabled = False
@@ -31,6 +32,12 @@ pipelining = True
 ssh_args = -F {ssh_config}
 """
 _WRAPPER = FileSpec("kubelet-wrapper", "/usr/lib/coreos/kubelet-wrapper", 0o755)
+_INVENTORY = """\
+#!/bin/sh
+# Ansible takes a second to start: meanwhile machines boot, and the inventory waits for them.
+while [ ! -e {ready} ]; do sleep 0.05; done
+cat {content}
+"""
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "SSH_AUTH_SOCK", "TMPDIR")
 
 
@@ -65,6 +72,7 @@ def provision(
     *,
     ssh: Ssh,
     folder: Path,
+    ready: Path,
     commands: Commands,
     timeout: float,
     on_task: Callable[[str], None],
@@ -72,16 +80,19 @@ def provision(
     """Run the bundled playbook on all nodes at once, as often as wanted.
 
     ``files`` are the rendered files by node and name, ``folder`` the place for Ansible's own state,
-    ``timeout`` seconds. Raises ProvisioningError for the first task that failed on a node.
+    ``timeout`` seconds. Nodes are looked at once the file ``ready`` exists. Raises ProvisioningError
+    for the first task that failed on a node.
     """
     private = private_folder(folder / "runner")
     ident = f"{1 + len(list((private / 'artifacts').glob('*'))):02}"
     config = folder / "ansible.cfg"
-    inventory = folder / "inventory.json"
+    inventory = folder / "inventory"
     settings = _CONFIG.format(forks=max(1, len(spec.nodes)), ssh_config=ssh.config)
     write_atomically(config, settings.encode(), 0o600)
-    content = json.dumps(_inventory(spec, files, kubelet), indent=1)
-    write_atomically(inventory, content.encode(), 0o600)
+    content = folder / "inventory.json"
+    write_atomically(content, json.dumps(_inventory(spec, files, kubelet)).encode(), 0o600)
+    script = _INVENTORY.format(ready=shlex.quote(str(ready)), content=shlex.quote(str(content)))
+    write_atomically(inventory, script.encode(), 0o700)
 
     argv = [sys.executable, "-m", "ansible_runner", "run", str(private)]
     argv += ["--playbook", str(provisioning() / "playbook.yml"), "--inventory", str(inventory)]
@@ -126,12 +137,12 @@ def _inventory(
                 "ansible_user": USER,
                 "ansible_python_interpreter": "/usr/bin/python3",
                 "kubelet_runtime": kubelet.runtime,
+                "node_folders": ["/etc/kubernetes"],
             },
-            "children": {
-                "masters": {"hosts": {node.name: host(node.name) for node in spec.masters}},
-                "workers": {"hosts": {node.name: host(node.name) for node in spec.workers}},
-            },
-        }
+        },
+        "masters": {"hosts": [node.name for node in spec.masters]},
+        "workers": {"hosts": [node.name for node in spec.workers]},
+        "_meta": {"hostvars": {node.name: host(node.name) for node in spec}},
     }
 
 

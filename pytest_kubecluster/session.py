@@ -8,17 +8,21 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_kubecluster.cluster import Cluster
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.node import Access, Node, connect
-from pytest_kubecluster.pki import Pki, ensure_pki
-from pytest_kubecluster.progress import Progress
 from pytest_kubecluster.settings import Settings, read_settings
 from pytest_kubecluster.spec import ClusterSpec, SpecError, cluster_spec
+
+# What only a session with a cluster needs is imported when it does: every other one has this plugin
+# installed too, and should not pay a quarter of a second for it.
+if TYPE_CHECKING:
+    from pytest_kubecluster.cluster import Cluster
+    from pytest_kubecluster.node import Node
+    from pytest_kubecluster.pki import Pki
+    from pytest_kubecluster.progress import Phase, Progress
 
 WORKER_KEY = "kubecluster"
 
@@ -31,6 +35,7 @@ class ClusterSession:
         self.config = config
         self.enabled: bool = config.getoption("--kube-cluster")
         self.cluster: Cluster | None = None
+        self.phases: list[Phase] = []
 
     @cached_property
     def settings(self) -> Settings:
@@ -77,6 +82,8 @@ class ClusterSession:
             return self.cluster.nodes
         if self.described is None:
             raise KubeClusterError("there is no cluster; run with --kube-cluster")
+        from pytest_kubecluster.node import Access, connect
+
         access = {name: Access(**node) for name, node in self.described["nodes"].items()}
         return connect(self.spec.nodes, access)
 
@@ -85,6 +92,8 @@ class ClusterSession:
         """The cluster's certificates, or some of its kind where no cluster is up."""
         if self.cluster is not None:
             return self.cluster.pki
+        from pytest_kubecluster.pki import ensure_pki
+
         if self.described is not None:
             return ensure_pki(Path(self.described["pki"]))
         self._scratch = tempfile.TemporaryDirectory(prefix="kubecluster-pki-")
@@ -98,6 +107,8 @@ class ClusterSession:
 
     def boot(self) -> None:
         """Boot the cluster; on failure show why and end the session with exit status 1."""
+        from pytest_kubecluster.cluster import Cluster
+
         progress = self._progress()
         cluster = Cluster(self.spec, self.settings, self.config.rootpath, progress)
         try:
@@ -115,6 +126,7 @@ class ClusterSession:
             return
         cluster, self.cluster = self.cluster, None
         self.phases = cluster.progress.phases
+        self.config.pluginmanager.getplugin("terminalreporter").ensure_newline()
         try:
             with cluster.progress.phase("destroy", "removing the cluster") as phase:
                 cluster.destroy(keep_logs=keep_logs)
@@ -132,7 +144,16 @@ class ClusterSession:
             f"hyperkube {spec.image_tag}, kubelet {kubelet}"
         )
 
+    def summary(self) -> str:
+        """Return where the time went, and which kubelet the verdicts are about."""
+        total = sum(phase.seconds for phase in self.phases)
+        shown = ", ".join(f"{phase.name} {phase.seconds:.1f} s" for phase in self.phases)
+        kubelet = "a real kubelet" if self.settings.kubelet else "the hollow kubelet"
+        return f"{shown}; together {total:.1f} s, with {kubelet}"
+
     def _progress(self) -> Progress:
+        from pytest_kubecluster.progress import Progress
+
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
         capture = self.config.pluginmanager.getplugin("capturemanager")
         return Progress(

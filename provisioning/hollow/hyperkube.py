@@ -703,7 +703,7 @@ class Server(ThreadingMixIn, HTTPServer):
         try:
             if self.tls:
                 request = self.tls.wrap_socket(request, server_side=True)
-            self.RequestHandlerClass(request, client_address, self)
+            Handler(request, client_address, self)
         except OSError as error:
             log(
                 "I",

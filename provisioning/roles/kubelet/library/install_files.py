@@ -14,6 +14,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 ARGUMENTS = {
+    "folders": {"type": "list", "elements": "path", "default": []},
     "files": {
         "type": "list",
         "elements": "dict",
@@ -27,15 +28,31 @@ ARGUMENTS = {
             "mode": {"type": "str", "required": True},
             "keep": {"type": "bool", "default": False},
         },
-    }
+    },
 }
 
 
 def main() -> None:
-    """Install each file of the list: ``content`` is base64; with ``keep``, only where none is."""
+    """Make each folder, root's and open to all, and install each file.
+
+    A file's ``content`` is base64; with ``keep`` it is installed only where there is none.
+    """
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    changed = [file["path"] for file in module.params["files"] if install(module, file)]
+    changed = [path for path in module.params["folders"] if ensure_folder(module, path)]
+    changed += [file["path"] for file in module.params["files"] if install(module, file)]
     module.exit_json(changed=bool(changed), paths=changed)
+
+
+def ensure_folder(module: Any, path: str) -> bool:
+    """Make a folder that is root's with mode 0755, and say whether that changed anything."""
+    changed = not os.path.isdir(path)
+    if changed and not module.check_mode:
+        make_folder(path)
+    if os.path.isdir(path):
+        wanted = {"path": path, "owner": "root", "group": "root", "mode": "0755", "follow": True}
+        arguments = module.load_file_common_arguments(wanted)
+        changed = module.set_fs_attributes_if_different(arguments, changed)
+    return bool(changed)
 
 
 def install(module: Any, file: dict[str, Any]) -> bool:

@@ -1,0 +1,106 @@
+"""Disturbs nodes and keeps what came of it: once per node, on all nodes at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from pytest_kubecluster.node import Node
+from pytest_kubecluster.resources import provisioning
+
+Outcome = Mapping[str, Any]
+
+_MARGIN_SECONDS = 20
+"""What a kubelet may need on top of RestartSec to be back, healthy, on a busy machine."""
+
+
+def disturb(node: Node, how: str) -> Outcome:
+    """Kill the kubelet or contend for its lock, and wait on the node until it is back."""
+    kubelet = node.spec.kubelet
+    seconds = kubelet.restart_seconds + _MARGIN_SECONDS
+    asked = {
+        "how": how,
+        "unit": kubelet.unit,
+        "lock_file": kubelet.flags.get("lock-file", ""),
+        "seconds": seconds,
+    }
+    outcome: Outcome = node.script(provisioning() / "disturb.py", asked, timeout=3.0 * seconds)
+    return outcome
+
+
+def reboot(node: Node) -> Outcome:
+    """Reboot the node and look at it as soon as its kubelet is healthy."""
+    before = node.kubelet.unit["ExecMainStartTimestampMonotonic"]
+    node.reboot()
+    node.wait_until_healthy(_MARGIN_SECONDS + node.spec.kubelet.restart_seconds)
+    return {"before": before, "view": node.refresh()}
+
+
+@pytest.fixture(scope="session")
+def on_all_nodes(
+    request: pytest.FixtureRequest, kube_nodes: tuple[Node, ...]
+) -> Callable[[Node, Callable[[Node], Outcome]], Outcome]:
+    """Return what an action did to a node, having done it to all chosen nodes at the same time.
+
+    Each takes ten seconds and more, most of them RestartSec's. A worker of pytest-xdist sees only
+    some of the items, so it acts on one node at a time.
+    """
+    outcomes: dict[str, dict[str, Any]] = {}
+    alone = hasattr(request.config, "workerinput")
+
+    def outcome(node: Node, action: Callable[[Node], Outcome]) -> Outcome:
+        name = action.__name__
+        done = outcomes.setdefault(name, {})
+        if node.name not in done:
+            chosen = [node] if alone else _chosen(request.session, kube_nodes)
+            with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
+                waiting = {one.name: pool.submit(action, one) for one in chosen}
+            done.update(waiting)
+        result: Outcome = done[node.name].result()
+        return result
+
+    return outcome
+
+
+def _chosen(session: pytest.Session, nodes: tuple[Node, ...]) -> list[Node]:
+    """Return the nodes that this run disturbs: those of the disruptive items it collected."""
+    names = {
+        item.callspec.params.get("kube_node")
+        for item in session.items
+        if isinstance(item, pytest.Function)
+        and hasattr(item, "callspec")
+        and item.get_closest_marker("kube_disruptive")
+    }
+    return [node for node in nodes if node.name in names]
+
+
+@pytest.fixture
+def after_contention(kube_node: Node, on_all_nodes: Any) -> Outcome:
+    """What became of the kubelet after somebody else opened its lock file."""
+
+    def contention(node: Node) -> Outcome:
+        return disturb(node, "open-lock")
+
+    outcome: Outcome = on_all_nodes(kube_node, contention)
+    return outcome
+
+
+@pytest.fixture
+def after_kill(kube_node: Node, on_all_nodes: Any) -> Outcome:
+    """What became of the kubelet after a kill -9."""
+
+    def kill(node: Node) -> Outcome:
+        return disturb(node, "kill")
+
+    outcome: Outcome = on_all_nodes(kube_node, kill)
+    return outcome
+
+
+@pytest.fixture
+def after_reboot(kube_node: Node, on_all_nodes: Any) -> Outcome:
+    """What became of the node after a reboot."""
+    outcome: Outcome = on_all_nodes(kube_node, reboot)
+    return outcome

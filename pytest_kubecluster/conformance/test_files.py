@@ -1,0 +1,66 @@
+"""Evidence: the files on the node's disk."""
+
+from __future__ import annotations
+
+from pytest_kubecluster.node import Node
+from pytest_kubecluster.view import FileView
+
+
+def the_file(node: Node, path: str) -> FileView:
+    """Return what is known of a file, which must be there."""
+    file = node.kubelet.files[path]
+    assert file is not None, f"{node.name} has no {path}"
+    return file
+
+
+def assert_root_owns(node: Node, path: str, mode: int) -> None:
+    """Check that a file is root's and has exactly the mode of the spec."""
+    file = the_file(node, path)
+    assert (file.owner, file.group) == ("root", "root"), path
+    assert f"{file.mode:04o}" == f"{mode:04o}", path
+
+
+def mode_in_spec(node: Node, path: str) -> int:
+    """Return the mode that the spec gives a file."""
+    return next(file.mode for file in node.spec.kubelet.files if file.path == path)
+
+
+def test_unit_has_the_rendered_bytes(kube_node: Node) -> None:
+    path = kube_node.spec.kubelet.unit_path
+    file = the_file(kube_node, path)
+    expected = kube_node.files[path].read_text()
+    assert (file.content or b"").decode(errors="replace") == expected
+
+
+def test_unit_is_owned_by_root(kube_node: Node) -> None:
+    path = kube_node.spec.kubelet.unit_path
+    assert_root_owns(kube_node, path, mode_in_spec(kube_node, path))
+
+
+def test_client_ca_has_the_rendered_bytes(kube_node: Node) -> None:
+    assert the_file(kube_node, kube_node.spec.kubelet.client_ca_file).as_rendered
+
+
+def test_client_ca_is_owned_by_root(kube_node: Node) -> None:
+    path = kube_node.spec.kubelet.client_ca_file
+    assert_root_owns(kube_node, path, mode_in_spec(kube_node, path))
+
+
+def test_kubeconfig_has_the_rendered_bytes(kube_node: Node) -> None:
+    assert the_file(kube_node, kube_node.spec.kubelet.kubeconfig).as_rendered
+
+
+def test_ca_key_has_the_rendered_bytes(kube_node: Node) -> None:
+    assert the_file(kube_node, kube_node.spec.kubelet.ca_key_file).as_rendered
+
+
+def test_kubeconfig_is_readable_by_root_only(kube_node: Node) -> None:
+    path = kube_node.spec.kubelet.kubeconfig
+    assert_root_owns(kube_node, path, mode_in_spec(kube_node, path))
+    assert the_file(kube_node, path).mode & 0o077 == 0, "it holds the kubelet's private key"
+
+
+def test_ca_key_is_readable_by_root_only(kube_node: Node) -> None:
+    path = kube_node.spec.kubelet.ca_key_file
+    assert_root_owns(kube_node, path, mode_in_spec(kube_node, path))
+    assert the_file(kube_node, path).mode & 0o077 == 0, "whoever has it can sign certificates"
