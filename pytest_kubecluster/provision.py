@@ -80,8 +80,8 @@ def provision(
     """Run the bundled playbook on all nodes at once, as often as wanted.
 
     ``files`` are the rendered files by node and name, ``folder`` the place for Ansible's own state,
-    ``timeout`` seconds. Nodes are looked at once the file ``ready`` exists. Raises ProvisioningError
-    for the first task that failed on a node.
+    ``timeout`` seconds. Nodes are asked for once the file ``ready`` exists. Raises
+    ProvisioningError for the first task that failed on a node.
     """
     private = private_folder(folder / "runner")
     ident = f"{1 + len(list((private / 'artifacts').glob('*'))):02}"

@@ -17,10 +17,10 @@ _MARGIN_SECONDS = 20
 """What a kubelet may need on top of RestartSec to be back, healthy, on a busy machine."""
 
 
-def disturb(node: Node, how: str) -> Outcome:
+def disturb(node: Node, how: str, margin: float = _MARGIN_SECONDS) -> Outcome:
     """Kill the kubelet or contend for its lock, and wait on the node until it is back."""
     kubelet = node.spec.kubelet
-    seconds = kubelet.restart_seconds + _MARGIN_SECONDS
+    seconds = kubelet.restart_seconds + margin
     asked = {
         "how": how,
         "unit": kubelet.unit,
