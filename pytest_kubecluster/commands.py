@@ -131,24 +131,27 @@ class Commands:
 
 
 def end_process_tree(process: subprocess.Popen[bytes]) -> None:
-    """End ``process`` and all its descendants: asked first (SIGINT), forced in the end.
+    """End ``process`` and all its descendants: asked first (SIGTERM), forced in the end.
 
     The tree is taken before anything is signalled, since an orphan is no descendant any more.
-    Ansible forks workers into sessions of their own, so that a process group would miss them; on
-    SIGINT they end within a second, while SIGKILL to their parent would leave them behind.
+    Ansible forks workers into sessions of their own, so that a process group would miss them, and
+    SIGKILL to their parent would leave them behind. SIGINT is no way to ask: a shell's background
+    jobs ignore it, and so do all their children.
     """
-    try:
-        root = psutil.Process(process.pid)
-        tree = [root, *root.children(recursive=True)] if process.poll() is None else []
-    except psutil.NoSuchProcess:
-        tree = []
-    for one in tree:
-        _signal(one, signal.SIGINT)
-    _, alive = psutil.wait_procs(tree, timeout=_GRACE_SECONDS)
-    for one in alive:
-        _signal(one, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
-    process.wait()
+    if process.poll() is not None:
+        return
+    root = psutil.Process(process.pid)
+    descendants = root.children(recursive=True)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for one in (root, *descendants):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.send_signal(number)
+        # Only Popen may wait for its own child: psutil would take the exit status from under it.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_SECONDS)
+        _, descendants = psutil.wait_procs(descendants, timeout=_GRACE_SECONDS)
+        if process.poll() is not None and not descendants:
+            return
 
 
 def last_lines(log: Path, count: int = 12) -> list[str]:
@@ -158,8 +161,3 @@ def last_lines(log: Path, count: int = 12) -> list[str]:
             return [line.rstrip() for line in deque((x for x in lines if x.strip()), count)]
     except OSError:
         return []
-
-
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(number)

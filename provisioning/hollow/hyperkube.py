@@ -33,7 +33,7 @@ from typing import Any
 FACTS: dict[str, Any] = {}  # replaced by the facts of one version when the file is rendered
 
 TRUE, FALSE = ["1", "t", "T", "TRUE", "true", "True"], ["0", "f", "F", "FALSE", "false", "False"]
-JOINED = ("stringSlice", "mapStringString", "mapStringBool", "[]api.Taint")
+JOINED = ("stringSlice", "mapStringString", "mapStringBool")
 ERROR_STATUS = 1
 
 
@@ -261,7 +261,8 @@ class Kubelet:
     def run(self) -> int:
         """Start as the real one does, in its order, and serve until the end."""
         for signal_number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signal_number, signal.SIG_DFL)
+            # The real one, asked to stop, ends with status 1: systemd calls the unit failed.
+            signal.signal(signal_number, lambda *_: os._exit(ERROR_STATUS))
         set_process_name("hyperkube")
         contended = self.take_lock()
         self.load_kubeconfig()

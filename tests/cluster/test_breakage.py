@@ -104,6 +104,7 @@ STOPPED = (
     "taints_are_those_of_the_role",
     "label_is_that_of_the_role",
     "node_ip_is_on_an_interface",
+    "no_unit_failed",  # a kubelet exits with status 1 when it is told to stop
 )
 
 BREAKAGES = {

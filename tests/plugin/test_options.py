@@ -1,0 +1,210 @@
+"""What a person types, and what becomes of it before anything boots."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+NEEDS_NODE = "def test_it(kube_node): assert kube_node\n"
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """State of these runs is kept apart, so that one can see that there is none."""
+    state = tmp_path / "state"
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    monkeypatch.setenv("COLUMNS", "200")
+    return state
+
+
+def usage_error(pytester: pytest.Pytester, *args: str) -> str:
+    """Run and return the error that must come before anything boots."""
+    pytester.makepyfile(NEEDS_NODE)
+    result = pytester.runpytest_subprocess("--kube-cluster", *args)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR, result.stdout.str()
+    assert "Traceback" not in result.stderr.str()
+    return " ".join(result.stderr.str().split())
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--kube-provider=hyperv"], "--kube-provider: 'hyperv' is no provider there is; choose from docker"),
+        (["--kube-masters=0"], "the cluster cannot be as asked: a cluster needs at least one master"),
+        (["--kube-masters=-1"], "--kube-masters: '-1' is no number of nodes"),
+        (["--kube-workers=many"], "--kube-workers: 'many' is no number of nodes"),
+        (["--kube-workers=197", "--kube-network=10.9.8.0/28"], "200 nodes do not fit into 10.9.8.0/28"),
+        (["--kube-network=fd00::/64"], "--kube-network: 'fd00::/64' is no IPv4 network"),
+        (["--kube-network=10.0.0.1/24"], "has host bits set"),
+        (["--kube-network=everywhere"], "--kube-network: 'everywhere' is no IPv4 network"),
+        (["--kube-hyperkube=latest"], "--kube-hyperkube: 'latest' is no kubelet version; write it as 1.7.5"),
+        (["--kube-hyperkube=1.7.5-beta.0"], "is no kubelet version"),
+        (["--kube-hyperkube=1.99.0"], "--kube-hyperkube: 1.99.0 is a version whose flags are not known"),
+        (["--kube-timeout=0"], "--kube-timeout: '0' is no number of seconds above 0"),
+        (["--kube-timeout=soon"], "--kube-timeout: 'soon' is no number of seconds"),
+        (["--kube-kubelet=nothing-here"], "nothing-here does not exist"),
+        (["--kube-kubelet=."], "is no file; give the hyperkube or kubelet itself"),
+    ],
+)  # fmt: skip
+def test_bad_option(
+    args: list[str], message: str, pytester: pytest.Pytester, own_state: Path
+) -> None:
+    assert message in usage_error(pytester, *args)
+    assert not own_state.exists()
+
+
+def test_ini_key_is_named_where_it_is_wrong(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nkube_masters = several\n")
+    assert "ini key kube_masters: 'several' is no number" in usage_error(pytester)
+
+
+def test_option_wins_over_ini_key(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nkube_masters = 5\nkube_workers = 2\n")
+    pytester.makepyfile(NEEDS_NODE)
+    result = pytester.runpytest("--kube-masters=1", "--collect-only", "-q")
+    names = [line.partition("[")[2] for line in result.outlines if "test_it[" in line]
+    assert names == ["master01]", "worker01]", "worker02]"]
+
+
+def executable(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    path.chmod(0o755)
+    return path
+
+
+def test_kubelet_that_is_not_executable(pytester: pytest.Pytester) -> None:
+    path = executable(pytester.path / "kubelet", b"#!/bin/sh\n")
+    path.chmod(0o644)
+    assert "kubelet is not executable; chmod +x it" in usage_error(
+        pytester, f"--kube-kubelet={path}"
+    )
+
+
+def test_kubelet_of_another_architecture(pytester: pytest.Pytester) -> None:
+    header = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00" + b"\x16\x00" + bytes(44)
+    path = executable(pytester.path / "kubelet", header)
+    assert "is built for ELF machine 22, and this machine is" in usage_error(
+        pytester, f"--kube-kubelet={path}"
+    )
+
+
+def test_kubelet_that_is_none(pytester: pytest.Pytester) -> None:
+    message = usage_error(pytester, f"--kube-kubelet={shutil.which('true')}")
+    assert "is no kubelet: asked for its version it printed ''" in message
+
+
+def test_kubelet_that_cannot_run(pytester: pytest.Pytester) -> None:
+    path = executable(pytester.path / "kubelet", b"#!/no/such/interpreter\n")
+    assert "cannot be run" in usage_error(pytester, f"--kube-kubelet={path}")
+
+
+def test_kubelet_of_another_version(pytester: pytest.Pytester) -> None:
+    path = executable(pytester.path / "kubelet", b"#!/bin/sh\necho Kubernetes v1.8.7\n")
+    message = usage_error(pytester, f"--kube-kubelet={path}")
+    assert "kubelet is version v1.8.7, but the spec is for v1.7.5+coreos.1" in message
+
+
+# ------------------------------------------------------------------------------ a host not fit for it
+
+
+def boot_error(pytester: pytest.Pytester, own_state: Path, *args: str) -> str:
+    """Run and return the message of a boot that must fail before any machine is there."""
+    pytester.makepyfile(NEEDS_NODE)
+    result = pytester.runpytest_subprocess("--kube-cluster", *args)
+    assert result.ret == 1, result.stdout.str()
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+    result.stdout.fnmatch_lines(["*kubecluster: the cluster did not boot*"])
+    assert list(own_state.glob("kubecluster/clusters/*")) == []
+    return " ".join(result.stdout.str().split())
+
+
+def path_without(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, *tools: str) -> None:
+    """Leave a PATH on which only these tools are missing."""
+    folder = pytester.path / "bin"
+    folder.mkdir()
+    for tool in ("vagrant", "docker", "ssh", "sh", "uname"):
+        if tool not in tools and (found := shutil.which(tool)):
+            (folder / tool).symlink_to(found)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+@pytest.mark.parametrize("tool", ["vagrant", "docker", "ssh"])
+def test_missing_tool(
+    tool: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, own_state: Path
+) -> None:
+    path_without(pytester, monkeypatch, tool)
+    message = boot_error(pytester, own_state)
+    assert f"{tool} is not on the PATH; install it with: apt-get install" in message
+
+
+def test_vagrant_too_old(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, own_state: Path
+) -> None:
+    path_without(pytester, monkeypatch, "vagrant")
+    executable(pytester.path / "bin" / "vagrant", b"#!/bin/sh\necho Vagrant 1.9.8\n")
+    message = boot_error(pytester, own_state)
+    assert "Vagrant 2.2 or newer is needed, and `vagrant --version` says: Vagrant 1.9.8" in message
+
+
+def test_docker_not_running(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, own_state: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{pytester.path}/no.sock")
+    message = boot_error(pytester, own_state)
+    assert "Docker does not answer" in message
+    assert "systemctl start docker" in message
+
+
+def test_network_of_the_host(pytester: pytest.Pytester, own_state: Path) -> None:
+    if shutil.which("docker") is None:
+        pytest.skip("the host has no Docker")
+    message = boot_error(pytester, own_state, "--kube-network=172.17.0.0/24")
+    assert "the network 172.17.0.0/24 overlaps 172.17.0.0/16 of interface docker0" in message
+    assert "choose another with --kube-network" in message
+
+
+def test_all_that_is_wrong_is_said_at_once(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, own_state: Path
+) -> None:
+    path_without(pytester, monkeypatch, "vagrant", "docker")
+    message = boot_error(pytester, own_state)
+    assert "- vagrant is not" in message
+    assert "- docker is not" in message
+
+
+def test_state_folder_that_cannot_be_written(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    message = boot_error(pytester, tmp_path)
+    assert "file/kubecluster/clusters cannot be made or is not yours" in message
+
+
+def test_boots_nothing_when_only_collecting(pytester: pytest.Pytester, own_state: Path) -> None:
+    pytester.makepyfile(NEEDS_NODE)
+    result = pytester.runpytest_subprocess("--kube-cluster", "--collect-only", "-q")
+    assert result.ret == 0
+    assert not own_state.exists()
+
+
+def test_boots_nothing_when_no_test_needs_it(pytester: pytest.Pytester, own_state: Path) -> None:
+    pytester.makepyfile("def test_it(kube_spec, kube_files): assert kube_files['worker01']\n")
+    result = pytester.runpytest_subprocess("--kube-cluster")
+    result.assert_outcomes(passed=1)
+    assert not own_state.exists()
+
+
+def test_help_explains_every_option(pytester: pytest.Pytester) -> None:
+    result = pytester.runpytest_subprocess("--help", "--kube-cluster", "--kube-masters=wrong")
+    assert result.ret == 0
+    text = " ".join(result.stdout.str().split())
+    for words in (
+        "--kube-cluster Boot the cluster for this session",
+        "(default: 3; ini: kube_masters)",
+        "(default: 10.17.5.0/24; ini: kube_network)",
+        "kube_hyperkube (string)",
+    ):
+        assert words in text, words

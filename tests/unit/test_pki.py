@@ -1,0 +1,295 @@
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import threading
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from pytest_kubecluster import pki as pki_module
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.pki import Pki, ensure_pki
+from pytest_kubecluster.ssh_key import ensure_ssh_key
+
+NAMES = ("ca.crt", "ca.key", "kubelet.crt", "kubelet.key")
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return ensure_pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return ensure_pki(tmp_path_factory.mktemp("other"))
+
+
+def certificates(pki: Pki) -> tuple[x509.Certificate, x509.Certificate]:
+    return x509.load_pem_x509_certificate(pki.ca_cert), x509.load_pem_x509_certificate(
+        pki.kubelet_cert
+    )
+
+
+def openssl(*words: str) -> str:
+    return subprocess.run(["openssl", *words], capture_output=True, text=True, check=True).stdout
+
+
+def test_subjects_are_the_seeds(pki: Pki) -> None:
+    ca, kubelet = certificates(pki)
+    assert (
+        ca.subject.rfc4514_string() == "CN=kube-ca,OU=IT,O=bootkube,L=Singapore,ST=Singapore,C=SG"
+    )
+    assert (
+        kubelet.subject.rfc4514_string()
+        == "CN=kubelet,OU=IT,O=system:masters,L=Singapore,ST=Singapore,C=SG"
+    )
+    assert kubelet.issuer.public_bytes() == ca.subject.public_bytes()
+    assert ca.issuer.public_bytes() == ca.subject.public_bytes()
+
+
+def test_keys_hash_and_version(pki: Pki) -> None:
+    for certificate in certificates(pki):
+        key = certificate.public_key()
+        assert isinstance(key, rsa.RSAPublicKey)
+        assert key.key_size == 2048
+        assert certificate.version is x509.Version.v3
+        assert certificate.signature_hash_algorithm is not None
+        assert certificate.signature_hash_algorithm.name == "sha256"
+
+
+def test_serial_numbers_are_random_and_long(pki: Pki, other: Pki) -> None:
+    numbers = [c.serial_number for one in (pki, other) for c in certificates(one)]
+    assert len(set(numbers)) == 4
+    # 64 random bits have fewer than 40 once in ten million times.
+    assert min(number.bit_length() for number in numbers) > 64
+
+
+def test_validity_is_a_year_that_began_a_little_ago(pki: Pki) -> None:
+    now = datetime.now(timezone.utc)
+    for certificate in certificates(pki):
+        begun, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        assert timedelta(minutes=30) < now - begun < timedelta(hours=2)
+        assert ends - begun == timedelta(days=365)
+
+
+def test_extensions(pki: Pki) -> None:
+    ca, kubelet = certificates(pki)
+    for certificate, is_ca in ((ca, True), (kubelet, False)):
+        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+        assert (basic.critical, basic.value.ca) == (True, is_ca)
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage)
+        assert usage.critical
+        assert usage.value.digital_signature
+        assert usage.value.key_encipherment
+        assert usage.value.key_cert_sign is is_ca
+        assert not usage.value.crl_sign
+        subject = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+        assert subject.value == x509.SubjectKeyIdentifier.from_public_key(certificate.public_key())
+        authority = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+        ca_identifier = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+        assert authority.value.key_identifier == ca_identifier.value.digest
+    extended = kubelet.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    assert set(extended.value) == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
+    with pytest.raises(x509.ExtensionNotFound):
+        ca.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+
+
+def test_openssl_agrees(pki: Pki, other: Pki) -> None:
+    assert "OK" in openssl("verify", "-CAfile", str(pki.ca_cert_path), str(pki.kubelet_cert_path))
+    for purpose in ("sslclient", "sslserver"):
+        openssl("verify", "-purpose", purpose, "-CAfile", str(pki.ca_cert_path), str(pki.kubelet_cert_path))  # fmt: skip
+    with pytest.raises(subprocess.CalledProcessError):
+        openssl("verify", "-CAfile", str(other.ca_cert_path), str(pki.kubelet_cert_path))
+    text = openssl("x509", "-noout", "-text", "-in", str(pki.kubelet_cert_path))
+    for line in ("X509v3 Key Usage: critical", "TLS Web Server Authentication, TLS Web Client"):
+        assert line in text
+
+
+def handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
+    """Shake hands for real, and return what the server learned of its client's name."""
+    learned: list[str] = []
+    ours, theirs = socket.socketpair()
+
+    def serve() -> None:
+        try:
+            with server.wrap_socket(theirs, server_side=True) as connection:
+                certificate = connection.getpeercert() or {}
+                learned.append(str(certificate.get("subject")))
+                connection.sendall(b"hello")
+        except ssl.SSLError:
+            theirs.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        with client.wrap_socket(ours) as connection:
+            assert connection.recv(5) == b"hello"
+    finally:
+        thread.join(10)
+        theirs.close()
+    return learned[0]
+
+
+def context(pki: Pki, trusts: Pki, *, server: bool) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+    made.load_cert_chain(pki.kubelet_cert_path, pki.kubelet_key_path)
+    made.load_verify_locations(trusts.ca_cert_path)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_REQUIRED
+    return made
+
+
+def test_handshake_with_both_ends_of_one_ca(pki: Pki) -> None:
+    name = handshake(context(pki, pki, server=True), context(pki, pki, server=False))
+    assert "(('commonName', 'kubelet'),)" in name
+
+
+def test_handshake_with_a_client_of_another_ca(pki: Pki, other: Pki) -> None:
+    with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
+        handshake(context(pki, pki, server=True), context(other, pki, server=False))
+
+
+def test_handshake_with_a_server_of_another_ca(pki: Pki, other: Pki) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError):
+        handshake(context(other, pki, server=True), context(pki, pki, server=False))
+
+
+def test_set_is_kept(tmp_path: Path) -> None:
+    assert ensure_pki(tmp_path) == ensure_pki(tmp_path)
+
+
+def truncate(path: Path, other: Pki) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def remove(path: Path, other: Pki) -> None:
+    path.unlink()
+
+
+def swap(path: Path, other: Pki) -> None:
+    path.write_bytes((other.directory / path.name).read_bytes())
+
+
+@pytest.mark.parametrize("damage", [truncate, remove, swap])
+@pytest.mark.parametrize("name", NAMES)
+def test_damaged_set_is_made_anew(name: str, damage: object, tmp_path: Path, other: Pki) -> None:
+    before = ensure_pki(tmp_path)
+    assert callable(damage)
+    damage(tmp_path / name, other)
+    after = ensure_pki(tmp_path)
+    for file in NAMES:
+        attribute = file.replace(".crt", "_cert").replace(".key", "_key")
+        assert getattr(after, attribute) not in (
+            getattr(before, attribute),
+            getattr(other, attribute),
+        )
+    assert ensure_pki(tmp_path) == after
+
+
+def test_set_that_ends_soon_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pki_module, "_LIFETIME", timedelta(hours=12))
+    short = ensure_pki(tmp_path)
+    monkeypatch.undo()
+    assert ensure_pki(tmp_path).ca_cert != short.ca_cert
+
+
+@pytest.mark.parametrize("survivors", range(4))
+def test_crash_between_files_leaves_nothing_usable(
+    survivors: int, tmp_path: Path, other: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = ensure_pki(tmp_path)
+    (tmp_path / "ca.crt").unlink()
+    replaced = 0
+
+    def replace(source: Path, target: Path) -> None:
+        nonlocal replaced
+        if replaced == survivors:
+            raise KeyboardInterrupt
+        replaced += 1
+        os.rename(source, target)
+
+    monkeypatch.setattr("os.replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        ensure_pki(tmp_path)
+    monkeypatch.undo()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+    after = ensure_pki(tmp_path)
+    assert before.ca_key != after.ca_key
+    openssl("verify", "-CAfile", str(after.ca_cert_path), str(after.kubelet_cert_path))
+
+
+@pytest.mark.parametrize("mask", [0, 0o077])
+def test_modes(mask: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        pki = ensure_pki(tmp_path / "pki")
+    finally:
+        os.umask(before)
+    modes = {name: stat.S_IMODE((pki.directory / name).stat().st_mode) for name in NAMES}
+    assert modes == {"ca.crt": 0o644, "ca.key": 0o600, "kubelet.crt": 0o644, "kubelet.key": 0o600}
+    assert stat.S_IMODE(pki.directory.stat().st_mode) == 0o700
+
+
+def test_modes_that_became_too_open_are_tightened(tmp_path: Path) -> None:
+    ensure_pki(tmp_path)
+    tmp_path.chmod(0o755)
+    (tmp_path / "ca.key").chmod(0o644)
+    ensure_pki(tmp_path)
+    assert stat.S_IMODE((tmp_path / "ca.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_processes_that_share_a_folder_get_one_set(tmp_path: Path) -> None:
+    code = (
+        "import sys, hashlib; from pathlib import Path; from pytest_kubecluster.pki import ensure_pki;"
+        "print(hashlib.sha256(ensure_pki(Path(sys.argv[1])).kubelet_key).hexdigest())"
+    )
+    argv = [sys.executable, "-c", code, str(tmp_path)]
+    running = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert len({process.communicate(timeout=60)[0] for process in running}) == 1
+
+
+def test_no_key_in_its_words(pki: Pki) -> None:
+    assert "PRIVATE" not in repr(pki) + str(pki)
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(KubeClusterError, match=r"file/pki cannot be made.*\n.*XDG_STATE_HOME"):
+        ensure_pki(tmp_path / "file" / "pki")
+
+
+def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", no_room)
+    with pytest.raises(
+        KubeClusterError, match=r"ca.crt cannot be written: No space left on device"
+    ):
+        ensure_pki(tmp_path)
+    assert list(tmp_path.glob("*.key")) == []
+
+
+def test_ssh_key_is_one_that_ssh_takes(tmp_path: Path) -> None:
+    key = ensure_ssh_key(tmp_path / "ssh")
+    assert stat.S_IMODE(key.path.stat().st_mode) == 0o600
+    shown = subprocess.check_output(["ssh-keygen", "-y", "-f", str(key.path)], text=True)
+    assert key.public.split()[:2] == shown.split()[:2]
+    assert key.public.startswith("ssh-ed25519 ")
+
+
+def test_ssh_key_is_kept_unless_it_is_damaged(tmp_path: Path) -> None:
+    key = ensure_ssh_key(tmp_path)
+    assert ensure_ssh_key(tmp_path) == key
+    key.path.write_bytes(key.path.read_bytes()[:100])
+    assert ensure_ssh_key(tmp_path).public != key.public

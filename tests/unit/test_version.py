@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from pytest_kubecluster.version import KubeVersion
+
+
+@pytest.mark.parametrize(
+    ("text", "tag", "git"),
+    [
+        ("1.7.5", "v1.7.5", "v1.7.5"),
+        ("v1.7.5", "v1.7.5", "v1.7.5"),
+        ("1.7", "v1.7.0", "v1.7.0"),
+        ("v1.7.5_coreos.1", "v1.7.5_coreos.1", "v1.7.5+coreos.1"),
+        ("v1.7.5+coreos.1", "v1.7.5_coreos.1", "v1.7.5+coreos.1"),
+        (" 1.10.13\n", "v1.10.13", "v1.10.13"),
+    ],
+)
+def test_spellings(text: str, tag: str, git: str) -> None:
+    version = KubeVersion.parse(text)
+    assert (version.tag, version.git_version, str(version)) == (tag, git, tag)
+    assert KubeVersion.parse(tag) == KubeVersion.parse(git) == version
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "latest", "1.7.5-beta.0", "v1.7.5.1", "1.7.x", "-1.7", "1.7.5 or so", "1,7"]
+)
+def test_what_is_no_version(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no kubelet version; write it as 1\.7\.5"):
+        KubeVersion.parse(text)
+
+
+def test_order_is_by_number() -> None:
+    texts = ["1.7.5", "1.7.12", "1.10.0", "1.9.8"]
+    ordered = sorted(map(KubeVersion.parse, texts))
+    assert [version.number for version in ordered] == ["1.7.5", "1.7.12", "1.9.8", "1.10.0"]
