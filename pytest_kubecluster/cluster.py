@@ -14,12 +14,12 @@ from pytest_kubecluster.commands import Commands
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import write_atomically
 from pytest_kubecluster.hollow import render_hollow
-from pytest_kubecluster.host import check_host
+from pytest_kubecluster.host import check_room, check_tools
 from pytest_kubecluster.image import Variant, ensure_image
 from pytest_kubecluster.machines import Mount, VagrantMachines
 from pytest_kubecluster.node import Access, Node, connect
 from pytest_kubecluster.pki import Pki, ensure_pki
-from pytest_kubecluster.progress import Progress
+from pytest_kubecluster.progress import Progress, count
 from pytest_kubecluster.provision import KubeletInstall, ProvisioningResult, provision
 from pytest_kubecluster.render import write_files
 from pytest_kubecluster.settings import Settings
@@ -55,6 +55,11 @@ class Cluster:
         if self._folder is None:
             raise KubeClusterError("the cluster is not up")
         return self._folder
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything of the cluster to remove."""
+        return self._folder is not None
 
     @property
     def name(self) -> str:
@@ -97,17 +102,18 @@ class Cluster:
             _remove(folder, keep_logs=keep_logs)
 
     def _boot(self, deadline: float) -> None:
-        check_host(self.spec, cache_folder())
+        check_tools()
         for abandoned in abandoned_clusters():
             self.progress.say(f"removing cluster {abandoned.name}, which an ended run left behind")
             _remove(abandoned, keep_logs=False)
+        check_room(self.spec, cache_folder())
         self._folder = create_cluster_folder(self._project)
         self._commands = Commands(self._folder.logs)
         image = self._image()
         nodes = len(self.spec.nodes)
         pool = ThreadPoolExecutor(max_workers=2 * nodes + 2)
         try:
-            with self.progress.phase("boot", f"booting {nodes} machines") as phase:
+            with self.progress.phase("boot", f"booting {count(nodes, 'machine')}") as phase:
                 machines = self._start_machines(pool, image, deadline)
                 self._prepare()
                 provisioning = pool.submit(self._provision, deadline - time.monotonic())
@@ -117,10 +123,10 @@ class Cluster:
             with self.progress.phase("provision", "running the playbook") as phase:
                 changed = provisioning.result().changed
                 machines.result()
-                phase.detail = f"{sum(changed.values())} changes on {nodes} nodes"
+                phase.detail = f"{count(sum(changed.values()), 'change')} on {count(nodes, 'node')}"
             with self.progress.phase("start", "waiting for healthy kubelets") as phase:
                 self._wait_for_kubelets(pool, deadline)
-                phase.detail = f"{nodes} kubelets healthy"
+                phase.detail = f"{count(nodes, 'kubelet')} healthy"
         finally:
             # Threads that still wait end when their commands and connections are ended.
             pool.shutdown(wait=False, cancel_futures=True)

@@ -25,19 +25,24 @@ _NODE_MEGABYTES = 200
 _FREE_DISK_MEGABYTES = 512
 
 
-def check_host(spec: ClusterSpec, state: Path) -> None:
-    """Check tools, Docker, subnet, memory and disk.
+def check_tools() -> None:
+    """Check that Vagrant, Ansible, ssh and Docker are there, new enough, and answer.
 
-    ``state`` is where files will be kept. Raises KubeClusterError with all that is wrong, one
-    line each, and what to do about it.
+    Raises KubeClusterError with all that is wrong, one line each, and what to do about it.
     """
-    problems = [
-        *_tool_problems(),
-        *_memory_problems(spec),
-        *_disk_problems(state),
-    ]
-    if not problems:
-        problems = [*_docker_problems()] or [*_subnet_problems(spec.network)]
+    _complain([*_tool_problems()] or [*_docker_problems()])
+
+
+def check_room(spec: ClusterSpec, state: Path) -> None:
+    """Check that memory, the disk of the folder ``state`` and the subnet have room for the cluster.
+
+    Raises KubeClusterError with all that is wrong, one line each, and what to do about it.
+    """
+    problems = [*_memory_problems(spec), *_disk_problems(state), *_subnet_problems(spec.network)]
+    _complain(problems)
+
+
+def _complain(problems: Sequence[str]) -> None:
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise KubeClusterError(f"this host cannot boot the cluster:\n{listed}")

@@ -119,7 +119,7 @@ class VagrantMachines:
         while left := self._left():
             for kind, names in left.items():
                 remove = ["rm", "--force", "--volumes"] if kind == "container" else ["rm"]
-                _docker(kind, *remove, *names)
+                _docker(kind, *remove, *names, check=False)
             if time.monotonic() > deadline:
                 shown = ", ".join(
                     f"{kind} {name}" for kind, names in left.items() for name in names
@@ -166,8 +166,12 @@ class _Vagrant(vagrant.Vagrant):  # type: ignore[misc]
         )
 
 
-def _docker(*words: str) -> list[str]:
-    """Run Docker's client and return the words it prints."""
+def _docker(*words: str, check: bool = True) -> list[str]:
+    """Run Docker's client and return the words it prints.
+
+    With ``check``, raises KubeClusterError if it fails: no answer does not mean that nothing is
+    left.
+    """
     done = subprocess.run(
         ["docker", *words],
         stdin=subprocess.DEVNULL,
@@ -177,4 +181,6 @@ def _docker(*words: str) -> list[str]:
         check=False,
         start_new_session=True,  # Ctrl-C must not stop a removal
     )
+    if check and done.returncode != 0:
+        raise KubeClusterError(f"docker {words[0]} {words[1]} failed: {done.stderr.strip()}")
     return done.stdout.split()

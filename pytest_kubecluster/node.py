@@ -6,7 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -38,7 +38,7 @@ class Access:
     reboot: tuple[str, ...]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Node:
     """One node of the cluster.
 
@@ -48,7 +48,10 @@ class Node:
 
     spec: NodeSpec
     access: Access
-    _view: KubeletView | None = field(default=None, repr=False)
+    _view: KubeletView | None = None
+
+    def __repr__(self) -> str:
+        return f"<{self.name} {self.address}>"
 
     @property
     def name(self) -> str:

@@ -12,6 +12,11 @@ from rich.console import Console
 from rich.status import Status
 
 
+def count(number: int, noun: str) -> str:
+    """Return ``1 node``, ``2 nodes``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 @dataclass
 class Phase:
     """A stretch of the run that took ``seconds``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
 WORKER_KEY = "kubecluster"
 
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Turn a signal that would end us with machines running into what Ctrl-C is."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
 
 class ClusterSession:
     """What the plugin knows in one process of a run."""
@@ -36,6 +44,7 @@ class ClusterSession:
         self.enabled: bool = config.getoption("--kube-cluster")
         self.cluster: Cluster | None = None
         self.phases: list[Phase] = []
+        self._before: dict[int, Any] = {}
 
     @cached_property
     def settings(self) -> Settings:
@@ -110,21 +119,26 @@ class ClusterSession:
         from pytest_kubecluster.cluster import Cluster
 
         progress = self._progress()
-        cluster = Cluster(self.spec, self.settings, self.config.rootpath, progress)
+        self.cluster = Cluster(self.spec, self.settings, self.config.rootpath, progress)
+        self._before = {number: signal.signal(number, _interrupt) for number in _ENDING}
         try:
-            cluster.boot()
+            self.cluster.boot()
         except KubeClusterError as error:
             self._show(str(error))
             pytest.exit("kubecluster: the cluster did not boot", returncode=1)
-        self.cluster = cluster
 
     def destroy(self, *, keep_logs: bool) -> None:
         """Remove what this process booted, and what it made for itself."""
         if hasattr(self, "_scratch"):
             self._scratch.cleanup()
-        if self.cluster is None or not self.cluster.nodes:
-            return
-        cluster, self.cluster = self.cluster, None
+        if self.cluster is not None and self.cluster.exists:
+            self._remove_cluster(self.cluster, keep_logs=keep_logs)
+        self.cluster = None
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _remove_cluster(self, cluster: Cluster, *, keep_logs: bool) -> None:
         self.phases = cluster.progress.phases
         self.config.pluginmanager.getplugin("terminalreporter").ensure_newline()
         try:

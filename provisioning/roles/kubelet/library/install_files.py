@@ -38,8 +38,11 @@ def main() -> None:
     A file's ``content`` is base64; with ``keep`` it is installed only where there is none.
     """
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    changed = [path for path in module.params["folders"] if ensure_folder(module, path)]
-    changed += [file["path"] for file in module.params["files"] if install(module, file)]
+    try:
+        changed = [path for path in module.params["folders"] if ensure_folder(module, path)]
+        changed += [file["path"] for file in module.params["files"] if install(module, file)]
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename} cannot be installed: {error.strerror}")
     module.exit_json(changed=bool(changed), paths=changed)
 
 

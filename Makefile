@@ -1,0 +1,47 @@
+# make cluster   boot four nodes, provision them and prove every kubelet; nothing is left behind
+# make test      all tests, those that boot clusters included
+# make lint      ruff and mypy
+# make clean     what the others leave: the virtual environment, caches, node images
+#
+# PYTHON=python3.12 chooses another Python; ARGS="--kube-kubelet=/path/to/hyperkube" is handed on.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+CONFORMANCE := --pyargs pytest_kubecluster.conformance
+INSTALLED := $(VENV)/.installed
+
+# Whoever may not talk to Docker does it as root.
+PYTEST = $$(docker info >/dev/null 2>&1 || echo sudo -E) $(VENV)/bin/python -m pytest
+
+.PHONY: help cluster test lint clean host
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+cluster: $(INSTALLED) host
+	$(PYTEST) --kube-cluster $(CONFORMANCE) $(ARGS)
+
+test: $(INSTALLED) host
+	@provisioning/host/prepare --try kubernetes-client
+	$(VENV)/bin/python -m pytest -n 2 tests/unit tests/plugin
+	$(PYTEST) --kube-cluster tests/cluster $(CONFORMANCE) $(ARGS)
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+host:
+	@provisioning/host/prepare
+
+$(INSTALLED): pyproject.toml
+	@provisioning/host/prepare --python $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --editable ".[test,lint]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	-docker image ls --quiet kubecluster-node | xargs --no-run-if-empty docker image rm --force

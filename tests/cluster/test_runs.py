@@ -1,0 +1,338 @@
+"""Whole runs in processes of their own: what they print, and that they leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.usefixtures("kube_nodes")  # with --kube-cluster only
+
+ONE_NODE = ("--kube-masters=1", "--kube-workers=0")
+
+
+class Bench:
+    """An empty project with a state folder and a network of its own."""
+
+    def __init__(self, path: Path, network: str) -> None:
+        self.path = path
+        self.project = path / "project"
+        self.project.mkdir()
+        self.state = path / "state"
+        self.options = ["--kube-cluster", f"--kube-network={network}", *ONE_NODE]
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COV"))},
+            "XDG_STATE_HOME": str(self.state),
+            "COLUMNS": "160",
+        }
+
+    def write(self, name: str, text: str) -> None:
+        (self.project / name).write_text(text)
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *self.options, *args],
+            cwd=self.project,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            # A test run in the background of a shell ignores SIGINT; these must not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+        )
+
+    def run(self, *args: str) -> tuple[int, str]:
+        process = self.start(*args)
+        output, _ = process.communicate(timeout=240)
+        return process.returncode, output
+
+    def left(self) -> dict[str, list[str]]:
+        """What of this bench's clusters is still there: in Docker, on disk, as a process."""
+        names = {path.stem for path in self.state.glob("kubecluster/clusters/*")} | {"project-"}
+        containers = docker("container", "ls", "--all", "--format", "{{.Names}}")
+        networks = docker("network", "ls", "--filter", "label=kubecluster", "--format", "{{.ID}}")
+        ours = [
+            network
+            for network in networks
+            if "project-"
+            in subprocess.check_output(["docker", "network", "inspect", network], text=True)
+        ]
+        return {
+            "containers": [c for c in containers if any(c.startswith(name) for name in names)],
+            "networks": ours,
+            "state": [str(path) for path in self.state.glob("kubecluster/clusters/*")],
+            "processes": [
+                " ".join(process.info["cmdline"] or [])
+                for process in psutil.process_iter(["cmdline"])
+                if str(self.path) in " ".join(process.info["cmdline"] or [])
+            ],
+        }
+
+
+def docker(*words: str) -> list[str]:
+    return subprocess.check_output(["docker", *words], text=True).split()
+
+
+NOTHING: dict[str, list[str]] = {"containers": [], "networks": [], "state": [], "processes": []}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path, "10.17.77.0/24")
+    yield bench
+    assert bench.left() == NOTHING
+
+
+def test_a_run_from_start_to_end(bench: Bench) -> None:
+    bench.write("test_it.py", "def test_it(kube_node): assert kube_node.kubelet.running\n")
+    status, output = bench.run()
+    assert status == 0, output
+    for line in (
+        r"kubecluster: 1 master on docker, 10\.17\.77\.0/24, hyperkube v1\.7\.5_coreos\.1, kubelet hollow",
+        r"kubecluster: boot +\d+\.\d s  1 master, provider docker",
+        r"kubecluster: provision +\d+\.\d s  2 changes on 1 node\n",
+        r"kubecluster: start +\d+\.\d s  1 kubelet healthy",
+        r"kubecluster: destroy +\d+\.\d s  nothing is left",
+        r"boot \d+\.\d s, provision .*; together .* s, with the hollow kubelet",
+    ):
+        assert re.search(line, output), f"{line}\n{output}"
+    assert list(bench.state.glob("kubecluster/logs/*")) == []
+
+
+def test_quiet_and_verbose(bench: Bench) -> None:
+    bench.write("test_it.py", "def test_it(kube_node): assert kube_node.kubelet.running\n")
+    status, quiet = bench.run("-q")
+    assert (status, "kubecluster" in quiet) == (0, False), quiet
+    status, verbose = bench.run("-v")
+    assert "kubecluster: kubelet : Start and enable kubelet service" in verbose
+
+
+def test_kubelet_that_dies_at_its_start(bench: Bench) -> None:
+    bench.write(
+        "conftest.py",
+        "def pytest_kubecluster_spec(config, spec):\n"
+        "    return spec.with_flags({'register-with-taints': 'bad'})\n",
+    )
+    bench.write("test_it.py", "def test_it(kube_node): ...\n")
+    status, output = bench.run()
+    assert status == 1
+    assert "master01: the kubelet died at its start (result exit-code, exit status 1)" in output
+    assert (
+        'invalid argument "bad" for --register-with-taints=bad: invalid taint spec: bad' in output
+    )
+    assert "the cluster did not boot" in output
+    assert "Traceback" not in output
+
+
+def test_playbook_that_fails_on_a_node(bench: Bench) -> None:
+    bench.write(
+        "conftest.py",
+        "from dataclasses import replace\n"
+        "def pytest_kubecluster_spec(config, spec):\n"
+        "    node = spec.nodes[0]\n"
+        "    kubelet = replace(node.kubelet, kubeconfig='/proc/nowhere/kubeconfig')\n"
+        "    return replace(spec, nodes=(replace(node, kubelet=kubelet),))\n",
+    )
+    bench.write("test_it.py", "def test_it(kube_node): ...\n")
+    status, output = bench.run()
+    assert status == 1
+    assert "provisioning failed on master01" in output
+    assert "task: Copy over the kubelet's directory, files" in output
+    assert "/proc/nowhere cannot be installed: No such file or directory" in output
+    log = re.search(r"full log: (\S+/ansible\.log)", output)
+    assert log is not None, output
+    assert "fatal: [master01]" in Path(log[1]).read_text()
+
+
+def test_vagrant_that_fails(bench: Bench) -> None:
+    bench.write("test_it.py", "def test_it(kube_node): ...\n")
+    fake = bench.path / "bin"
+    fake.mkdir()
+    vagrant = fake / "vagrant"
+    vagrant.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && exec echo Vagrant 2.3.4\necho no such box >&2; exit 1\n'
+    )
+    vagrant.chmod(0o755)
+    bench.environment["PATH"] = f"{fake}:{bench.environment['PATH']}"
+    status, output = bench.run()
+    assert status == 1
+    assert "vagrant up failed (exit status 1)" in output
+    assert "    no such box\n" in output
+
+
+def test_boot_that_takes_too_long(bench: Bench) -> None:
+    bench.write("test_it.py", "def test_it(kube_node): ...\n")
+    status, output = bench.run("--kube-timeout=2")
+    assert status == 1
+    assert re.search(r"took longer than \d s and was ended|before the deadline", output), output
+
+
+def test_difference_is_shown_as_a_table(bench: Bench) -> None:
+    bench.write(
+        "test_it.py",
+        "def test_it(kube_node):\n"
+        "    edit = \"sed -i 's/cluster.local/example.org/; /allow-privileged/d'\"\n"
+        "    unit = kube_node.spec.kubelet.unit_path\n"
+        "    kube_node.host.run_expect([0], f'{edit} {unit}; systemctl daemon-reload; systemctl restart kubelet')\n"
+        "    kube_node.wait_until_healthy(30)\n"
+        "    kube_node.refresh()\n"
+        "    assert kube_node.kubelet == kube_node.spec.kubelet\n",
+    )
+    status, output = bench.run()
+    assert status == 1
+    for row in (
+        r"E +assert the kubelet is not what its spec says: 3 differences",
+        r"E +expected +actual",
+        r"E +--allow-privileged +true +\(absent\)",
+        r"E +--cluster-domain +cluster\.local +example\.org",
+        r"E +/etc/systemd/system/kubelet\.service content +as rendered +other bytes",
+    ):
+        assert re.search(row, output), f"{row}\n{output}"
+
+
+def test_network_that_is_taken(bench: Bench, kube_spec: object) -> None:
+    bench.write("test_it.py", "def test_it(kube_node): ...\n")
+    network = getattr(kube_spec, "network")  # noqa: B009
+    status, output = bench.run(f"--kube-network={network}")
+    assert status == 1
+    assert f"the network {network} overlaps {network} of Docker's network vagrant_network" in output
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_xdist_workers_share_one_cluster(workers: str, bench: Bench) -> None:
+    bench.write(
+        "test_it.py",
+        "import pytest\n"
+        "@pytest.mark.parametrize('n', range(4))\n"
+        "def test_it(n, kube_node, kube_pki):\n"
+        "    assert kube_node.kubelet == kube_node.spec.kubelet\n"
+        "    assert kube_node.host.file('/etc/kubernetes/ca.crt').content == kube_pki.ca_cert\n"
+        "def test_cluster(kube_cluster): ...\n",
+    )
+    status, output = bench.run(f"-n{workers}", "-rs")
+    assert status == 0, output
+    assert output.count("kubecluster: boot") == 1
+    assert "4 passed, 1 skipped" in output
+
+
+# -------------------------------------------------------------------------------- interruptions
+
+
+def when_line(text: str) -> Callable[[subprocess.Popen[str]], str]:
+    def wait(process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
+        seen = ""
+        for line in process.stdout:
+            seen += line
+            if text in line:
+                return seen
+        raise AssertionError(f"the run ended without {text!r}:\n{seen}")
+
+    return wait
+
+
+def when_container(process: subprocess.Popen[str]) -> str:
+    deadline = time.monotonic() + 60
+    while not any(name.startswith("project-") for name in docker("ps", "--format", "{{.Names}}")):
+        assert time.monotonic() < deadline, "no container came up"
+        time.sleep(0.05)
+    return ""
+
+
+MOMENTS: dict[str, Callable[[subprocess.Popen[str]], str]] = {
+    "while a machine boots": when_container,
+    "while it is provisioned": when_line("kubecluster: boot"),
+    "in a test": when_line("in the test"),
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=list(MOMENTS))
+def test_interrupted_run_leaves_nothing(
+    moment: Callable[[subprocess.Popen[str]], str], number: signal.Signals, bench: Bench
+) -> None:
+    bench.write(
+        "test_it.py",
+        "import time\n"
+        "def test_it(kube_node):\n"
+        "    print('in the test', flush=True)\n"
+        "    time.sleep(60)\n",
+    )
+    process = bench.start("-s")
+    output = moment(process)
+    process.send_signal(number)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output + rest
+    assert bench.left() == NOTHING
+
+
+def test_next_run_removes_what_a_killed_one_left(bench: Bench) -> None:
+    bench.write(
+        "test_it.py",
+        "import time\n"
+        "def test_it(kube_node):\n"
+        "    print('in the test', flush=True)\n"
+        "    time.sleep(60)\n",
+    )
+    process = bench.start("-s")
+    when_line("in the test")(process)
+    process.kill()
+    process.communicate(timeout=60)
+    assert len(bench.left()["containers"]) == 1
+    bench.write("test_it.py", "def test_it(kube_node): assert kube_node.kubelet.running\n")
+    status, output = bench.run()
+    assert status == 0, output
+    assert re.search(r"removing cluster project-\w+, which an ended run left behind", output)
+
+
+# ----------------------------------------------------------------------------- an installed wheel
+
+
+def test_installed_wheel_in_an_empty_project(bench: Bench) -> None:
+    checkout = Path(__file__).parent.parent.parent
+    wheels = bench.path / "wheels"
+    argv = [sys.executable, "-m", "build", "--wheel", "--outdir", str(wheels), str(checkout)]
+    subprocess.run([*argv, "--no-isolation"], check=True, capture_output=True)
+    (wheel,) = wheels.glob("*.whl")
+    home = bench.path / "venv"
+    venv.create(home, with_pip=True)
+    python = home / "bin" / "python"
+    site = Path(subprocess.check_output(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
+    ).strip())  # fmt: skip
+    # The dependencies are this environment's; the plugin is the wheel's, which comes first.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True)
+    bench.environment["PATH"] = f"{sysconfig.get_path('scripts')}:{bench.environment['PATH']}"
+    options = [
+        *bench.options,
+        "--pyargs",
+        "pytest_kubecluster.conformance",
+        "-m",
+        "not kube_disruptive",
+    ]
+    done = subprocess.run(
+        [python, "-m", "pytest", "-p", "no:cacheprovider", *options],
+        cwd=bench.project,
+        env=bench.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"\d+ passed, \d+ deselected", done.stdout)
+    code = "import pytest_kubecluster.resources as r; print(r.provisioning())"
+    where = subprocess.check_output([python, "-c", code], cwd=bench.project, text=True).strip()
+    assert Path(where) == site / "pytest_kubecluster" / "provisioning"
+    assert (Path(where) / "image" / "node-init").stat().st_mode & 0o111
