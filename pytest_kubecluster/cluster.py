@@ -5,27 +5,30 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import Timeout
 
 from pytest_kubecluster.commands import Commands
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import write_atomically
 from pytest_kubecluster.hollow import render_hollow
 from pytest_kubecluster.host import check_room, check_tools
-from pytest_kubecluster.image import Variant, ensure_image
+from pytest_kubecluster.image import Variant, ensure_image, image_name
 from pytest_kubecluster.machines import Mount, VagrantMachines
 from pytest_kubecluster.node import Access, Node, connect
 from pytest_kubecluster.pki import Pki, ensure_pki
 from pytest_kubecluster.progress import Progress, count
 from pytest_kubecluster.provision import KubeletInstall, ProvisioningResult, provision
 from pytest_kubecluster.render import write_files
+from pytest_kubecluster.reuse import Fingerprint, Step, fingerprint, next_step
 from pytest_kubecluster.settings import Settings
 from pytest_kubecluster.spec import ClusterSpec
 from pytest_kubecluster.ssh import Ssh, write_ssh_config
-from pytest_kubecluster.ssh_key import ensure_ssh_key
+from pytest_kubecluster.ssh_key import SshKey, ensure_ssh_key
 from pytest_kubecluster.state import (
     ClusterFolder,
     abandoned_clusters,
@@ -71,16 +74,55 @@ class Cluster:
         """The cluster's certificates."""
         return ensure_pki(self.folder.subfolder("pki"))
 
-    def boot(self) -> None:
+    def boot(self, name: str | None = None) -> None:
         """Boot, provision and wait for healthy kubelets.
 
-        Raises KubeClusterError; whatever it raises, nothing of the cluster is left.
+        ``name`` is made up where it is not given. Raises KubeClusterError; whatever it raises,
+        nothing of the cluster is left.
         """
-        try:
-            self._boot(time.monotonic() + self.settings.timeout)
-        except BaseException:
-            self.destroy(keep_logs=True)
-            raise
+        self._tidy()
+        with self._all_or_nothing():
+            self._boot(time.monotonic() + self.settings.timeout, name)
+
+    def reuse(self, kept: ClusterFolder, *, provision: bool = False) -> None:
+        """Take over a kept cluster, doing no more than is needed to make it what is asked for.
+
+        With ``provision``, the playbook runs in any case. Waits for as long as a boot may take if
+        somebody uses the cluster. Raises KubeClusterError.
+        """
+        deadline = time.monotonic() + self.settings.timeout
+        self._tidy()
+        self._wait_for(kept, deadline)
+        name = kept.name
+        with self._all_or_nothing():
+            record, self._folder = kept.record, kept
+            wanted = fingerprint(self.spec, self.settings, image_name(self._variant))
+            made = Fingerprint(record.machines, record.provisioning) if record else None
+            alive = made is not None and VagrantMachines(name, kept.path).running(self.spec)
+            step = next_step(made, wanted, alive=alive) if made else Step.REBUILD
+            if step is Step.REBUILD:
+                self.progress.say(f"cluster {name} is not what is asked for; booting it anew")
+                self._folder = None
+                remove_cluster(kept, keep_logs=False)
+                self._boot(deadline, name)
+                return
+            kept.take()
+            self._commands = Commands(kept.logs)
+            with self.progress.phase("reuse", f"connecting to cluster {name}") as phase:
+                self._resume(deadline)
+                phase.detail = f"cluster {name} is up already"
+            if provision or step is Step.PROVISION:
+                with self.progress.phase("provision", "running the playbook") as phase:
+                    changed = self._provision(deadline - time.monotonic()).changed
+                    phase.detail = self._changes(changed)
+                kept.write(provisioning=wanted.provisioning)
+
+    def keep(self) -> None:
+        """Let go of the cluster without removing it: whoever reuses its name has it next."""
+        folder, self._folder = self.folder, None
+        for node in self.spec:
+            Ssh(folder.path / "ssh" / "config").disconnect(node.name)
+        folder.keep()
 
     def provision(self) -> ProvisioningResult:
         """Run the playbook again on all nodes and say what it changed."""
@@ -99,23 +141,69 @@ class Cluster:
                 self._commands.stop()
             for node in self.spec:
                 Ssh(folder.path / "ssh" / "config").disconnect(node.name)
-            _remove(folder, keep_logs=keep_logs)
+            remove_cluster(folder, keep_logs=keep_logs)
 
-    def _boot(self, deadline: float) -> None:
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.destroy(keep_logs=True)
+            raise
+
+    def _tidy(self) -> None:
+        """Check what tidying needs too, then remove what ended runs left behind."""
         check_tools()
         for abandoned in abandoned_clusters():
             self.progress.say(f"removing cluster {abandoned.name}, which an ended run left behind")
-            _remove(abandoned, keep_logs=False)
+            remove_cluster(abandoned, keep_logs=False)
+
+    def _wait_for(self, folder: ClusterFolder, deadline: float) -> None:
+        """Take the lock of a cluster, waiting for whoever has it."""
+        try:
+            folder.lock.acquire(timeout=0)
+        except Timeout:
+            owner = folder.record.pid if folder.record else "?"
+            self.progress.say(f"waiting for cluster {folder.name}, which process {owner} uses")
+            try:
+                folder.lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+            except Timeout:
+                raise KubeClusterError(
+                    f"cluster {folder.name} is still used by process {owner}; wait for it, or use "
+                    "another cluster"
+                ) from None
+
+    def _resume(self, deadline: float) -> None:
+        """Connect to nodes that are up, and look at them all at once."""
+        machines = VagrantMachines(self.name, self.folder.subfolder("vagrant"))
+        self._make_handles(machines)
+        ssh = Ssh(self.folder.path / "ssh" / "config")
+
+        def look(node: Node) -> None:
+            ssh.connect(node.spec, deadline)
+            node.refresh()
+
+        with ThreadPoolExecutor(max_workers=len(self.nodes)) as pool:
+            for looking in [pool.submit(look, node) for node in self.nodes]:
+                looking.result()
+
+    def _boot(self, deadline: float, name: str | None) -> None:
         check_room(self.spec, cache_folder())
-        self._folder = create_cluster_folder(self._project)
+        self._folder = create_cluster_folder(self._project, name)
         self._commands = Commands(self._folder.logs)
-        image = self._image()
+        image = ensure_image(self._variant, self._commands, cache_folder(), self.progress.say)
+        wanted = fingerprint(self.spec, self.settings, image)
+        self._folder.write(
+            machines=wanted.machines,
+            nodes=tuple(node.name for node in self.spec),
+            containers=tuple(f"{self.name}-{node.name}" for node in self.spec),
+            network=str(self.spec.network),
+        )
         nodes = len(self.spec.nodes)
         pool = ThreadPoolExecutor(max_workers=2 * nodes + 2)
         try:
             with self.progress.phase("boot", f"booting {count(nodes, 'machine')}") as phase:
                 machines = self._start_machines(pool, image, deadline)
-                self._prepare()
                 provisioning = pool.submit(self._provision, deadline - time.monotonic())
                 self._connect(pool, machines, deadline)
                 self._ready.touch()
@@ -123,24 +211,44 @@ class Cluster:
             with self.progress.phase("provision", "running the playbook") as phase:
                 changed = provisioning.result().changed
                 machines.result()
-                phase.detail = f"{count(sum(changed.values()), 'change')} on {count(nodes, 'node')}"
+                phase.detail = self._changes(changed)
             with self.progress.phase("start", "waiting for healthy kubelets") as phase:
                 self._wait_for_kubelets(pool, deadline)
                 phase.detail = f"{count(nodes, 'kubelet')} healthy"
+            self._folder.write(provisioning=wanted.provisioning)
         finally:
             # Threads that still wait end when their commands and connections are ended.
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _image(self) -> str:
-        assert self._commands is not None
-        variant: Variant = "docker" if self.settings.kubelet else "plain"
-        return ensure_image(variant, self._commands, cache_folder(), self.progress.say)
+    @property
+    def _variant(self) -> Variant:
+        return "docker" if self.settings.kubelet else "plain"
+
+    def _changes(self, changed: Mapping[str, int]) -> str:
+        nodes = count(len(self.spec.nodes), "node")
+        return f"{count(sum(changed.values()), 'change')} on {nodes}"
 
     def _start_machines(
         self, pool: ThreadPoolExecutor, image: str, deadline: float
     ) -> Future[None]:
         assert self._commands is not None
-        machines = VagrantMachines(self.name, self.folder.subfolder("vagrant"), self._commands)
+        machines = VagrantMachines(self.name, self.folder.subfolder("vagrant"))
+        key = self._make_handles(machines)
+        binary = self.settings.kubelet
+        return pool.submit(
+            machines.up,
+            self.spec,
+            self._commands,
+            image=image,
+            key=key,
+            mounts=[Mount(binary.path, self._install_path)] if binary else [],
+            volumes=["/var/lib/docker"] if binary else [],
+            timeout=deadline - time.monotonic(),
+            on_line=self.progress.step,
+        )
+
+    def _make_handles(self, machines: VagrantMachines) -> SshKey:
+        """Make the nodes' handles, which work once the nodes are up; return the key they take."""
         key = ensure_ssh_key(self.folder.subfolder("ssh"))
         ssh = write_ssh_config(
             self.folder.path / "ssh" / "config",
@@ -157,17 +265,7 @@ class Cluster:
             for node in self.spec
         }
         self.nodes = connect(self.spec.nodes, access)
-        binary = self.settings.kubelet
-        return pool.submit(
-            machines.up,
-            self.spec,
-            image=image,
-            key=key,
-            mounts=[Mount(binary.path, self._install_path)] if binary else [],
-            volumes=["/var/lib/docker"] if binary else [],
-            timeout=deadline - time.monotonic(),
-            on_line=self.progress.step,
-        )
+        return key
 
     def _prepare(self) -> None:
         """Make keys and files while the machines boot."""
@@ -194,6 +292,7 @@ class Cluster:
 
     def _provision(self, timeout: float) -> ProvisioningResult:
         assert self._commands is not None
+        self._prepare()
         binary = self.settings.kubelet
         install = KubeletInstall(
             path=self._install_path,
@@ -239,8 +338,12 @@ class Cluster:
         return self.folder.path / "hyperkube"
 
 
-def _remove(folder: ClusterFolder, *, keep_logs: bool) -> None:
-    VagrantMachines(folder.name, folder.path, Commands(folder.logs)).destroy()
+def remove_cluster(folder: ClusterFolder, *, keep_logs: bool) -> None:
+    """Remove all of a cluster whose lock we hold: machines, networks, keys, state.
+
+    Raises KubeClusterError if something does not let itself be removed.
+    """
+    VagrantMachines(folder.name, folder.path).destroy()
     folder.remove(keep_logs=keep_logs)
 
 

@@ -54,15 +54,15 @@ class VagrantMachines:
     label: that takes a tenth of the time, and it finds what a killed Vagrant left behind.
     """
 
-    def __init__(self, name: str, folder: Path, commands: Commands) -> None:
-        """Boot machines labelled ``name``, with Vagrant's state below ``folder``."""
+    def __init__(self, name: str, folder: Path) -> None:
+        """Know the machines labelled ``name``, with Vagrant's state below ``folder``."""
         self.name = name
         self._folder = folder
-        self._commands = commands
 
     def up(
         self,
         spec: ClusterSpec,
+        commands: Commands,
         *,
         image: str,
         key: SshKey,
@@ -98,13 +98,22 @@ class VagrantMachines:
         }
         path = self._folder / "machines.json"
         write_atomically(path, json.dumps(plan, indent=1).encode(), 0o600)
-        runner = _Vagrant(self._commands, timeout, on_line)
+        runner = _Vagrant(commands, timeout, on_line)
         runner.env = {**os.environ, **self._environment(path)}
         runner.up(provider="docker")
 
     def container(self, node: str) -> str:
         """Return the name of a node's container."""
         return f"{self.name}-{node}"
+
+    def running(self, spec: ClusterSpec) -> bool:
+        """Say whether every machine of ``spec`` runs."""
+        return {self.container(node.name) for node in spec} <= set(self.running_containers())
+
+    def running_containers(self) -> list[str]:
+        """Return the names of the cluster's containers that run."""
+        label = f"label={_LABEL}={self.name}"
+        return _docker("container", "ls", "--filter", label, "--format", "{{.Names}}")
 
     def reboot_command(self, node: str) -> list[str]:
         """Return the command that reboots a node's machine, from this host."""

@@ -103,20 +103,21 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Remove the cluster, after every fixture's teardown and before the summary."""
-    session.config.stash[SESSION].destroy(keep_logs=exitstatus != 0)
+    """Remove or keep the cluster, after every fixture's teardown and before the summary."""
+    session.config.stash[SESSION].finish(failed=exitstatus != 0)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the cluster if the session ended in a way that calls nothing else."""
     if SESSION in config.stash:
-        config.stash[SESSION].destroy(keep_logs=True)
+        config.stash[SESSION].finish(failed=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say where the time went."""
     session = terminalreporter.config.stash[SESSION]
     if session.phases and terminalreporter.verbosity >= 0:
+        terminalreporter.ensure_newline()
         terminalreporter.section("kubecluster")
         terminalreporter.write_line(session.summary())
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
 
@@ -69,7 +70,7 @@ class Progress:
     def step(self, text: str) -> None:
         """Show what is being done right now."""
         if self._status:
-            self._status.update(text)
+            self._status.update(escape(f"{self.phases[-1].name}: {text}"))
         elif self.verbose:
             self._line(text)
 

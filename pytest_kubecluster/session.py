@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_kubecluster.node import Node
     from pytest_kubecluster.pki import Pki
     from pytest_kubecluster.progress import Phase, Progress
+    from pytest_kubecluster.state import ClusterFolder
 
 WORKER_KEY = "kubecluster"
 
@@ -44,6 +45,7 @@ class ClusterSession:
         self.enabled: bool = config.getoption("--kube-cluster")
         self.cluster: Cluster | None = None
         self.phases: list[Phase] = []
+        self.kept = ""
         self._before: dict[int, Any] = {}
 
     @cached_property
@@ -122,21 +124,41 @@ class ClusterSession:
         self.cluster = Cluster(self.spec, self.settings, self.config.rootpath, progress)
         self._before = {number: signal.signal(number, _interrupt) for number in _ENDING}
         try:
-            self.cluster.boot()
+            kept = self._kept()
+            if kept is None:
+                self.cluster.boot()
+            else:
+                self.cluster.reuse(kept)
         except KubeClusterError as error:
             self._show(str(error))
             pytest.exit("kubecluster: the cluster did not boot", returncode=1)
 
-    def destroy(self, *, keep_logs: bool) -> None:
-        """Remove what this process booted, and what it made for itself."""
+    def _kept(self) -> ClusterFolder | None:
+        """Return the kept cluster that is to be reused, if one is."""
+        from pytest_kubecluster.state import find_cluster, kept_cluster
+
+        name = self.settings.reuse
+        if name is None:
+            return None
+        return find_cluster(name) if name else kept_cluster(self.config.rootpath)
+
+    def finish(self, *, failed: bool) -> None:
+        """Remove what this process booted, or keep it where that is asked for."""
         if hasattr(self, "_scratch"):
             self._scratch.cleanup()
         if self.cluster is not None and self.cluster.exists:
-            self._remove_cluster(self.cluster, keep_logs=keep_logs)
+            if self.settings.keep == "always" or (failed and self.settings.keep == "failed"):
+                self._keep_cluster(self.cluster)
+            else:
+                self._remove_cluster(self.cluster, keep_logs=failed)
         self.cluster = None
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
+
+    def _keep_cluster(self, cluster: Cluster) -> None:
+        self.phases, self.kept = cluster.progress.phases, cluster.name
+        cluster.keep()
 
     def _remove_cluster(self, cluster: Cluster, *, keep_logs: bool) -> None:
         self.phases = cluster.progress.phases
@@ -163,7 +185,15 @@ class ClusterSession:
         total = sum(phase.seconds for phase in self.phases)
         shown = ", ".join(f"{phase.name} {phase.seconds:.1f} s" for phase in self.phases)
         kubelet = "a real kubelet" if self.settings.kubelet else "the hollow kubelet"
-        return f"{shown}; together {total:.1f} s, with {kubelet}"
+        lines = [f"{shown}; together {total:.1f} s, with {kubelet}"]
+        if self.kept:
+            lines += [
+                f"cluster {self.kept} is kept",
+                f"  enter a node:  kubecluster ssh {self.spec.nodes[0].name} --name {self.kept}",
+                f"  run again:     pytest --kube-cluster --kube-reuse={self.kept}",
+                f"  remove it:     kubecluster destroy {self.kept}",
+            ]
+        return "\n".join(lines)
 
     def _progress(self) -> Progress:
         from pytest_kubecluster.progress import Progress

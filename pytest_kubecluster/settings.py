@@ -14,12 +14,14 @@ from pytest_kubecluster.binary import KubeletBinary, inspect_kubelet
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.facts import MINORS
 from pytest_kubecluster.spec import DEFAULT_NETWORK, DEFAULT_VERSION
+from pytest_kubecluster.state import check_name
 from pytest_kubecluster.version import KubeVersion
 
 T = TypeVar("T")
 
 PROVIDERS = ("docker",)
 HOLLOW = "hollow"
+KEEP = ("never", "failed", "always")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class Settings:
     """The real kubelet to run, or None for the hollow one."""
     timeout: float
     """Seconds the whole boot may take."""
+    keep: str
+    """``never``, ``failed`` or ``always``."""
+    reuse: str | None
+    """The name of the kept cluster to use, empty for the project's own, None to boot one."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,8 @@ class Option:
     default: str
     help: str
     metavar: str = ""
-    choices: tuple[str, ...] | None = None
+    bare: str | None = None
+    """The value of the option where it is given without one."""
 
     @property
     def flag(self) -> str:
@@ -82,6 +89,21 @@ OPTIONS = (
     ),
     Option("network", str(DEFAULT_NETWORK), "The nodes' IPv4 subnet", "CIDR"),
     Option("timeout", "300", "Seconds that booting and provisioning may take", "SECONDS"),
+    Option(
+        "keep",
+        "",
+        "What becomes of the cluster afterwards: never, failed (kept if the run failed) or always\n"
+        "kept; never, unless it was reused",
+        "|".join(KEEP),
+    ),
+    Option(
+        "reuse",
+        "",
+        "Use a cluster that was kept: the one of that name, or the last one kept for this\n"
+        "project, which is booted if there is none",
+        "NAME",
+        bare="",
+    ),
 )
 
 
@@ -94,10 +116,13 @@ def add_options(parser: pytest.Parser) -> None:
         help="Boot the cluster for this session",
     )
     for option in OPTIONS:
+        default = f"default: {option.default}; " if option.default else ""
+        takes_none = {} if option.bare is None else {"nargs": "?", "const": option.bare}
         group.addoption(
             option.flag,
             metavar=option.metavar,
-            help=f"{option.help} (default: {option.default}; ini: {option.ini})",
+            help=f"{option.help} ({default}ini: {option.ini})",
+            **takes_none,
         )
         parser.addini(option.ini, f"{option.help} (default for {option.flag})")
 
@@ -119,6 +144,8 @@ def read_settings(config: pytest.Config) -> Settings:
             raise pytest.UsageError(f"{source}: {error}") from None
 
     version = read("hyperkube", _version)
+    asks = config.getoption("--kube-reuse") is not None or config.getini("kube_reuse")
+    reuse = read("reuse", _name) if asks else None
     return Settings(
         provider=read("provider", _provider),
         masters=read("masters", _count),
@@ -127,6 +154,8 @@ def read_settings(config: pytest.Config) -> Settings:
         network=read("network", _network),
         kubelet=read("kubelet", lambda text: _kubelet(text, config.rootpath, version)),
         timeout=read("timeout", _seconds),
+        keep=read("keep", _keep) or ("always" if reuse is not None else "never"),
+        reuse=reuse,
     )
 
 
@@ -158,6 +187,18 @@ def _network(text: str) -> IPv4Network:
         raise ValueError(
             f"{text!r} is no IPv4 network ({error}); write it as {DEFAULT_NETWORK}"
         ) from None
+
+
+def _keep(text: str) -> str:
+    if text and text not in KEEP:
+        raise ValueError(f"{text!r} is no way to keep a cluster; choose from {', '.join(KEEP)}")
+    return text
+
+
+def _name(text: str) -> str:
+    if text:
+        check_name(text)
+    return text
 
 
 def _seconds(text: str) -> float:

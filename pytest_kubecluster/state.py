@@ -1,4 +1,9 @@
-"""The folder of a cluster on disk, which is also how one that was abandoned is found again."""
+"""The registry: a folder on disk for each cluster, which is how it is found again by anyone.
+
+A folder's lock is held for as long as the process that uses the cluster lives; the system lets go
+of it however that process ends. So a folder whose lock is free belongs to nobody, and unless the
+cluster is kept on purpose, it was abandoned.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +13,46 @@ import re
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
 
+from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import private_folder, write_atomically
 
+FORMAT = 1
 _KEPT_LOGS = 10
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the registry knows of a cluster: whose it is, what of, and what it consists of."""
+
+    name: str
+    project: str
+    pid: int
+    started: float
+    sockets: str
+    kept: bool = False
+    machines: str = ""
+    """A digest of what the machines were made from."""
+    provisioning: str = ""
+    """A digest of what was put on them; empty while that is not done."""
+    nodes: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()
+    network: str = ""
+    format: int = FORMAT
 
 
 @dataclass
 class ClusterFolder:
-    """All that one cluster has on this host: keys, rendered files, sockets, Vagrant's state.
-
-    Its lock is held for as long as the process that made the cluster lives, so that a folder whose
-    lock is free belongs to nobody.
-    """
+    """All that one cluster has on this host: keys, rendered files, sockets, Vagrant's state."""
 
     path: Path
     lock: FileLock = field(repr=False)
@@ -43,18 +68,54 @@ class ClusterFolder:
         return self.path.parent.parent / "logs" / self.name
 
     @property
+    def record(self) -> Record | None:
+        """What is recorded of the cluster; None if that cannot be read or is of another format."""
+        try:
+            fields: dict[str, Any] = json.loads((self.path / "cluster.json").read_text())
+            lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
+            record = Record(**{**fields, **lists})
+        except (OSError, ValueError, TypeError):
+            return None
+        return record if record.format == FORMAT else None
+
+    def write(self, **changes: object) -> None:
+        """Record what changed."""
+        record = self.record
+        assert record is not None
+        self._write(replace(record, **changes))  # type: ignore[arg-type]
+
+    def _write(self, record: Record) -> None:
+        content = json.dumps(asdict(record), indent=1).encode()
+        write_atomically(self.path / "cluster.json", content, 0o600)
+
+    @property
     def sockets(self) -> Path:
         """A folder with a short path, for the sockets of ssh."""
-        return Path(json.loads((self.path / "cluster.json").read_text())["sockets"])
+        record = self.record
+        assert record is not None
+        return Path(record.sockets)
 
     def subfolder(self, name: str) -> Path:
         """Return a private folder inside this one, made if need be."""
         return private_folder(self.path / name)
 
+    def take(self) -> None:
+        """Make this process the owner of a kept cluster, which it holds the lock of."""
+        private_folder(self.logs)
+        sockets = self.sockets
+        if not sockets.is_dir():
+            sockets = Path(tempfile.mkdtemp(prefix="kubecluster-"))
+        self.write(pid=os.getpid(), started=time.time(), sockets=str(sockets), kept=False)
+
+    def keep(self) -> None:
+        """Leave the cluster for whoever comes next."""
+        self.write(kept=True)
+        self.lock.release()
+
     def remove(self, *, keep_logs: bool) -> None:
         """Remove the folder with all keys in it, and the logs unless they are wanted."""
-        if (self.path / "cluster.json").exists():
-            shutil.rmtree(self.sockets, ignore_errors=True)
+        if record := self.record:
+            shutil.rmtree(record.sockets, ignore_errors=True)
         shutil.rmtree(self.path, ignore_errors=True)
         if not keep_logs:
             shutil.rmtree(self.logs, ignore_errors=True)
@@ -62,43 +123,80 @@ class ClusterFolder:
         self.lock.release()
 
 
-def create_cluster_folder(project: Path) -> ClusterFolder:
-    """Make the folder of a new cluster, named after the folder of the project it serves.
+def create_cluster_folder(project: Path, name: str | None = None) -> ClusterFolder:
+    """Make the folder of a new cluster, named after its project's folder unless ``name`` is given.
 
-    Raises KubeClusterError where state cannot be kept.
+    Raises KubeClusterError where state cannot be kept, or the name is taken.
     """
-    root = _root()
-    word = re.sub(r"[^a-z0-9]+", "-", project.name.lower()).strip("-")[:20] or "cluster"
-    name = f"{word}-{secrets.token_hex(3)}"
+    root = registry_root()
+    if name is None:
+        word = re.sub(r"[^a-z0-9]+", "-", project.name.lower())[:20].strip("-") or "cluster"
+        name = f"{word}-{secrets.token_hex(3)}"
+    check_name(name)
     clusters = private_folder(root / "clusters")
     folder = ClusterFolder(clusters / name, FileLock(clusters / f"{name}.lock"))
-    folder.lock.acquire(timeout=0)
-    private_folder(folder.path)
+    try:
+        folder.lock.acquire(timeout=0)
+    except Timeout:
+        raise KubeClusterError(f"cluster {name} is in use; choose another name") from None
+    if folder.path.exists():
+        folder.lock.release()
+        raise KubeClusterError(f"there is a cluster {name} already; reuse it or destroy it")
     _forget_old_logs(root / "logs")
+    private_folder(folder.path)
     private_folder(folder.logs)
     sockets = tempfile.mkdtemp(prefix="kubecluster-")
-    record: dict[str, Any] = {
-        "name": name,
-        "pid": os.getpid(),
-        "project": str(project),
-        "sockets": sockets,
-    }
-    write_atomically(folder.path / "cluster.json", json.dumps(record).encode(), 0o600)
+    folder._write(Record(name, str(project), os.getpid(), time.time(), sockets))
     return folder
 
 
+def check_name(name: str) -> None:
+    """Raise KubeClusterError for what cannot name a cluster, a container and a folder."""
+    if not _NAME.fullmatch(name):
+        raise KubeClusterError(
+            f"{name!r} is no name of a cluster; use up to 40 of a-z, 0-9 and - between them"
+        )
+
+
+def all_clusters() -> list[ClusterFolder]:
+    """Return the folders of all clusters of this user, whoever uses them."""
+    clusters = registry_root() / "clusters"
+    paths = sorted(clusters.glob("*.lock")) if clusters.is_dir() else []
+    return [ClusterFolder(path.with_suffix(""), FileLock(path)) for path in paths]
+
+
+def find_cluster(name: str) -> ClusterFolder:
+    """Return the folder of the cluster of that name. Raises KubeClusterError if there is none."""
+    check_name(name)
+    clusters = {folder.name: folder for folder in all_clusters()}
+    if name not in clusters:
+        known = ", ".join(clusters) or "none"
+        raise KubeClusterError(f"there is no cluster {name}; there are: {known}")
+    return clusters[name]
+
+
+def kept_cluster(project: Path) -> ClusterFolder | None:
+    """Return the cluster that was last kept for a project and that nobody uses, if there is one."""
+    kept = [
+        (record.started, folder)
+        for folder in all_clusters()
+        if (record := folder.record) and record.kept and record.project == str(project)
+    ]
+    return max(kept, key=lambda pair: pair[0])[1] if kept else None
+
+
 def abandoned_clusters() -> Iterator[ClusterFolder]:
-    """Yield the clusters whose owner ended without removing them, each locked by us now."""
-    clusters = _root() / "clusters"
-    if not clusters.is_dir():
-        return
-    for path in sorted(clusters.glob("*.lock")):
-        folder = ClusterFolder(path.with_suffix(""), FileLock(path))
+    """Yield the clusters whose owner ended without removing or keeping them, locked by us now."""
+    for folder in all_clusters():
         try:
             folder.lock.acquire(timeout=0)
-        except Timeout:
+        except (Timeout, PermissionError):
             continue
-        yield folder
+        record = folder.record
+        if record is not None and record.kept:
+            folder.lock.release()
+        else:
+            yield folder
 
 
 def cache_folder() -> Path:
@@ -106,7 +204,8 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("kubecluster")
 
 
-def _root() -> Path:
+def registry_root() -> Path:
+    """Return the folder of the registry: $XDG_STATE_HOME/kubecluster."""
     return platformdirs.user_state_path("kubecluster")
 
 

@@ -1,0 +1,7 @@
+"""`python -m pytest_kubecluster` is the kubecluster command."""
+
+import sys
+
+from pytest_kubecluster.command import main
+
+sys.exit(main())

@@ -1,0 +1,235 @@
+"""The kubecluster command: clusters without a test run, by the same code.
+
+Exit status: 0 done, 1 failed (the message says why), 2 the call's words are off; `ssh` has the
+status of what it ran.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import Timeout
+from rich.console import Console
+from rich.table import Table
+
+from pytest_kubecluster.cluster import Cluster, remove_cluster
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.fixtures import SESSION
+from pytest_kubecluster.host import check_tools
+from pytest_kubecluster.machines import VagrantMachines
+from pytest_kubecluster.progress import Progress
+from pytest_kubecluster.state import (
+    ClusterFolder,
+    Record,
+    abandoned_clusters,
+    all_clusters,
+    find_cluster,
+    kept_cluster,
+)
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that ``argv`` (default: the process's own) asks for; return its status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    # What follows -- is the node's to read, and unknown options are pytest's.
+    ours, remote = words, []
+    if "--" in words:
+        ours, remote = words[: words.index("--")], words[words.index("--") + 1 :]
+    arguments, options = parser.parse_known_args(ours)
+    if options and not arguments.takes_options:
+        parser.error(f"unrecognized arguments: {' '.join(options)}")
+    arguments.options, arguments.remote = options, remote
+    try:
+        return int(arguments.run(arguments))
+    except KubeClusterError as error:
+        print(f"kubecluster: {error}", file=sys.stderr)
+        return FAILED
+    except pytest.UsageError as error:
+        print(f"kubecluster: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("kubecluster: interrupted", file=sys.stderr)
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kubecluster",
+        description="Boots clusters of Kubernetes nodes, and looks after those that are kept.",
+        epilog="Exit status: 0 done, 1 failed, 2 wrong usage; ssh: that of the remote command.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], help: str, *, options: bool = False
+    ) -> argparse.ArgumentParser:
+        epilog = "The --kube-… options of pytest are taken too." if options else None
+        made = commands.add_parser(name, help=help, description=help, epilog=epilog)
+        made.set_defaults(run=run, takes_options=options)
+        return made
+
+    up = command("up", _up, "Boot and provision a cluster and keep it", options=True)
+    up.add_argument("name", nargs="?", help="its name (default: one is made up)")
+    provision = command("provision", _provision, "Run the playbook on a kept cluster", options=True)
+    _takes_name(provision)
+    status = command("status", _status, "Show a cluster's nodes")
+    _takes_name(status)
+    status.add_argument("--json", action="store_true", help="print JSON")
+    ssh = command("ssh", _ssh, "Enter a node of a kept cluster, or run a command on it")
+    ssh.add_argument("node", help="the node's name; behind --, a command")
+    ssh.add_argument("--name", help="the cluster's name (default: this folder's last kept one)")
+    destroy = command("destroy", _destroy, "Remove a cluster")
+    _takes_name(destroy)
+    listing = command("list", _list, "List all clusters")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    command("gc", _gc, "Remove what ended runs left behind; kept clusters stay")
+    return parser
+
+
+def _takes_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="its name (default: this folder's last kept one)")
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    cluster = _cluster(arguments.options)
+    cluster.boot(arguments.name)
+    name = cluster.name
+    cluster.keep()
+    print(f"cluster {name} is up; run on it with: pytest --kube-cluster --kube-reuse={name}")
+    return DONE
+
+
+def _provision(arguments: argparse.Namespace) -> int:
+    kept = _folder(arguments.name)
+    cluster = _cluster(arguments.options)
+    cluster.reuse(kept, provision=True)
+    cluster.keep()
+    return DONE
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    folder = _folder(arguments.name)
+    record = _record(folder)
+    running = set(VagrantMachines(folder.name, folder.path).running_containers())
+    rows = [
+        {"node": node, "container": container, "running": container in running}
+        for node, container in zip(record.nodes, record.containers, strict=True)
+    ]
+    if arguments.json:
+        print(json.dumps({**_as_json(folder, record), "nodes": rows}, indent=1))
+    else:
+        print(f"{folder.name}: {_state(folder, record)}, project {record.project}")
+        _print_table(rows)
+    return DONE if all(row["running"] for row in rows) else FAILED
+
+
+def _ssh(arguments: argparse.Namespace) -> int:
+    folder = _folder(arguments.name)
+    record = _record(folder)
+    if arguments.node not in record.nodes:
+        known = ", ".join(record.nodes)
+        raise KubeClusterError(f"{folder.name} has no node {arguments.node}; it has: {known}")
+    config = folder.path / "ssh" / "config"
+    # Without our own sockets: they may be gone, or somebody's who uses the cluster now.
+    argv = ["ssh", "-F", str(config), "-o", "ControlPath=none", arguments.node]
+    if arguments.remote:
+        argv.append(shlex.join(arguments.remote))
+    return subprocess.run(argv, check=False).returncode
+
+
+def _destroy(arguments: argparse.Namespace) -> int:
+    folder = _folder(arguments.name)
+    try:
+        folder.lock.acquire(timeout=0)
+    except Timeout:
+        owner = record.pid if (record := folder.record) else "another process"
+        raise KubeClusterError(f"cluster {folder.name} is used by process {owner}") from None
+    check_tools()
+    remove_cluster(folder, keep_logs=False)
+    print(f"removed cluster {folder.name}")
+    return DONE
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    known = [(folder, folder.record) for folder in all_clusters()]
+    rows = [_as_json(folder, record) for folder, record in known]
+    if arguments.json:
+        print(json.dumps(rows, indent=1))
+    elif rows:
+        _print_table(rows)
+    else:
+        print("no clusters")
+    return DONE
+
+
+def _gc(arguments: argparse.Namespace) -> int:
+    check_tools()
+    for folder in abandoned_clusters():
+        remove_cluster(folder, keep_logs=False)
+        print(f"removed cluster {folder.name}")
+    return DONE
+
+
+def _cluster(options: Sequence[str]) -> Cluster:
+    """Return the cluster that pytest would boot here: options, ini keys and hooks count alike."""
+    config = pytest.Config.fromdictargs({}, ["-p", "no:cacheprovider", *options])
+    config._do_configure()
+    session = config.stash[SESSION]
+    progress = Progress(sys.stdout)
+    return Cluster(session.spec, session.settings, config.rootpath, progress)
+
+
+def _folder(name: str | None) -> ClusterFolder:
+    folder = find_cluster(name) if name else kept_cluster(Path.cwd())
+    if folder is None:
+        raise KubeClusterError(
+            "no cluster is kept for this folder; name one (kubecluster list shows all), or boot "
+            "one with: kubecluster up"
+        )
+    return folder
+
+
+def _record(folder: ClusterFolder) -> Record:
+    record = folder.record
+    if record is None:
+        raise KubeClusterError(
+            f"the record of cluster {folder.name} cannot be read; remove it with: kubecluster gc"
+        )
+    return record
+
+
+def _state(folder: ClusterFolder, record: Record | None) -> str:
+    try:
+        folder.lock.acquire(timeout=0)
+    except Timeout:
+        return f"in use by process {record.pid}" if record else "in use"
+    folder.lock.release()
+    return "kept" if record and record.kept else "abandoned"
+
+
+def _as_json(folder: ClusterFolder, record: Record | None) -> dict[str, Any]:
+    shown = dataclasses.asdict(record) if record else {}
+    fields = {name: shown.get(name, "?") for name in ("project", "network")}
+    nodes = len(record.nodes) if record else 0
+    return {"name": folder.name, "state": _state(folder, record), "nodes": nodes, **fields}
+
+
+def _print_table(rows: Sequence[dict[str, Any]]) -> None:
+    table = Table(*rows[0], box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    width = None if os.isatty(sys.stdout.fileno()) else 200
+    Console(width=width).print(table)
