@@ -50,6 +50,7 @@ class Cluster:
         self._project = project
         self._folder: ClusterFolder | None = None
         self._commands: Commands | None = None
+        self._logs = Path()
         self.nodes: tuple[Node, ...] = ()
 
     @property
@@ -68,6 +69,11 @@ class Cluster:
     def name(self) -> str:
         """The name that machines, networks and folders carry."""
         return self.folder.name
+
+    @property
+    def logs(self) -> Path:
+        """Where the logs of external commands are, also after the cluster is gone."""
+        return self._logs
 
     @property
     def pki(self) -> Pki:
@@ -107,7 +113,8 @@ class Cluster:
                 self._boot(deadline, name)
                 return
             kept.take()
-            self._commands = Commands(kept.logs)
+            self._logs = kept.logs
+            self._commands = Commands(self._logs)
             with self.progress.phase("reuse", f"connecting to cluster {name}") as phase:
                 self._resume(deadline)
                 phase.detail = f"cluster {name} is up already"
@@ -190,7 +197,8 @@ class Cluster:
     def _boot(self, deadline: float, name: str | None) -> None:
         check_room(self.spec, cache_folder())
         self._folder = create_cluster_folder(self._project, name)
-        self._commands = Commands(self._folder.logs)
+        self._logs = self._folder.logs
+        self._commands = Commands(self._logs)
         image = ensure_image(self._variant, self._commands, cache_folder(), self.progress.say)
         wanted = fingerprint(self.spec, self.settings, image)
         self._folder.write(

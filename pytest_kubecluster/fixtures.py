@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 SESSION = pytest.StashKey[ClusterSession]()
 
-BY_NODE = ("kube_node", "kube_master", "kube_worker")
-NEED_CLUSTER = frozenset({"kube_cluster", "kube_nodes", "kube_masters", "kube_workers", *BY_NODE})
-
 
 @pytest.fixture(scope="session")
 def kube_spec(pytestconfig: pytest.Config) -> ClusterSpec:

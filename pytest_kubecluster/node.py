@@ -90,7 +90,12 @@ class Node:
         return self._view
 
     def refresh(self) -> KubeletView:
-        """Look at the kubelet again and return what is seen. Raises KubeClusterError."""
+        """Look at the kubelet again, for all who ask from now on. Raises KubeClusterError."""
+        self._view = self.look()
+        return self._view
+
+    def look(self) -> KubeletView:
+        """Look at the kubelet and return what is seen, once. Raises KubeClusterError."""
         kubelet = self.spec.kubelet
         asked = {
             "unit": kubelet.unit,
@@ -103,8 +108,7 @@ class Node:
         }
         seen = self.script(provisioning() / "probe.py", asked)
         expected = {path: file.read_bytes() for path, file in self.files.items()}
-        self._view = KubeletView(kubelet, seen, expected)
-        return self._view
+        return KubeletView(kubelet, seen, expected)
 
     def script(
         self, path: Path, asked: Mapping[str, Any], timeout: float = _COMMAND_SECONDS

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Generator
 from typing import Any
 
 import pytest
+from _pytest._code.code import ExceptionRepr
 
 from pytest_kubecluster.fixtures import (  # noqa: F401 - pytest finds them here
-    BY_NODE,
-    NEED_CLUSTER,
     SESSION,
     kube_cluster,
     kube_files,
@@ -21,7 +22,7 @@ from pytest_kubecluster.fixtures import (  # noqa: F401 - pytest finds them here
     kube_worker,
     kube_workers,
 )
-from pytest_kubecluster.session import WORKER_KEY, ClusterSession
+from pytest_kubecluster.session import NEED_CLUSTER, NEED_NODE, WORKER_KEY, ClusterSession
 from pytest_kubecluster.settings import add_options
 from pytest_kubecluster.spec import KubeletSpec
 
@@ -44,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "kube_disruptive: disturbs the nodes it uses (kills, reboots); runs after all other tests",
     )
-    config.stash[SESSION] = session = ClusterSession(config)
+    session = config.stash.setdefault(SESSION, ClusterSession(config))
     if session.enabled and not (config.option.help or config.option.version):
         assert session.spec
 
@@ -57,21 +58,27 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one item per node of tests that ask for a node, a master or a worker."""
-    for name in BY_NODE:
-        if name in metafunc.fixturenames:
-            spec = metafunc.config.stash[SESSION].spec
-            nodes = {"kube_master": spec.masters, "kube_worker": spec.workers}.get(name, spec.nodes)
-            names = [node.name for node in nodes]
-            metafunc.parametrize(name, names, ids=names, indirect=True, scope="session")
+    for name in sorted(NEED_NODE.intersection(metafunc.fixturenames)):
+        spec = metafunc.config.stash[SESSION].spec
+        nodes = {"kube_master": spec.masters, "kube_worker": spec.workers}.get(name, spec.nodes)
+        names = [node.name for node in nodes]
+        metafunc.parametrize(name, names, ids=names, indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what needs a cluster where none is asked for; leave disturbances to the end."""
+    """Skip what needs a cluster where none is asked for; leave disturbances to the end.
+
+    Under ``--dist loadgroup``, the items of a node go to one worker.
+    """
     if not config.stash[SESSION].enabled:
         skip = pytest.mark.skip(reason="needs a cluster: run with --kube-cluster")
         for item in items:
             if _needs_cluster(item):
                 item.add_marker(skip)
+    if config.pluginmanager.has_plugin("xdist"):
+        for item in items:
+            for name in NEED_NODE.intersection(_parameters(item)):
+                item.add_marker(pytest.mark.xdist_group(_parameters(item)[name]))
     items.sort(key=lambda item: item.get_closest_marker("kube_disruptive") is not None)
 
 
@@ -93,6 +100,23 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         ours.boot()
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """With ``-n auto``, start no more workers than there are nodes to share, or processors."""
+    # Asked before pytest_configure.
+    session = config.stash.setdefault(SESSION, ClusterSession(config))
+    if not session.enabled or "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return min(os.cpu_count() or 1, len(session.spec.nodes))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let no two workers of pytest-xdist use one node at the same time."""
+    with item.config.stash[SESSION].alone_with_nodes(item):
+        return (yield)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker of pytest-xdist how to reach the nodes."""
@@ -111,6 +135,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the cluster if the session ended in a way that calls nothing else."""
     if SESSION in config.stash:
         config.stash[SESSION].finish(failed=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the facts of the node where a test that uses it failed; JUnit has them too."""
+    report = yield
+    session = item.config.stash[SESSION]
+    if report.failed and session.enabled and isinstance(report.longrepr, ExceptionRepr):
+        for title, facts in session.explain(item):
+            report.longrepr.addsection(title, facts, sep="-")
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -134,6 +171,10 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     differences = other.differences(spec)
     headline = f"the kubelet is not what its spec says: {len(differences)} differences"
     return [headline, *difference_table(differences)]
+
+
+def _parameters(item: pytest.Item) -> dict[str, Any]:
+    return item.callspec.params if hasattr(item, "callspec") else {}
 
 
 def _needs_cluster(item: pytest.Item) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 WORKER_KEY = "kubecluster"
 
+NEED_NODE = frozenset({"kube_node", "kube_master", "kube_worker"})
+NEED_CLUSTER = NEED_NODE | {"kube_cluster", "kube_nodes", "kube_masters", "kube_workers"}
+
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -46,6 +50,7 @@ class ClusterSession:
         self.cluster: Cluster | None = None
         self.phases: list[Phase] = []
         self.kept = ""
+        self._explained: dict[str, tuple[str, str]] = {}
         self._before: dict[int, Any] = {}
 
     @cached_property
@@ -110,11 +115,37 @@ class ClusterSession:
         self._scratch = tempfile.TemporaryDirectory(prefix="kubecluster-pki-")
         return ensure_pki(Path(self._scratch.name))
 
+    @contextmanager
+    def alone_with_nodes(self, item: pytest.Item) -> Iterator[None]:
+        """Keep the nodes that an item uses to itself, among the workers of pytest-xdist.
+
+        An item that uses one node holds that one; one that uses several holds all.
+        """
+        used = NEED_CLUSTER.intersection(getattr(item, "fixturenames", ()))
+        if self.described is None or not used:
+            yield
+            return
+        from filelock import FileLock
+
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        named = {parameters[name] for name in NEED_NODE.intersection(parameters)}
+        with ExitStack() as held:
+            for node in sorted(named or self.described["nodes"]):
+                path = Path(self.described["locks"]) / f"{node}.lock"
+                held.enter_context(FileLock(path, timeout=self.settings.timeout))
+            yield
+
     def describe(self) -> str:
         """Return what a worker must know, as text that any channel carries."""
         assert self.cluster is not None
         nodes = {node.name: asdict(node.access) for node in self.cluster.nodes}
-        return json.dumps({"nodes": nodes, "pki": str(self.cluster.pki.directory)})
+        return json.dumps(
+            {
+                "nodes": nodes,
+                "pki": str(self.cluster.pki.directory),
+                "locks": str(self.cluster.folder.subfolder("locks")),
+            }
+        )
 
     def boot(self) -> None:
         """Boot the cluster; on failure show why and end the session with exit status 1."""
@@ -146,6 +177,8 @@ class ClusterSession:
         """Remove what this process booted, or keep it where that is asked for."""
         if hasattr(self, "_scratch"):
             self._scratch.cleanup()
+        if self.cluster is not None and self.settings.report:
+            self._report(self.cluster, self.settings.report, failed=failed)
         if self.cluster is not None and self.cluster.exists:
             if self.settings.keep == "always" or (failed and self.settings.keep == "failed"):
                 self._keep_cluster(self.cluster)
@@ -156,13 +189,57 @@ class ClusterSession:
             signal.signal(number, handler)
         self._before = {}
 
+    def _report(self, cluster: Cluster, folder: Path, *, failed: bool) -> None:
+        from pytest_kubecluster.diagnostics import write_report
+
+        about = {
+            "cluster": self.spec.summary(),
+            "network": str(self.spec.network),
+            "provider": self.settings.provider,
+            "hyperkube": self.spec.image_tag,
+            "kubelet": "real" if self.settings.kubelet else "hollow",
+            "failed": failed,
+            "seconds": {phase.name: round(phase.seconds, 1) for phase in cluster.progress.phases},
+            "nodes": [node.name for node in self.spec],
+        }
+        nodes = cluster.nodes if cluster.exists else ()
+        try:
+            write_report(folder, about, nodes, cluster.logs, failed=failed)
+        except OSError as error:
+            self._show(f"--kube-report: {folder} cannot be written: {error.strerror}")
+
+    def explain(self, item: pytest.Item) -> list[tuple[str, str]]:
+        """Return the facts of each node that a failed test was about, as title and text.
+
+        Facts that were shown already are not shown again.
+        """
+        if not NEED_NODE.intersection(getattr(item, "fixturenames", ())):
+            return []
+        from pytest_kubecluster.diagnostics import node_facts
+        from pytest_kubecluster.node import Node
+
+        sections = []
+        for node in getattr(item, "funcargs", {}).values():
+            if isinstance(node, Node):
+                facts = node_facts(node)
+                # A journal grows; what it is about may be the same all the same.
+                state = facts.partition("journal:")[0]
+                shown, by = self._explained.setdefault(node.name, (state, item.nodeid))
+                if shown == state and by != item.nodeid:
+                    facts = f"as shown for {by}"
+                self._explained[node.name] = state, by if shown == state else item.nodeid
+                sections.append((f"kubecluster: {node.name}", facts))
+        return sections
+
     def _keep_cluster(self, cluster: Cluster) -> None:
         self.phases, self.kept = cluster.progress.phases, cluster.name
         cluster.keep()
 
     def _remove_cluster(self, cluster: Cluster, *, keep_logs: bool) -> None:
         self.phases = cluster.progress.phases
-        self.config.pluginmanager.getplugin("terminalreporter").ensure_newline()
+        writer = self.config.pluginmanager.getplugin("terminalreporter")._tw
+        if writer.width_of_current_line:
+            writer.line()
         try:
             with cluster.progress.phase("destroy", "removing the cluster") as phase:
                 cluster.destroy(keep_logs=keep_logs)

@@ -37,6 +37,8 @@ class Settings:
     """The real kubelet to run, or None for the hollow one."""
     timeout: float
     """Seconds the whole boot may take."""
+    report: Path | None
+    """The folder for the report, if one is wanted."""
     keep: str
     """``never``, ``failed`` or ``always``."""
     reuse: str | None
@@ -89,6 +91,13 @@ OPTIONS = (
     ),
     Option("network", str(DEFAULT_NETWORK), "The nodes' IPv4 subnet", "CIDR"),
     Option("timeout", "300", "Seconds that booting and provisioning may take", "SECONDS"),
+    Option(
+        "report",
+        "",
+        "A folder for a report of the run and, if it failed, for the nodes' diagnostics and all\n"
+        "logs",
+        "DIR",
+    ),
     Option(
         "keep",
         "",
@@ -154,6 +163,7 @@ def read_settings(config: pytest.Config) -> Settings:
         network=read("network", _network),
         kubelet=read("kubelet", lambda text: _kubelet(text, config.rootpath, version)),
         timeout=read("timeout", _seconds),
+        report=read("report", lambda text: config.rootpath / text if text else None),
         keep=read("keep", _keep) or ("always" if reuse is not None else "never"),
         reuse=reuse,
     )
