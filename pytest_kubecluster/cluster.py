@@ -121,6 +121,8 @@ class Cluster:
             if provision or step is Step.PROVISION:
                 with self.progress.phase("provision", "running the playbook") as phase:
                     changed = self._provision(deadline - time.monotonic()).changed
+                    with ThreadPoolExecutor(max_workers=len(self.nodes)) as pool:
+                        self._wait_for_kubelets(pool, deadline)
                     phase.detail = self._changes(changed)
                 kept.write(provisioning=wanted.provisioning)
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from pytest_kubecluster.errors import KubeClusterError
+
+_LOCK_SECONDS = 30.0
 
 
 def write_atomically(path: Path, data: bytes, mode: int) -> None:
@@ -38,10 +44,13 @@ def write_atomically(path: Path, data: bytes, mode: int) -> None:
 def private_folder(path: Path) -> Path:
     """Make ``path`` a folder that only its owner can enter, and return it.
 
-    Raises KubeClusterError where that cannot be.
+    Parents that are missing are made alike, as the XDG Base Directory Specification asks. Raises
+    KubeClusterError where that cannot be.
     """
+    if not path.parent.exists():
+        private_folder(path.parent)
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
         path.chmod(0o700)
     except OSError as error:
         raise KubeClusterError(
@@ -50,3 +59,28 @@ def private_folder(path: Path) -> Path:
             "point it to a folder you can write"
         ) from error
     return path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``, so that processes that share a folder take turns.
+
+    Raises KubeClusterError where it cannot be had, or not in time.
+    """
+    lock = FileLock(path, timeout=_LOCK_SECONDS, mode=0o600)
+    try:
+        lock.acquire()
+    except TimeoutError as error:
+        raise KubeClusterError(
+            f"{path} has been held by another process for {_LOCK_SECONDS:g} s\n"
+            "  wait for the other run or end it, and run again"
+        ) from error
+    except OSError as error:
+        raise KubeClusterError(
+            f"{path} cannot be locked: {error.strerror or error}\n"
+            "  remove it or make the folder writable, and run again"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -12,18 +12,25 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from filelock import FileLock
 
-from pytest_kubecluster.files import private_folder, write_atomically
+from pytest_kubecluster.files import locked, private_folder, write_atomically
 
 _SKEW = timedelta(hours=1)
 _LIFETIME = timedelta(days=365)
 _MARGIN = timedelta(days=1)
 _FILES = {"ca.crt": 0o644, "ca.key": 0o600, "kubelet.crt": 0o644, "kubelet.key": 0o600}
+_UNUSABLE = (
+    OSError,
+    ValueError,
+    TypeError,  # a key with a passphrase
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+)
 
 
 @dataclass(frozen=True)
@@ -65,36 +72,42 @@ def ensure_pki(directory: Path) -> Pki:
     KubeClusterError where the folder cannot be written.
     """
     private_folder(directory)
-    with FileLock(directory / "pki.lock"):
-        pki = _load(directory)
-        if pki is None:
-            pki = _make(directory)
-        for name, mode in _FILES.items():
-            (directory / name).chmod(mode)
-        return pki
+    with locked(directory / "pki.lock"):
+        return _load(directory) or _make(directory)
 
 
 def _load(directory: Path) -> Pki | None:
     """Return the set that is there, or None if it must not be used."""
     try:
+        for name, mode in _FILES.items():
+            (directory / name).chmod(mode)
         pki = Pki(directory, *((directory / name).read_bytes() for name in _FILES))
-        ca = x509.load_pem_x509_certificate(pki.ca_cert)
-        kubelet = x509.load_pem_x509_certificate(pki.kubelet_cert)
-        ca_key = serialization.load_pem_private_key(pki.ca_key, None)
-        kubelet_key = serialization.load_pem_private_key(pki.kubelet_key, None)
-        ca.verify_directly_issued_by(ca)
-        kubelet.verify_directly_issued_by(ca)
-    except (OSError, ValueError, TypeError, InvalidSignature):
+        return pki if _fits_together(pki) else None
+    except _UNUSABLE:
         return None
-    still = datetime.now(timezone.utc) + _MARGIN
-    usable = (
-        ca.public_key() == ca_key.public_key()
+
+
+def _fits_together(pki: Pki) -> bool:
+    """Is this one whole set of the seed's kind that can be used now? Raises one of _UNUSABLE."""
+    ca = x509.load_pem_x509_certificate(pki.ca_cert)
+    kubelet = x509.load_pem_x509_certificate(pki.kubelet_cert)
+    ca_key = serialization.load_pem_private_key(pki.ca_key, None)
+    kubelet_key = serialization.load_pem_private_key(pki.kubelet_key, None)
+    ca.verify_directly_issued_by(ca)
+    kubelet.verify_directly_issued_by(ca)
+    pem = serialization.Encoding.PEM
+    now = datetime.now(timezone.utc)
+    return (
+        # A second certificate in ca.crt would be trusted too, and only the first is looked at.
+        (ca.public_bytes(pem), kubelet.public_bytes(pem)) == (pki.ca_cert, pki.kubelet_cert)
+        and ca.public_key() == ca_key.public_key()
         and kubelet.public_key() == kubelet_key.public_key()
-        and ca.subject == _name("bootkube", "kube-ca")
-        and kubelet.subject == _name("system:masters", "kubelet")
-        and min(ca.not_valid_after_utc, kubelet.not_valid_after_utc) > still
+        # Names of other string types are equal to x509.Name, but not to those who compare bytes.
+        and ca.subject.public_bytes() == _name("bootkube", "kube-ca").public_bytes()
+        and kubelet.subject.public_bytes() == _name("system:masters", "kubelet").public_bytes()
+        and max(ca.not_valid_before_utc, kubelet.not_valid_before_utc) <= now
+        and min(ca.not_valid_after_utc, kubelet.not_valid_after_utc) > now + _MARGIN
     )
-    return pki if usable else None
 
 
 def _make(directory: Path) -> Pki:

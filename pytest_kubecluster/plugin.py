@@ -169,7 +169,8 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     if not isinstance(other, KubeletView):
         return None
     differences = other.differences(spec)
-    headline = f"the kubelet is not what its spec says: {len(differences)} differences"
+    noun = "difference" if len(differences) == 1 else "differences"
+    headline = f"the kubelet is not what its spec says: {len(differences)} {noun}"
     return [headline, *difference_table(differences)]
 
 

@@ -74,7 +74,7 @@ class ClusterFolder:
             fields: dict[str, Any] = json.loads((self.path / "cluster.json").read_text())
             lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
             record = Record(**{**fields, **lists})
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, AttributeError):
             return None
         return record if record.format == FORMAT else None
 

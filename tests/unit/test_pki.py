@@ -17,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pytest_kubecluster import pki as pki_module
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.files import write_atomically
 from pytest_kubecluster.pki import Pki, ensure_pki
 from pytest_kubecluster.ssh_key import ensure_ssh_key
 
@@ -97,6 +98,7 @@ def test_extensions(pki: Pki) -> None:
         authority = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
         ca_identifier = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
         assert authority.value.key_identifier == ca_identifier.value.digest
+    assert not kubelet.extensions.get_extension_for_class(x509.ExtendedKeyUsage).critical
     extended = kubelet.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
     assert set(extended.value) == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
     with pytest.raises(x509.ExtensionNotFound):
@@ -193,6 +195,98 @@ def test_damaged_set_is_made_anew(name: str, damage: object, tmp_path: Path, oth
             getattr(other, attribute),
         )
     assert ensure_pki(tmp_path) == after
+
+
+def trust_another_too(path: Path, other: Pki) -> None:
+    path.write_bytes(path.read_bytes() + other.ca_cert)
+
+
+def repeat_authority(path: Path, other: Pki) -> None:
+    for suffix in ("crt", "key"):
+        path.with_name(f"kubelet.{suffix}").write_bytes(path.with_name(f"ca.{suffix}").read_bytes())
+
+
+def encrypt(path: Path, other: Pki) -> None:
+    openssl("rsa", "-aes128", "-passout", "pass:word", "-in", str(path), "-out", str(path))
+
+
+def use_unknown_curve(path: Path, other: Pki) -> None:
+    curve = "ec_paramgen_curve:secp112r1"
+    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", curve, "-out", str(path))
+
+
+def swap_pair(path: Path, other: Pki) -> None:
+    for half in (path.with_suffix(".crt"), path.with_suffix(".key")):
+        swap(half, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("ca.crt", trust_another_too),
+        ("ca.crt", repeat_authority),
+        ("ca.crt", swap_pair),
+        ("kubelet.crt", swap_pair),
+        ("ca.key", encrypt),
+        ("ca.key", use_unknown_curve),
+    ],
+)
+def test_set_that_was_tampered_with_is_made_anew(
+    name: str, damage: object, tmp_path: Path, other: Pki
+) -> None:
+    before = ensure_pki(tmp_path)
+    assert callable(damage)
+    damage(tmp_path / name, other)
+    after = ensure_pki(tmp_path)
+    for made in (after.ca_cert, after.ca_key, after.kubelet_cert, after.kubelet_key):
+        assert made not in (
+            *(before.ca_cert, before.ca_key, before.kubelet_cert, before.kubelet_key),
+            *(other.ca_cert, other.ca_key, other.kubelet_cert, other.kubelet_key),
+        )
+
+
+@pytest.mark.parametrize("which", ["kube-ca", "kubelet"])
+def test_set_of_other_names_is_made_anew(
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = pki_module._name
+
+    def misnamed(organization: str, common_name: str) -> x509.Name:
+        return name(organization, common_name + "x" * (common_name == which))
+
+    monkeypatch.setattr(pki_module, "_name", misnamed)
+    before = ensure_pki(tmp_path)
+    monkeypatch.undo()
+    assert ensure_pki(tmp_path).ca_cert != before.ca_cert
+
+
+def test_set_that_is_not_valid_yet_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pki_module, "_SKEW", timedelta(hours=-1))
+    future = ensure_pki(tmp_path)
+    monkeypatch.undo()
+    assert ensure_pki(tmp_path).ca_cert != future.ca_cert
+
+
+def test_files_are_private_from_their_first_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    fchmod = os.fchmod
+
+    def look_first(descriptor: int, mode: int) -> None:
+        seen.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        fchmod(descriptor, mode)
+
+    before = os.umask(0)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr("pytest_kubecluster.files.os.fchmod", look_first)
+            write_atomically(tmp_path / "key", b"secret", 0o644)
+    finally:
+        os.umask(before)
+    assert seen == [0o600]
 
 
 def test_set_that_ends_soon_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,3 +387,13 @@ def test_ssh_key_is_kept_unless_it_is_damaged(tmp_path: Path) -> None:
     assert ensure_ssh_key(tmp_path) == key
     key.path.write_bytes(key.path.read_bytes()[:100])
     assert ensure_ssh_key(tmp_path).public != key.public
+
+
+@pytest.mark.parametrize("options", [("-t", "ed25519", "-N", "secret"), ("-t", "ecdsa", "-N", "")])
+def test_ssh_key_that_cannot_serve_is_made_anew(options: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", *options, "-f", str(path)], check=True)
+    theirs = path.with_suffix(".pub").read_text().split()
+    key = ensure_ssh_key(tmp_path)
+    assert key.public.split()[:2] != theirs[:2]
+    assert key.public.startswith("ssh-ed25519 ")

@@ -1,0 +1,253 @@
+"""Clusters that outlive a run: kept, reused, looked after by the command."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.test_runs import NOTHING, Bench, docker, when_line
+
+pytestmark = pytest.mark.usefixtures("kube_nodes")  # with --kube-cluster only
+
+PASSES = "def test_it(kube_node): assert kube_node.kubelet == kube_node.spec.kubelet\n"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path, "10.17.78.0/24")
+    bench.write("test_it.py", PASSES)
+    yield bench
+    for cluster in json.loads(command(bench, "list", "--json")[1]):
+        command(bench, "destroy", cluster["name"])
+    assert bench.left() == NOTHING
+
+
+def command(bench: Bench, *words: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest_kubecluster", *words],
+        cwd=bench.project,
+        env=bench.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def kept_name(output: str) -> str:
+    match = re.search(r"cluster (\S+) is kept", output)
+    assert match is not None, output
+    return match[1]
+
+
+def containers(name: str) -> list[str]:
+    return docker("ps", "--format", "{{.ID}}", "--filter", f"label=kubecluster={name}")
+
+
+def test_kept_cluster_is_used_again(bench: Bench) -> None:
+    status, output = bench.run("--kube-keep=always")
+    name = kept_name(output)
+    assert f"pytest --kube-cluster --kube-reuse={name}" in output
+    machines = containers(name)
+    assert (status, len(machines)) == (0, 1)
+
+    # The same again: nothing is booted, nothing is provisioned.
+    status, output = bench.run("--kube-reuse")
+    assert status == 0, output
+    assert f"cluster {name} is up already" in output
+    assert "kubecluster: provision" not in output
+    assert containers(name) == machines
+
+    # Another flag: the machines stay, the playbook runs.
+    bench.write(
+        "conftest.py",
+        "def pytest_kubecluster_spec(config, spec): return spec.with_flags({'v': '4'})\n",
+    )
+    status, output = bench.run(f"--kube-reuse={name}")
+    assert status == 0, output
+    assert re.search(r"kubecluster: provision +\S+ s  2 changes on 1 node", output)
+    assert containers(name) == machines
+
+    # A machine that somebody removed: all is booted anew, under the same name.
+    docker("rm", "--force", *machines)
+    status, output = bench.run(f"--kube-reuse={name}", "--kube-keep=never")
+    assert status == 0, output
+    assert f"cluster {name} is not what is asked for; booting it anew" in output
+    assert bench.left() == NOTHING
+
+
+def test_keep_failed_keeps_what_failed(bench: Bench) -> None:
+    assert "is kept" not in bench.run("--kube-keep=failed")[1]
+    assert bench.left() == NOTHING
+    bench.write("test_it.py", "def test_it(kube_node): assert 0\n")
+    status, output = bench.run("--kube-keep=failed")
+    assert status == 1
+    assert len(containers(kept_name(output))) == 1
+
+
+def test_another_topology_is_another_cluster(bench: Bench) -> None:
+    name = kept_name(bench.run("--kube-keep=always")[1])
+    status, output = bench.run(f"--kube-reuse={name}", "--kube-workers=1")
+    assert status == 0, output
+    assert "booting it anew" in output
+    assert len(containers(name)) == 2
+
+
+def test_reuse_without_a_kept_cluster_boots_one(bench: Bench) -> None:
+    status, output = bench.run("--kube-reuse")
+    assert status == 0, output
+    assert kept_name(output)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nobody", "there is no cluster nobody; there are: none"),
+        ("a/b", "--kube-reuse: 'a/b' is no name of a cluster"),
+        ("..", "--kube-reuse: '..' is no name of a cluster"),
+    ],
+)
+def test_name_that_cannot_be_reused(name: str, message: str, bench: Bench) -> None:
+    status, output = bench.run(f"--kube-reuse={name}")
+    assert status in (1, 4)
+    assert message in output
+
+
+def test_second_run_waits_for_the_same_cluster(bench: Bench) -> None:
+    name = kept_name(bench.run("--kube-keep=always")[1])
+    bench.write(
+        "test_it.py",
+        "import time\ndef test_it(kube_node):\n    print('in the test', flush=True)\n    time.sleep(3)\n",
+    )
+    first = bench.start("-s", f"--kube-reuse={name}")
+    when_line("in the test")(first)
+    status, output = bench.run("-s", f"--kube-reuse={name}")
+    assert (status, first.wait(60)) == (0, 0), output
+    assert first.stdout is not None
+    first.stdout.close()
+    assert f"waiting for cluster {name}, which process {first.pid} uses" in output
+
+
+def test_running_cluster_is_nobodys_to_collect(bench: Bench) -> None:
+    bench.write(
+        "test_it.py",
+        "import time\ndef test_it(kube_node):\n    print('in the test', flush=True)\n    time.sleep(60)\n",
+    )
+    process = bench.start("-s")
+    when_line("in the test")(process)
+    (cluster,) = json.loads(command(bench, "list", "--json")[1])
+    assert cluster["state"] == f"in use by process {process.pid}"
+    assert command(bench, "gc") == (0, "")
+    status, output = command(bench, "destroy", cluster["name"])
+    assert (status, f"is used by process {process.pid}" in output) == (1, True)
+    assert len(containers(cluster["name"])) == 1
+    process.kill()
+    process.communicate(timeout=60)
+    assert command(bench, "gc") == (0, f"removed cluster {cluster['name']}\n")
+    assert containers(cluster["name"]) == []
+
+
+def test_command(bench: Bench) -> None:
+    options = [option for option in bench.options if option != "--kube-cluster"]
+    status, output = command(bench, "up", "demo", *options)
+    assert status == 0, output
+    assert "cluster demo is up" in output
+    assert command(bench, "up", "demo", *options)[0] == 1
+    status, output = command(bench, "status", "demo", "--json")
+    shown = json.loads(output)
+    assert (status, shown["state"], shown["nodes"][0]["running"]) == (0, "kept", True)
+    assert "master01  demo-master01  True" in command(bench, "status")[1]
+    assert command(bench, "ssh", "master01", "--", "echo", "it's $HOME") == (0, "it's $HOME\n")
+    assert command(bench, "ssh", "master01", "--name", "demo", "--", "exit 7")[0] == 127
+    assert command(bench, "ssh", "master01", "--", "sh", "-c", "exit 7")[0] == 7
+    assert "demo has no node worker09; it has: master01" in command(bench, "ssh", "worker09")[1]
+    status, output = command(bench, "provision", "demo", *options)
+    assert (status, "0 changes on 1 node" in output) == (0, True), output
+    status, output = bench.run("--kube-reuse=demo")
+    assert status == 0, output
+    docker("stop", "--time=1", "demo-master01")
+    assert command(bench, "status", "demo")[0] == 1
+    assert command(bench, "destroy") == (0, "removed cluster demo\n")
+    assert command(bench, "list") == (0, "no clusters\n")
+    assert "no cluster is kept for this folder" in command(bench, "status")[1]
+
+
+def test_command_used_wrongly(bench: Bench) -> None:
+    for words in ([], ["up", "--kube-masters=none"], ["list", "--nonsense"], ["explode"]):
+        status, output = command(bench, *words)
+        assert (status, "Traceback" in output) == (2, False), output
+    status, help = command(bench, "--help")
+    assert (status, "Exit status: 0 done" in help) == (0, True)
+
+
+def test_failed_test_brings_its_nodes_facts(bench: Bench) -> None:
+    bench.write(
+        "test_it.py",
+        "def test_it(kube_node):\n"
+        "    kube_node.host.run_expect([0], 'systemctl stop kubelet')\n"
+        "    assert kube_node.host.service('kubelet').is_running\n",
+    )
+    status, output = bench.run("--junitxml=junit.xml", "--kube-report=report")
+    assert status == 1
+    junit = (bench.project / "junit.xml").read_text()
+    for place in (output, junit):
+        assert "unit:  failed (failed), enabled, 0 restarts, result exit-code" in place
+        assert re.search(r"kubelet process +running +\(absent\)", place)
+        assert "Started kubelet.service" in place
+    folder = bench.project / "report"
+    about = json.loads((folder / "report.json").read_text())
+    assert (about["kubelet"], about["failed"]) == ("hollow", True)
+    assert {path.name for path in (folder / "master01").iterdir()} == {
+        "journal.txt",
+        "kubelet.service",
+        "kubeconfig",
+        "systemctl-status.txt",
+        "addresses.txt",
+        "routes.txt",
+        "disk.txt",
+    }
+    assert "client-key-data: (cut out)" in (folder / "master01" / "kubeconfig").read_text()
+    assert {"vagrant.log", "ansible.log"} <= {path.name for path in folder.iterdir()}
+    for path in [bench.project / "junit.xml", *folder.rglob("*")]:
+        if path.is_file():
+            assert "PRIVATE KEY" not in path.read_text()
+            assert "LS0tLS1CRUdJTiBSU0EgUFJJVkFURS" not in path.read_text(), "a key in base64"
+
+
+def test_node_that_dies_fails_its_own_tests_only(bench: Bench) -> None:
+    bench.write(
+        "test_it.py",
+        "import subprocess\n"
+        "def test_kill(kube_worker):\n"
+        "    subprocess.run(['docker', 'kill', kube_worker.access.reboot[-1]], check=True)\n"
+        "def test_look(kube_node):\n"
+        "    kube_node.refresh()\n",
+    )
+    status, output = bench.run("--kube-workers=1")
+    assert status == 1
+    assert "2 passed" in output or "1 failed, 2 passed" in output, output
+    assert re.search(
+        r"FAILED test_it.py::test_look\[worker01\].*worker01 cannot be reached", output
+    )
+
+
+def test_crashed_worker_is_replaced_and_finds_the_cluster(bench: Bench) -> None:
+    bench.write(
+        "test_it.py",
+        "import os, pytest\n"
+        "@pytest.mark.parametrize('n', range(3))\n"
+        "def test_it(n, kube_node):\n"
+        "    if n == 0: os.kill(os.getpid(), 9)\n"
+        "    assert kube_node.refresh().running\n",
+    )
+    status, output = bench.run("-n1")
+    assert status == 1
+    assert "replacing crashed worker" in output
+    assert "1 failed, 2 passed" in output
+    assert output.count("kubecluster: boot") == 1
