@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,60 +13,83 @@ from typing import Any
 MINORS = ("1.7",)
 """The minors whose kubelet can be specified."""
 
+_DATA = Path(__file__).parent / "data"
+
 
 @dataclass(frozen=True)
 class Flag:
-    """A kubelet flag: its type in pflag's words, and the warning it brings if it is deprecated."""
+    """A kubelet flag, in pflag's words.
+
+    ``default`` is None where it was not collected (minors that cannot be specified yet).
+    ``deprecated`` is the warning the flag brings. ``origin`` says who defines it: the ``kubelet``,
+    a ``library`` linked into every kubelet (glog, cAdvisor, cloud credentials), or a library that
+    only ``hyperkube`` links.
+    """
 
     name: str
     type: str
+    default: str | None = None
     deprecated: str | None = None
+    hidden: bool = False
+    origin: str = "kubelet"
+
+    @property
+    def boolean(self) -> bool:
+        """Whether the flag never takes the next word as its value (pflag's NoOptDefVal)."""
+        return self.type in ("bool", "version")
 
 
 @cache
 def flags(minor: str) -> Mapping[str, Flag]:
     """Return the flags that the kubelet of ``minor`` (``"1.7"``) accepts, by name.
 
-    Those that only the hyperkube binary adds are among them. Raises ValueError for a minor that
-    nothing is known of.
+    Hidden ones and those that only the hyperkube binary adds are among them. Raises ValueError for
+    a minor that nothing is known of.
     """
-    if minor not in _data()["minors"]:
+    data = _data()
+    if minor not in data["minors"]:
         raise ValueError(f"nothing is known about kubelet {minor}")
     number = int(minor.partition(".")[2])
-
-    def holds(first: int, last: int) -> bool:
-        return first <= number <= last
-
     return MappingProxyType(
         {
             name: Flag(
-                name,
-                flag["type"],
-                next(
-                    (
-                        text
-                        for first, last, text in flag.get("deprecated", ())
-                        if holds(first, last)
-                    ),
-                    None,
-                ),
+                name=name,
+                type=flag["type"],
+                default=_at(number, flag.get("default", ())),
+                deprecated=_at(number, flag.get("deprecated", ())),
+                hidden=flag.get("hidden", False),
+                origin=flag.get("origin", "kubelet"),
             )
-            for name, flag in _data()["flags"].items()
-            if any(holds(first, last) for first, last in flag["in"])
+            for name, flag in data["flags"].items()
+            if any(first <= number <= last for first, last in flag["in"])
         }
     )
 
 
 @cache
+def feature_gates(minor: str) -> tuple[str, ...]:
+    """Return the feature gates that the kubelet of ``minor`` knows."""
+    return tuple(_data()["gates"][minor])
+
+
+@cache
 def configz(minor: str) -> Mapping[str, Any]:
-    """Return what a kubelet of ``minor`` that is given no flags answers on /configz."""
-    path = Path(__file__).parent / "data" / f"configz-{minor}.json"
-    answer: dict[str, Any] = json.loads(path.read_text())
-    return MappingProxyType(answer)
+    """Return the shape of the answer that a kubelet of ``minor`` gives on /configz.
+
+    ``key`` is the answer's only key, ``fields`` names for each field the flag whose value it holds,
+    ``omitempty`` the fields left out while they are empty: the json tags of KubeletConfiguration in
+    pkg/apis/componentconfig/v1alpha1/types.go, bound to flags in cmd/kubelet/app/options.
+    """
+    shape: dict[str, Any] = json.loads((_DATA / f"configz-{minor}.json").read_text())
+    return MappingProxyType(shape)
+
+
+def _at(number: int, marks: Iterable[tuple[int, int, str]]) -> str | None:
+    """Return what marks of the form (first, last, value) say about a minor."""
+    return next((value for first, last, value in marks if first <= number <= last), None)
 
 
 @cache
 def _data() -> dict[str, Any]:
-    text = (Path(__file__).parent / "data" / "kubelet.json").read_text()
-    data: dict[str, Any] = json.loads(text)
+    data: dict[str, Any] = json.loads((_DATA / "kubelet.json").read_text())
     return data

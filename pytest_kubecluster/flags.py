@@ -93,7 +93,7 @@ def parse_argv(argv: Sequence[str], minor: str) -> CommandLine:
             if name not in known:
                 raise FlagError(f"unknown flag: --{name}")
             if value is None:
-                value = "true" if known[name].type == "bool" else next(words, None)
+                value = "true" if known[name].boolean else next(words, None)
             if value is None:
                 raise FlagError(f"flag needs an argument: --{name}")
             joins = known[name].type in ("stringSlice", "mapStringString", "mapStringBool")

@@ -1,221 +1,2827 @@
 #!/usr/bin/env python3
-"""A hollow hyperkube: behaves as the real one wherever a node's checks look, and runs no pods.
+"""A hollow kubelet: what provisioning installs where hyperkube would be.
 
-It takes the same flags and refuses the same, holds the lock file and gives it up the same way,
-loads the same kubeconfig and certificates, and answers on the same ports. It needs no container
-runtime, which is the one thing it deliberately does not share with the real kubelet, and it says
-``+hollow`` where it says its version.
+It behaves as ``hyperkube kubelet`` of the version it was rendered for in all that a node's checks
+look at: flags taken and refused, lock file, kubeconfig, certificates, ports and who may use them,
+/configz, static pods, registration with the API server, log lines and exit statuses. It runs no
+containers and needs no container runtime, the one deliberate difference; and it never pretends:
+``--version`` and the Node's kubeletVersion end in ``+hollow``.
 
-Standard library only, Python 3.9 and newer. The sources of what it imitates are the Kubernetes
-tree of its version: cmd/hyperkube, cmd/kubelet/app/server.go, pkg/kubelet/server, pkg/util/flock;
-and what real kubelets were seen to do.
+Standard library only, Python 3.7 and newer. It calls ``openssl`` where it has to sign its own
+serving certificate.
+
+What it imitates was read in the Kubernetes tree at v1.7.5 and compared with that release's real
+hyperkube; paths in the docstrings are of that tree. Messages of Go's own libraries are those of
+Go 1.8, which built it.
 """
+
+from __future__ import annotations
 
 import base64
 import binascii
 import ctypes
+import errno
 import fcntl
+import hashlib
 import json
+import math
 import os
 import re
 import signal
 import socket
+import socketserver
 import ssl
+import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from socketserver import ThreadingMixIn
-from typing import Any
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from urllib.parse import parse_qs, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    Entries = dict[str, dict[str, Any]]
 
 FACTS: dict[str, Any] = {}  # replaced by the facts of one version when the file is rendered
 
-TRUE, FALSE = ["1", "t", "T", "TRUE", "true", "True"], ["0", "f", "F", "FALSE", "false", "False"]
-JOINED = ("stringSlice", "mapStringString", "mapStringBool")
-ERROR_STATUS = 1
+
+class Failure(Exception):
+    """An error as Go returns one; at the top it ends the kubelet with exit status 1."""
 
 
-class KubeletError(Exception):
-    """What ends the kubelet at its start, in the kubelet's words."""
+class Fatal(Exception):
+    """What glog.Fatal says; it ends the program with exit status 255."""
+
+    def __init__(self, where: str, text: str) -> None:
+        super().__init__(text)
+        self.where = where
 
 
-# ---------------------------------------------------------------------------------- command line
+class Panic(Exception):
+    """A mistake in the real kubelet, kept: it ends the program with exit status 2."""
 
 
-def main(argv: list[str]) -> int:
-    """Run as hyperkube or, if called by that name, as kubelet; return the exit status."""
-    name, words = os.path.basename(argv[0]), argv[1:]
-    if name != "kubelet":
-        server = next((word for word in words if not word.startswith("-")), None)
-        if words and words[0] in ("--version", "--version=true"):
-            print_version(words[0])
-            return 0
-        if words and words[0] in ("--help", "-h"):
-            sys.stdout.write(HYPERKUBE_USAGE)
-            return 0
-        if server != "kubelet":
-            problem = f"Server not found: {server}" if server else "no server specified"
-            sys.stderr.write(f"{HYPERKUBE_USAGE}\nError: {problem}\n")
-            return ERROR_STATUS
-        words = words[words.index("kubelet") + 1 :]
-    try:
-        flags = parse_flags(words)
-    except KubeletError as error:
-        sys.stderr.write(f"{usage()}\nError: {error}\n")
-        return ERROR_STATUS
-    if "help" in flags:
-        sys.stdout.write(usage())
-        return 0
-    if flags.get("version") in [*TRUE, "raw"]:
-        print_version(flags["version"])
-        return 0
-    try:
-        return Kubelet(flags).run()
-    except KubeletError as error:
-        # hyperkube prints what its server returns, and its own main prints it again.
-        sys.stderr.write(2 * (f"Error: failed to run Kubelet: {error}\n"))
-        return ERROR_STATUS
+# ------------------------------------------------------------------------------------ Go's words
 
 
-def parse_flags(words: list[str]) -> dict[str, str]:
-    """Read a command line by pflag's rules and return the flags given; raise KubeletError."""
-    known: dict[str, list[Any]] = FACTS["flags"]
-    flags: dict[str, str] = {}
-    rest = iter(words)
-    for word in rest:
-        if word == "--":
-            break
-        if not word.startswith("-") or word == "-":
-            continue  # 1.7 to 1.10 have no objection to words that belong to no flag
-        value: str | None
-        if word.startswith("--"):
-            written, equals, text = word[2:].partition("=")
-            name, value = written.replace("_", "-"), text if equals else None
-            if name not in known:
-                raise KubeletError("unknown flag: --" + name)
-        else:
-            name = {"v": "v", "h": "help"}.get(word[1], "")
-            if not name:
-                raise KubeletError(f"unknown shorthand flag: {word[1]!r} in {word}")
-            written, text = name, word[2:]
-            value = (text[1:] if text.startswith("=") else text) or None
-        kind, deprecated = known[name]
-        if value is None:
-            value = {"bool": "true", "version": "true"}.get(kind) or next(rest, None)
-        if value is None:
-            raise KubeletError("flag needs an argument: --" + written)
-        complaint = refuse(kind, value)
-        if complaint:
-            raise KubeletError(f"invalid argument {quote(value)} for --{name}={value}: {complaint}")
-        if deprecated:
-            sys.stderr.write(f"Flag --{name} has been deprecated, {deprecated}\n")
-        flags[name] = flags[name] + "," + value if kind in JOINED and name in flags else value
-    return flags
+class Log:
+    """Writes lines as glog does with --logtostderr, each in one piece."""
+
+    verbosity = 0
+
+    def __call__(self, severity: str, where: str, text: str, level: int = 0) -> None:
+        """Log a text for a place in the sources, unless its level is above --v."""
+        if level > self.verbosity:
+            return
+        now = time.time()
+        stamp = time.strftime("%m%d %H:%M:%S", time.localtime(now))
+        micros = int(now % 1 * 1_000_000)
+        line = f"{severity}{stamp}.{micros:06} {os.getpid():7} {where}] {text}\n"
+        os.write(2, line.encode(errors="surrogateescape"))
 
 
-def refuse(kind: str, value: str) -> str:
-    """Return what pflag has against a value of a type, or nothing."""
-    if kind == "bool" and value not in TRUE + FALSE:
-        return f"strconv.ParseBool: parsing {quote(value)}: invalid syntax"
-    if kind in ("int", "int32", "int64", "Level", "uint"):
-        bits = 31 if kind == "int32" else 63
-        if not re.fullmatch(r"[+-]?\d+", value):
-            return f"strconv.ParseInt: parsing {quote(value)}: invalid syntax"
-        if not -(2**bits) <= int(value) < 2**bits:
-            return f"strconv.ParseInt: parsing {quote(value)}: value out of range"
-    if kind == "float" and not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value):
-        return f"strconv.ParseFloat: parsing {quote(value)}: invalid syntax"
-    if kind == "duration" and nanoseconds(value) is None:
-        return "time: invalid duration " + value
-    if kind == "ip" and not is_address(value):
-        return "failed to parse IP: " + quote(value)
-    if kind == "[]api.Taint":
-        return next(
-            ("invalid taint spec: " + one for one in value.split(",") if not taint(one)), ""
-        )
-    return ""
+log = Log()
 
-
-def taint(text: str) -> dict[str, Any] | None:
-    """Read KEY=VALUE:EFFECT; before 1.15 the ``=`` has to be there."""
-    match = re.fullmatch(r"([^=:]+)=([^=:]*):(NoSchedule|PreferNoSchedule|NoExecute)", text)
-    if not match:
-        return None
-    key, value, effect = match.groups()
-    found = {"key": key, "value": value, "effect": effect, "timeAdded": None}
-    return {name: part for name, part in found.items() if part != ""}
-
-
-def nanoseconds(text: str) -> int | None:
-    """Read a duration as Go writes it (1h2m3.5s)."""
-    units = {"h": 3600e9, "m": 60e9, "s": 1e9, "ms": 1e6, "us": 1e3, "µs": 1e3, "ns": 1}
-    if not re.fullmatch(r"[+-]?(0|((\d+\.?\d*|\.\d+)(h|ms|m|s|us|µs|ns))+)", text):
-        return None
-    parts = re.findall(r"([\d.]+)(h|ms|m|s|us|µs|ns)", text)
-    total = sum(round(float(number) * units[unit]) for number, unit in parts)
-    return -total if text.startswith("-") else total
-
-
-def go_duration(text: str) -> str:
-    """Write a duration as Go's String does: 90s is 1m30s."""
-    total = nanoseconds(text) or 0
-    if abs(total) < 1e9:
-        return text if total else "0s"
-    minutes, seconds = divmod(abs(total) / 1e9, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    written = f"{seconds:g}s"
-    if hours or minutes:
-        written = f"{minutes}m{written}"
-    if hours:
-        written = f"{hours}h{written}"
-    return ("-" if total < 0 else "") + written
+ESCAPES = {
+    "\\": "\\\\", '"': '\\"', "\a": "\\a", "\b": "\\b",
+    "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v",
+}  # fmt: skip
 
 
 def quote(text: str) -> str:
-    """Quote as Go's %q does."""
-    return json.dumps(text)
+    """Return the text as Go's %q prints it."""
+
+    def shown(char: str) -> str:
+        if char in ESCAPES:
+            return ESCAPES[char]
+        if char.isprintable():
+            return char
+        return f"\\x{ord(char):02x}" if ord(char) < 0x80 else f"\\u{ord(char):04x}"
+
+    return '"' + "".join(map(shown, text)) + '"'
 
 
-def is_address(text: str) -> bool:
-    """Say whether this is an IP address."""
-    for family in (socket.AF_INET, socket.AF_INET6):
+def aggregate(problems: list[str]) -> str:
+    """Return several errors as one, as k8s.io/apimachinery/pkg/util/errors prints them."""
+    return problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]"
+
+
+def errno_text(error: OSError) -> str:
+    """Return the operating system's complaint in Go's words."""
+    return os.strerror(error.errno or 0).lower()
+
+
+def read_file(path: str) -> bytes:
+    """Return a file's content; the Failure is worded as ioutil.ReadFile's error."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        action = "read" if error.errno == errno.EISDIR else "open"
+        raise Failure(f"{action} {path}: {errno_text(error)}") from None
+
+
+BOOLEANS = {
+    **dict.fromkeys(["1", "t", "T", "TRUE", "true", "True"], True),
+    **dict.fromkeys(["0", "f", "F", "FALSE", "false", "False"], False),
+}
+
+
+def parse_bool(text: str) -> bool:
+    """Read what strconv.ParseBool reads."""
+    if text not in BOOLEANS:
+        raise ValueError(f"strconv.ParseBool: parsing {quote(text)}: invalid syntax")
+    return BOOLEANS[text]
+
+
+def parse_int(text: str, bits: int = 64, base: int = 0, function: str = "ParseInt") -> int:
+    """Read what strconv.ParseInt reads: base 0 takes 0x10 and 010 too."""
+    digits = r"0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*" if base == 0 else r"[0-9]+"
+    if not re.fullmatch(f"[+-]?({digits})", text):
+        raise ValueError(f"strconv.{function}: parsing {quote(text)}: invalid syntax")
+    octal = re.fullmatch(r"([+-]?)0([0-7]+)", text) if base == 0 else None
+    value = int(octal[1] + octal[2], 8) if octal else int(text, base)
+    if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+        raise ValueError(f"strconv.{function}: parsing {quote(text)}: value out of range")
+    return value
+
+
+def atoi(text: str) -> int:
+    """Read what strconv.Atoi reads."""
+    return parse_int(text, base=10, function="Atoi")
+
+
+def parse_float(text: str) -> float:
+    """Read what strconv.ParseFloat reads."""
+    number = r"[0-9]+\.?[0-9]*([eE][+-]?[0-9]+)?|\.[0-9]+([eE][+-]?[0-9]+)?|inf|infinity|nan"
+    if not re.fullmatch(f"[+-]?({number})", text, re.IGNORECASE):
+        raise ValueError(f"strconv.ParseFloat: parsing {quote(text)}: invalid syntax")
+    return float(text)
+
+
+SECOND = 1_000_000_000
+UNITS = {
+    "ns": 1, "us": 1000, "µs": 1000, "μs": 1000, "ms": 1_000_000,
+    "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND,
+}  # fmt: skip
+
+
+def parse_duration(text: str) -> int:
+    """Return in nanoseconds what time.ParseDuration reads, such as 1h2m3.5s."""
+    rest = text[1:] if text[:1] in ("+", "-") else text
+    if rest == "0":
+        return 0
+    total = 0
+    invalid = ValueError(f"time: invalid duration {text}")
+    if not rest:
+        raise invalid
+    while rest:
+        part = re.match(r"(?P<number>[0-9]*\.?[0-9]*)(?P<unit>[^.0-9]*)", rest)
+        if not part or not part["number"].strip("."):
+            raise invalid
+        if not part["unit"]:
+            raise ValueError(f"time: missing unit in duration {text}")
+        if part["unit"] not in UNITS:
+            raise ValueError(f"time: unknown unit {part['unit']} in duration {text}")
+        total += round(float(part["number"]) * UNITS[part["unit"]])
+        rest = rest[part.end() :]
+    return -total if text.startswith("-") else total
+
+
+def format_duration(nanoseconds: int) -> str:
+    """Write a duration as time.Duration's String does: 60 s is 1m0s."""
+    sign, rest = ("-" if nanoseconds < 0 else ""), abs(nanoseconds)
+    if rest < SECOND:
+        for unit in ("ms", "µs", "ns"):
+            if rest >= UNITS[unit]:
+                return f"{sign}{decimal(rest, UNITS[unit])}{unit}"
+        return "0s"
+    minutes, rest = divmod(rest, UNITS["m"])
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{hours}h"] if hours else []
+    parts += [f"{minutes}m"] if hours or minutes else []
+    return sign + "".join(parts) + decimal(rest, SECOND) + "s"
+
+
+def decimal(amount: int, unit: int) -> str:
+    """Write amount/unit without trailing zeros."""
+    whole, fraction = divmod(amount, unit)
+    digits = str(fraction).zfill(len(str(unit)) - 1).rstrip("0")
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
+def is_ip(text: str, *families: socket.AddressFamily) -> bool:
+    """Say whether net.ParseIP takes the text, as an address of one of the families if given."""
+    for family in families or (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, text)
-            return True
-        except OSError:
-            pass
+        except (OSError, ValueError):
+            continue
+        return True
     return False
 
 
-def version() -> str:
-    """Return the version this stands in for, and that it only stands in."""
-    return str(FACTS["git_version"]) + "+hollow"
+def join_host_port(host: str, port: int) -> str:
+    """Return host:port, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def print_version(value: str) -> None:
-    """Print the version as --version does, or as --version=raw does."""
-    if value != "raw":
-        print("Kubernetes " + version())
-        return
-    major, minor = FACTS["git_version"].lstrip("v").split(".")[:2]
-    print(
-        f'version.Info{{Major:"{major}", Minor:"{minor}", GitVersion:"{version()}", '
-        'GitTreeState:"hollow", Compiler:"python", Platform:"linux"}'
+# ----------------------------------------------------------------------------------------- flags
+
+NAME_PART = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+DNS_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+LABEL_VALUE_ADVICE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+    "and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
+    f"'12345', regex used for validation is '({NAME_PART})?')"
+)
+
+
+def parse_ip(text: str) -> str:
+    """Check an address: pkg/apis/componentconfig/helpers.go."""
+    if not is_ip(text):
+        raise ValueError(f"{quote(text)} is not a valid IP address")
+    return text
+
+
+def parse_list(text: str) -> list[str]:
+    """Read a stringSlice: one line of comma-separated values, quoted where need be."""
+    values, rest, more = [], text, "," if text else ""
+    while more:
+        quoted = rest.startswith('"')
+        value = re.match(r'"((?:[^"]|"")*)"(,|$)' if quoted else r'([^,"]*)(,|$)', rest)
+        if not value:
+            column = len(text) - len(rest) + rest.index('"', 1 if quoted else 0)
+            problem = 'extraneous " in field' if quoted else 'bare " in non-quoted-field'
+            raise ValueError(f"line 1, column {column}: {problem}")
+        values.append(value[1].replace('""', '"') if quoted else value[1])
+        rest, more = rest[value.end() :], value[2]
+    return values
+
+
+def parse_map(text: str) -> dict[str, str]:
+    """Read a mapStringString: k8s.io/apiserver/pkg/util/flag/configuration_map.go."""
+    pairs = (pair.partition("=") for pair in text.split(",") if pair)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def parse_taints(text: str) -> list[dict[str, Any]]:
+    """Read taints: pkg/util/taints/taints.go, which in 1.7 insists on the ``=``."""
+    return [parse_taint(spec) for spec in text.split(",")]
+
+
+def parse_taint(spec: str) -> dict[str, Any]:
+    """Read key=value:effect into the taint the API has."""
+    parts = spec.split("=")
+    prefix, slash, name = parts[0].rpartition("/")
+    named = re.fullmatch(NAME_PART, name) and len(name) <= 63
+    placed = not slash or (re.fullmatch(DNS_SUBDOMAIN, prefix) and len(prefix) <= 253)
+    if len(parts) != 2 or not parts[1] or not named or not placed:
+        raise ValueError(f"invalid taint spec: {spec}")
+    value, *effects = parts[1].split(":")
+    if not effects:
+        raise Panic("runtime error: index out of range")
+    advice = []
+    if len(value) > 63:
+        advice.append("must be no more than 63 characters")
+    if not re.fullmatch(f"({NAME_PART})?", value):
+        advice.append(LABEL_VALUE_ADVICE)
+    if len(effects) != 1 or advice:
+        raise ValueError(f"invalid taint spec: {spec}, {'; '.join(advice)}")
+    if effects[0] not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
+        raise ValueError(f"invalid taint spec: {spec}, unsupported taint effect")
+    taint = {"key": parts[0], "value": value, "effect": effects[0], "timeAdded": None}
+    return {field: content for field, content in taint.items() if content != ""}
+
+
+def parse_cidrs(text: str) -> str:
+    """Check address/bits pairs: pkg/cloudprovider/providers/gce/gce_loadbalancer.go."""
+    for cidr in text.split(","):
+        address, _, bits = cidr.partition("/")
+        most = 32 if is_ip(address, socket.AF_INET) else 128
+        if not is_ip(address) or not bits.isdigit() or int(bits) > most:
+            raise ValueError(f"invalid CIDR address: {cidr}")
+    return text
+
+
+def parse_version(text: str) -> str:
+    """Read --version: pkg/version/verflag/verflag.go."""
+    return text if text == "raw" else str(parse_bool(text)).lower()
+
+
+def parse_severity(text: str) -> str:
+    """Check glog's --stderrthreshold."""
+    if text.upper() not in ("INFO", "WARNING", "ERROR", "FATAL"):
+        atoi(text)
+    return text
+
+
+def parse_vmodule(text: str) -> str:
+    """Check glog's --vmodule."""
+    for pattern in filter(None, text.split(",")):
+        name, _, level = pattern.partition("=")
+        if not name or not re.fullmatch(r"[+-]?[0-9]+", level):
+            raise ValueError("syntax error: expect comma-separated list of filename=N")
+        if int(level) < 0:
+            raise ValueError("negative value for vmodule level")
+    return text
+
+
+def parse_trace_location(text: str) -> str:
+    """Check glog's --log-backtrace-at."""
+    file, _, line = text.partition(":")
+    if "." not in file or not re.fullmatch(r"[+-]?[0-9]+", line):
+        raise ValueError("syntax error: expect file.go:234")
+    if int(line) <= 0:
+        raise ValueError("negative or zero value for level")
+    return text
+
+
+PARSERS: dict[str, Callable[[str], Any]] = {
+    "[]api.Taint": parse_taints,
+    "Level": atoi,
+    "bool": parse_bool,
+    "cidrs": parse_cidrs,
+    "duration": parse_duration,
+    "float64": parse_float,
+    "int": parse_int,
+    "int32": lambda text: parse_int(text, 32),
+    "int64": parse_int,
+    "ip": parse_ip,
+    "mapStringString": parse_map,
+    "moduleSpec": parse_vmodule,
+    "severity": parse_severity,
+    "string": str,
+    "stringSlice": parse_list,
+    "traceLocation": parse_trace_location,
+    "version": parse_version,
+}
+"""What reads each type of flag; durations are kept in nanoseconds."""
+
+EMPTY: dict[str, Callable[[], Any]] = {"mapStringString": dict, "[]api.Taint": list}
+
+
+class Flag:
+    """A flag, and the value it has."""
+
+    def __init__(
+        self, name: str, kind: str, default: str, deprecated: str, hidden: bool, origin: str
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.default = default
+        self.deprecated = deprecated
+        self.hidden = hidden
+        self.origin = origin
+        self.changed = False
+        self.value: Any = default
+        if kind in EMPTY:
+            self.value = EMPTY[kind]()
+        elif kind == "stringSlice":
+            self.value = parse_list(default[1:-1])
+        elif kind in ("bool", "duration", "float64", "int", "int32", "int64", "Level"):
+            self.value = PARSERS[kind](default)
+
+    @property
+    def boolean(self) -> bool:
+        """Whether the flag never takes the next word."""
+        return self.kind in ("bool", "version")
+
+    def usage(self) -> str:
+        """Return how help shows the flag."""
+        letter = {"help": "  -h, ", "v": "  -v, "}.get(self.name, "      ")
+        return f"{letter}--{self.name}" + ("" if self.boolean else f" {self.kind}")
+
+    def usage_default(self) -> str:
+        """Return the default as help shows it, which is not at all if it is a zero value."""
+        if self.default in ("", "0", "0s", "[]", "false"):
+            return ""
+        return f"(default {quote(self.default) if self.kind == 'string' else self.default})"
+
+    def set(self, text: str) -> None:
+        """Give the flag a value; a list given again grows, a map is merged."""
+        value = PARSERS[self.kind](text)
+        if self.kind == "mapStringString":
+            value = {**self.value, **value}
+        elif self.kind == "stringSlice" and self.changed:
+            value = self.value + value
+        self.value = value
+        self.changed = True
+
+
+class FlagSet:
+    """The flags of hyperkube or of its kubelet, parsed by pflag's rules."""
+
+    def __init__(self, *origins: str) -> None:
+        """Take the flags of the given origins, or all."""
+        self.flags = {
+            name: Flag(name, *fact)
+            for name, fact in FACTS["flags"].items()
+            if not origins or fact[4] in origins
+        }
+        self.shorthands = {"h": self.flags["help"], "v": self.flags["v"]}
+
+    def __getitem__(self, name: str) -> Any:
+        return self.flags[name].value
+
+    def parse(self, words: list[str], interspersed: bool = True) -> list[str]:
+        """Read a command line and return the words that belong to no flag.
+
+        The Failure is worded as pflag's error. With ``interspersed`` off, the first such word ends
+        the flags.
+        """
+        rest = list(words)
+        others: list[str] = []
+        while rest:
+            word = rest.pop(0)
+            if word == "--":
+                return others + rest
+            if word.startswith("--"):
+                self._long(word, rest)
+            elif word.startswith("-") and word != "-":
+                self._short(word[1:], rest)
+            else:
+                others.append(word)
+                if not interspersed:
+                    return others + rest
+        return others
+
+    def _long(self, word: str, rest: list[str]) -> None:
+        name, equals, value = word[2:].partition("=")
+        if not name or name.startswith("-"):
+            raise Failure(f"bad flag syntax: {word}")
+        flag = self.flags.get(name.replace("_", "-"))
+        if flag is None:
+            raise Failure(f"unknown flag: --{name}")
+        if not equals:
+            if flag.boolean:
+                value = "true"
+            elif rest:
+                value = rest.pop(0)
+            else:
+                raise Failure(f"flag needs an argument: {word}")
+        self._set(flag, value, word)
+
+    def _short(self, letters: str, rest: list[str]) -> None:
+        while letters:
+            flag = self.shorthands.get(letters[0])
+            if flag is None:
+                raise Failure(f"unknown shorthand flag: {letters[0]!r} in -{letters}")
+            word, value, letters = letters, letters[1:], ""
+            if value.startswith("=") and len(value) > 1:
+                value = value[1:]
+            elif flag.boolean:
+                value, letters = "true", value
+            elif not value and rest:
+                value = rest.pop(0)
+            elif not value:
+                raise Failure(f"flag needs an argument: {word[0]!r} in -{word}")
+            self._set(flag, value, word)
+
+    def _set(self, flag: Flag, value: str, written: str) -> None:
+        try:
+            flag.set(value)
+        except ValueError as error:
+            raise Failure(f"invalid argument {quote(value)} for {written}: {error}") from None
+        if flag.deprecated:
+            complain(f"Flag --{flag.name} has been deprecated, {flag.deprecated}")
+
+    def usage(self) -> str:
+        """Return the flags that help shows, each with its type and default."""
+        shown = [flag for flag in self.flags.values() if not flag.deprecated and not flag.hidden]
+        names = [flag.usage() for flag in shown]
+        width = max(map(len, names))
+        return "".join(
+            f"{name:<{width}}   {flag.usage_default()}".rstrip() + "\n"
+            for name, flag in zip(names, shown)  # noqa: B905
+        )
+
+
+def complain(text: str) -> None:
+    """Print a line on standard error, outside the log."""
+    os.write(2, f"{text}\n".encode(errors="surrogateescape"))
+
+
+# ------------------------------------------------------------------------------------------ YAML
+
+
+class YamlError(ValueError):
+    """A text that is no YAML, or YAML beyond what this program reads."""
+
+
+class Unfinished(YamlError):
+    """A flow collection that goes on in the next line."""
+
+
+class Line(NamedTuple):
+    """What a line of YAML holds, without indentation and comment."""
+
+    indent: int
+    text: str
+
+
+BLANKS = " \t"
+YAML_CONSTANTS = {
+    **dict.fromkeys(["", "~", "null", "Null", "NULL"]),
+    **dict.fromkeys(
+        ["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"], True
+    ),
+    **dict.fromkeys(
+        ["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"], False
+    ),
+}
+YAML_ESCAPES = {
+    "0": "\0", "a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t",
+    "v": "\v", '"': '"', "/": "/", "\\": "\\", " ": " ",
+}  # fmt: skip
+DOUBLE_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+SINGLE_QUOTED = re.compile(r"'((?:[^']|'')*)'")
+
+
+class Yaml:
+    """Reads the YAML that kubeconfigs and manifests are written in, and refuses all else.
+
+    Mappings and sequences in block and flow style, plain and quoted scalars of one line, literal
+    and folded blocks, comments; of several documents the first, as the kubelet. No anchors, tags or
+    directives, and no scalars that go on in the next line.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.lines = re.split("\r\n|\r|\n", text)
+        self.row = 0
+
+    def document(self) -> Any:
+        """Return what the document holds."""
+        self.peek()
+        if self.row < len(self.lines) and re.match(r"---([ \t]|$)", self.lines[self.row]):
+            self.lines[self.row] = "   " + self.lines[self.row][3:]
+        value = self.block() if self.peek() else None
+        if self.peek():
+            self.refuse("did not find expected <document start>")
+        return value
+
+    def refuse(self, problem: str) -> NoReturn:
+        """Raise what is wrong with the present line."""
+        raise YamlError(f"yaml: line {min(self.row + 1, len(self.lines))}: {problem}")
+
+    def peek(self) -> Line | None:
+        """Return the next line that holds something, or None at the end of the document."""
+        while self.row < len(self.lines):
+            line = self.lines[self.row]
+            text = uncommented(line)
+            if text:
+                if line.startswith(("---", "...")):
+                    return None
+                if line.startswith("%"):
+                    self.refuse("directives are not supported")
+                indent = len(line) - len(line.lstrip(" "))
+                if line[indent] == "\t":
+                    self.refuse("found character that cannot start any token")
+                return Line(indent, text)
+            self.row += 1
+        return None
+
+    def block(self) -> Any:
+        """Read the mapping, sequence or scalar that the present line starts."""
+        line = self.peek()
+        if line is None:
+            return None
+        if is_item(line.text):
+            return self.sequence(line.indent)
+        if key_and_rest(line.text):
+            return self.mapping(line.indent)
+        return self.inline(line.text)
+
+    def mapping(self, indent: int) -> dict[str, Any]:
+        """Read a block mapping."""
+        values: dict[str, Any] = {}
+        line = self.peek()
+        while line and line.indent >= indent:
+            pair = key_and_rest(line.text) if line.indent == indent else None
+            if pair is None or is_item(line.text):
+                self.refuse("did not find expected key")
+            values[pair[0]] = self.value(pair[1], indent, item_indent=indent)
+            line = self.peek()
+        return values
+
+    def sequence(self, indent: int) -> list[Any]:
+        """Read a block sequence."""
+        values: list[Any] = []
+        line = self.peek()
+        while line and line.indent == indent and is_item(line.text):
+            rest = line.text[1:].lstrip(BLANKS)
+            if rest and (is_item(rest) or key_and_rest(rest)):
+                offset = indent + len(line.text) - len(rest)
+                self.lines[self.row] = " " * offset + self.lines[self.row][offset:]
+                values.append(self.block())
+            else:
+                values.append(self.value(rest, indent, item_indent=indent + 1))
+            line = self.peek()
+        if line and line.indent > indent:
+            self.refuse("did not find expected '-' indicator")
+        return values
+
+    def value(self, rest: str, indent: int, item_indent: int) -> Any:
+        """Read what follows a key or a dash; a sequence in the next line may start at item_indent.
+
+        ``indent`` is that of the key or dash itself.
+        """
+        if rest and rest[0] in "|>":
+            return self.literal(rest, indent)
+        if rest:
+            return self.inline(rest)
+        self.row += 1
+        line = self.peek()
+        if line and line.indent >= (item_indent if is_item(line.text) else indent + 1):
+            return self.block()
+        return None
+
+    def literal(self, header: str, indent: int) -> str:
+        """Read the lines of a literal or folded block."""
+        style = re.fullmatch(r"([|>])([-+]?)([1-9]?)", header)
+        if style is None:
+            self.refuse("did not find expected comment or line break")
+        self.row += 1
+        lines: list[str] = []
+        while self.row < len(self.lines):
+            line = self.lines[self.row]
+            if line.strip(BLANKS) and len(line) - len(line.lstrip(" ")) <= indent:
+                break
+            lines.append(line)
+            self.row += 1
+        margins = [len(line) - len(line.lstrip(" ")) for line in lines if line.strip(BLANKS)]
+        margin = indent + int(style[3]) if style[3] else min(margins[:1], default=0)
+        if any(found < margin for found in margins):
+            self.refuse("did not find expected indentation of a block")
+        text = "\n".join(line[margin:] for line in lines)
+        if style[1] == ">":
+            text = re.sub(r"(?<=[^ \t\n])\n(?=[^ \t\n])", " ", text)
+            text = re.sub(r"(?<=[^ \t\n])\n\n(?=[^ \t\n])", "\n", text)
+        ending = {"-": "", "+": "\n"}.get(style[2])
+        if ending is None:
+            ending = "\n" if margins else ""
+        return (text if style[2] == "+" else text.rstrip("\n")) + ending
+
+    def inline(self, text: str) -> Any:
+        """Read a scalar, or a flow collection that may span lines."""
+        if text[0] in "&*!":
+            self.refuse("anchors, aliases and tags are not supported")
+        if text[0] in "%@`]},":
+            self.refuse("found character that cannot start any token")
+        if text[0] in "[{\"'":
+            return self.flow(text)
+        if re.search(r":([ \t]|$)", text):
+            self.refuse("mapping values are not allowed in this context")
+        self.row += 1
+        return resolve(text)
+
+    def flow(self, text: str) -> Any:
+        """Read a quoted scalar or a flow collection, taking in more lines as long as it needs."""
+        while True:
+            try:
+                value, end = read_flow(text, 0)
+            except Unfinished as error:
+                self.row += 1
+                line = self.peek() if text[0] in "[{" else None
+                if line is None:
+                    self.refuse(str(error))
+                text += " " + line.text
+            except YamlError as error:
+                self.refuse(str(error))
+            else:
+                if text[end:].strip(BLANKS):
+                    self.refuse("did not find expected key")
+                self.row += 1
+                return value
+
+
+COMMENT = re.compile(
+    r"""(?:^|(?<=[ \t\[{,:-]))(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')"""
+    r"""|(?:^|(?<=[ \t]))(?P<comment>\#.*)"""
+)
+"""A quoted scalar, or the comment at the end of a line."""
+
+
+def uncommented(line: str) -> str:
+    """Return a line without surrounding space and without the comment at its end."""
+    comments = (match.start() for match in COMMENT.finditer(line) if match["comment"])
+    return line[: next(comments, None)].strip(BLANKS)
+
+
+def is_item(text: str) -> bool:
+    """Say whether a line is an item of a sequence."""
+    return text == "-" or text.startswith("- ")
+
+
+def key_and_rest(text: str) -> tuple[str, str] | None:
+    """Take ``key: rest`` apart; None if the text is nothing of the kind."""
+    quoted = re.match(r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*')[ \t]*:(?:[ \t]+|$)""", text)
+    if quoted:
+        return read_flow_scalar(quoted[1], 0)[0], text[quoted.end() :]
+    plain = re.match(
+        r"([^ \t\[\]{}&*!|>%@`\"'#,?:-]|[?:-](?=[^ \t]))(.*?)[ \t]*:(?:[ \t]+|$)", text
+    )
+    if plain is None or plain[1] + plain[2] == "<<":
+        return None
+    return plain[1] + plain[2], text[plain.end() :]
+
+
+FLOW_PLAIN = re.compile(r"(?:[^,\[\]{}:#]|:(?![ \t,\]}]|$)|(?<![ \t])#)+")
+
+
+def read_flow(text: str, start: int) -> tuple[Any, int]:
+    """Read the value that starts in a flow; return it and where it ends."""
+    start = skip_space(text, start)
+    if text[start] == "[":
+        return read_flow_list(text, start + 1)
+    if text[start] == "{":
+        return read_flow_map(text, start + 1)
+    scalar, end = read_flow_scalar(text, start)
+    return (scalar if text[start] in "\"'" else resolve(scalar)), end
+
+
+def read_flow_scalar(text: str, start: int) -> tuple[str, int]:
+    """Read a key or an unresolved scalar in a flow."""
+    if text[start] in "\"'":
+        pattern = DOUBLE_QUOTED if text[start] == '"' else SINGLE_QUOTED
+        quoted = pattern.match(text, start)
+        if quoted is None:
+            raise Unfinished("found unexpected end of stream in a quoted scalar")
+        if text[start] == "'":
+            return quoted[1].replace("''", "'"), quoted.end()
+        return unescape(quoted[1]), quoted.end()
+    plain = FLOW_PLAIN.match(text, start)
+    if plain is None or plain[0][0] in "&*!%@`|>":
+        raise YamlError("did not find expected node content")
+    return plain[0].strip(BLANKS), plain.end()
+
+
+def read_flow_list(text: str, position: int) -> tuple[list[Any], int]:
+    """Read a flow sequence from behind its bracket."""
+    values: list[Any] = []
+    position = skip_space(text, position)
+    while text[position] != "]":
+        value, position = read_flow(text, position)
+        values.append(value)
+        position = skip_comma(text, position, "]")
+    return values, position + 1
+
+
+def read_flow_map(text: str, position: int) -> tuple[dict[str, Any], int]:
+    """Read a flow mapping from behind its brace."""
+    values: dict[str, Any] = {}
+    position = skip_space(text, position)
+    while text[position] != "}":
+        key, position = read_flow_scalar(text, position)
+        position = skip_space(text, position)
+        value = None
+        if text[position] == ":":
+            position = skip_space(text, position + 1)
+            if text[position] not in ",}":
+                value, position = read_flow(text, position)
+        values[key] = value
+        position = skip_comma(text, position, "}")
+    return values, position + 1
+
+
+def skip_space(text: str, position: int) -> int:
+    """Return where the next thing in a flow starts."""
+    while position < len(text) and text[position] in BLANKS:
+        position += 1
+    if position == len(text):
+        raise Unfinished("did not find expected ',' or the end of a collection")
+    return position
+
+
+def skip_comma(text: str, position: int, end: str) -> int:
+    """Return where the next item in a flow collection starts, or the collection's end."""
+    position = skip_space(text, position)
+    if text[position] == ",":
+        return skip_space(text, position + 1)
+    if text[position] != end:
+        raise YamlError(f"did not find expected ',' or '{end}'")
+    return position
+
+
+def unescape(text: str) -> str:
+    """Replace the escapes of a double-quoted scalar."""
+
+    def replacement(escape: re.Match[str]) -> str:
+        code = escape[1]
+        if code[0] in "xuU" and len(code) > 1:
+            number = int(code[1:], 16)
+            if 0xD800 <= number <= 0xDFFF or number > 0x10FFFF:
+                raise YamlError("found invalid Unicode character escape code")
+            return chr(number)
+        if code not in YAML_ESCAPES:
+            raise YamlError("found unknown escape character")
+        return YAML_ESCAPES[code]
+
+    return re.sub(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)", replacement, text)
+
+
+def resolve(plain: str) -> Any:
+    """Return what a plain scalar stands for, by the rules of YAML 1.1 that go-yaml follows."""
+    if plain in YAML_CONSTANTS:
+        return YAML_CONSTANTS[plain]
+    if re.fullmatch(r"[-+]?(0x[0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)", plain):
+        return parse_int(plain)
+    if re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", plain):
+        return float(plain)
+    return plain
+
+
+def load_yaml(data: bytes) -> Any:
+    """Return what a text in YAML or JSON holds."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise YamlError("yaml: invalid leading UTF-8 octet") from None
+    if text.lstrip().startswith("{"):
+        try:
+            return json.loads(text)
+        except ValueError:
+            pass  # it may still be a flow mapping
+    return Yaml(text).document()
+
+
+# ------------------------------------------------------------------------------------ kubeconfig
+
+NO_CONFIGURATION = "no configuration has been provided"
+NO_SERVER = "cluster has no server defined"
+CLUSTER_FIELDS = {
+    "server": str,
+    "insecure-skip-tls-verify": bool,
+    "certificate-authority": str,
+    "certificate-authority-data": bytes,
+}
+USER_FIELDS = {
+    "client-certificate": str,
+    "client-certificate-data": bytes,
+    "client-key": str,
+    "client-key-data": bytes,
+    "token": str,
+    "tokenFile": str,
+    "username": str,
+    "password": str,
+}
+CONTEXT_FIELDS = {"cluster": str, "user": str}
+GO_TYPES = {str: "string", bool: "bool", dict: "object", list: "array", int: "number"}
+
+
+class ClientConfig(NamedTuple):
+    """How to reach the API server: what of a kubeconfig is left after its context is followed."""
+
+    server: str
+    insecure: bool = False
+    ca: bytes = b""
+    certificate: bytes = b""
+    key: bytes = b""
+    token: str = ""
+    username: str = ""
+    password: str = ""
+
+
+def client_config(path: str, server: str = "") -> ClientConfig:
+    """Read a kubeconfig; ``server`` overrides its cluster's.
+
+    The Failure is worded as the error of client-go/tools/clientcmd. Without current-context the
+    context with the empty name counts.
+    """
+    chosen, contexts, clusters, users = read_kubeconfig(path) if path else ("", {}, {}, {})
+    base = os.path.dirname(os.path.abspath(path))
+    context = contexts.get(chosen, empty(CONTEXT_FIELDS))
+    user = absolute(users.get(context["user"], empty(USER_FIELDS)), base)
+    cluster = absolute(clusters.get(context["cluster"], empty(CLUSTER_FIELDS)), base)
+    exists = context["cluster"] in clusters or bool(server)
+    cluster["server"] = server or cluster["server"]
+
+    problems = []
+    if chosen and chosen not in contexts:
+        problems.append(f"context was not found for specified context: {chosen}")
+    problems += user_problems(context["user"], user)
+    problems += cluster_problems(context["cluster"], cluster) if exists else [NO_SERVER]
+    if problems == [NO_SERVER]:
+        problems = [NO_CONFIGURATION]
+    if problems:
+        raise Failure(f"invalid configuration: {aggregate(problems)}")
+    if not is_secure(cluster["server"]):
+        return ClientConfig(cluster["server"])
+    return ClientConfig(
+        server=cluster["server"],
+        insecure=cluster["insecure-skip-tls-verify"],
+        ca=content(cluster, "certificate-authority"),
+        certificate=content(user, "client-certificate"),
+        key=content(user, "client-key"),
+        token=user["token"] or (read_file(user["tokenFile"]).decode() if user["tokenFile"] else ""),
+        username=user["username"],
+        password=user["password"],
     )
 
 
-def usage() -> str:
-    """Return the list of flags, as far as help shows them."""
-    shown = sorted(name for name, (_, deprecated) in FACTS["flags"].items() if not deprecated)
-    lines = ("      --{} {}".format(name, FACTS["flags"][name][0]) for name in shown)
-    return "Usage:\n  kubelet [flags]\n\nAvailable Flags:\n" + "\n".join(lines) + "\n"
+def read_kubeconfig(path: str) -> tuple[str, Entries, Entries, Entries]:
+    """Return a kubeconfig's current-context, contexts, clusters and users."""
+    try:
+        os.stat(path)
+    except FileNotFoundError as error:
+        raise Failure(f"stat {path}: {errno_text(error)}") from None
+    except OSError:
+        pass  # reading it says what is wrong
+    try:
+        config = load_yaml(read_file(path)) or {}
+        if not isinstance(config, dict):
+            raise Failure(
+                "couldn't get version/kind; json parse error: json: cannot unmarshal "
+                f"{GO_TYPES.get(type(config), 'number')} into Go value of type struct "
+                r'{ APIVersion string "json:\"apiVersion,omitempty\""; '
+                r'Kind string "json:\"kind,omitempty\"" }'
+            )
+        kind, version = config.get("kind") or "Config", config.get("apiVersion") or "v1"
+        if (kind, version) != ("Config", "v1"):
+            raise Failure(f'no kind "{kind}" is registered for version "{version}"')
+        return (
+            str(config.get("current-context") or ""),
+            named(config, "contexts", "context", CONTEXT_FIELDS),
+            named(config, "clusters", "cluster", CLUSTER_FIELDS),
+            named(config, "users", "user", USER_FIELDS),
+        )
+    except (Failure, YamlError) as error:
+        raise Failure(f'Error loading config file "{path}": {error}') from None
+
+
+def named(
+    config: dict[str, Any], plural: str, singular: str, fields: Mapping[str, type]
+) -> Entries:
+    """Return a kubeconfig's list of named things by name; the last of a name counts."""
+    entries = config.get(plural) or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise Failure(f"only encoded map or array can be decoded into a slice: {plural}")
+    return {
+        str(entry.get("name") or ""): typed(entry.get(singular) or {}, singular, fields)
+        for entry in entries
+    }
+
+
+def empty(fields: Mapping[str, type]) -> dict[str, Any]:
+    """Return every field with its zero value."""
+    return {name: kind() for name, kind in fields.items()}
+
+
+def typed(entry: Any, what: str, fields: Mapping[str, type]) -> dict[str, Any]:
+    """Return an entry's known fields, each of its type; no value is ever printed."""
+    if not isinstance(entry, dict):
+        raise Failure(f"json: cannot unmarshal {what} into Go value of type struct")
+    values = empty(fields)
+    for name, kind in fields.items():
+        value = entry.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, bool if kind is bool else str):
+            found = GO_TYPES.get(type(value), "number")
+            raise Failure(f"json: cannot unmarshal {found} into Go value of {what}.{name}")
+        values[name] = decoded(str(value), name) if kind is bytes else value
+    return values
+
+
+def decoded(text: str, name: str) -> bytes:
+    """Decode a field in base64."""
+    try:
+        return base64.b64decode(re.sub(r"[\r\n]", "", text), validate=True)
+    except binascii.Error:
+        raise Failure(f"json: error decoding base64 binary of {name}: illegal data") from None
+
+
+def absolute(entry: dict[str, Any], base: str) -> dict[str, Any]:
+    """Return an entry with the paths in it resolved against the kubeconfig's folder."""
+    paths = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+    return {
+        name: os.path.join(base, value) if value and name in paths else value
+        for name, value in entry.items()
+    }
+
+
+def user_problems(name: str, user: dict[str, Any]) -> list[str]:
+    """Return what validateAuthInfo finds (clientcmd/validation.go)."""
+    certificate, key = user["client-certificate"], user["client-key"]
+    problems = []
+    if certificate or user["client-certificate-data"]:
+        if certificate and user["client-certificate-data"]:
+            problems.append(
+                f"client-cert-data and client-cert are both specified for {name}. "
+                "client-cert-data will override."
+            )
+        if key and user["client-key-data"]:
+            problems.append(
+                f"client-key-data and client-key are both specified for {name}; "
+                "client-key-data will override"
+            )
+        if not key and not user["client-key-data"]:
+            problems.append(
+                f"client-key-data or client-key must be specified for {name} "
+                "to use the clientCert authentication method."
+            )
+        problems += unreadable("client-cert", certificate, name)
+        problems += unreadable("client-key", key, name)
+    if user["token"] and (user["username"] or user["password"]):
+        problems.append(
+            f"more than one authentication method found for {name}; "
+            "found [token basicAuth], only one is allowed"
+        )
+    return problems
+
+
+def cluster_problems(name: str, cluster: dict[str, Any]) -> list[str]:
+    """Return what validateClusterInfo finds (clientcmd/validation.go)."""
+    problems = []
+    if not cluster["server"]:
+        problems.append(
+            f"no server found for cluster {quote(name)}"
+            if name
+            else "default cluster has no server defined"
+        )
+    if cluster["certificate-authority"] and cluster["certificate-authority-data"]:
+        problems.append(
+            f"certificate-authority-data and certificate-authority are both specified for {name}. "
+            "certificate-authority-data will override."
+        )
+    return problems + unreadable("certificate-authority", cluster["certificate-authority"], name)
+
+
+def unreadable(what: str, path: str, name: str) -> list[str]:
+    """Return the problem with a file that a kubeconfig names, if there is one."""
+    try:
+        if path:
+            open(path, "rb").close()
+    except OSError as error:
+        problem = f"open {path}: {errno_text(error)}"
+        return [f"unable to read {what} {path} for {name} due to {problem}"]
+    return []
+
+
+def content(entry: dict[str, Any], name: str) -> bytes:
+    """Return what a field's -data form or the file it names holds."""
+    data: bytes = entry[f"{name}-data"]
+    return data or (read_file(entry[name]) if entry[name] else b"")
+
+
+def is_secure(server: str) -> bool:
+    """Say whether the connection to a server would be encrypted, and so may carry secrets."""
+    try:
+        return server_url(server).startswith("https:")
+    except Failure:
+        return False  # connecting says what is wrong
+
+
+def server_url(server: str) -> str:
+    """Return the URL that a kubeconfig's server stands for (client-go/rest/url_utils.go)."""
+    parts = urlsplit(server)
+    if parts.scheme and parts.netloc and not re.search(r"[\s{}]", parts.netloc):
+        return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+    if urlsplit("http://" + server).path not in ("", "/"):
+        raise Failure(f"host must be a URL or a host:port pair: {quote(server)}")
+    return "http://" + server.rstrip("/")
+
+
+# ------------------------------------------------------------------------------ lock and inotify
+
+IN_MODIFY, IN_OPEN, IN_MOVED_FROM, IN_MOVED_TO = 0x2, 0x20, 0x40, 0x80
+IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR = 0x100, 0x200, 0x400, 0x40000000
+INOTIFY_NAMES = {IN_OPEN: "IN_OPEN", IN_DELETE_SELF: "IN_DELETE_SELF"}
+INOTIFY_EVENT = struct.Struct("iIII")
+PR_SET_NAME = 15
+MFD_CLOEXEC = 1
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Inotify:
+    """The kernel's reports of what happens to a path."""
+
+    def __init__(self, path: str, mask: int) -> None:
+        self.path = path
+        self.events: list[tuple[int, str]] = []
+        self.descriptor = libc.inotify_init1(os.O_CLOEXEC)
+        watch = libc.inotify_add_watch(self.descriptor, os.fsencode(path), mask)
+        if self.descriptor < 0 or watch < 0:
+            number = ctypes.get_errno()
+            self.close()
+            raise OSError(number, os.strerror(number))
+
+    def next(self) -> tuple[int, str]:
+        """Wait for an event and return its mask and the path it happened to."""
+        while not self.events:
+            data = os.read(self.descriptor, 65536)
+            offset = 0
+            while offset < len(data):
+                _, mask, _, length = INOTIFY_EVENT.unpack_from(data, offset)
+                offset += INOTIFY_EVENT.size
+                name = os.fsdecode(data[offset : offset + length].rstrip(b"\0"))
+                self.events.append((mask, f"{self.path}/{name}" if name else self.path))
+                offset += length
+        return self.events.pop(0)
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
+def take_lock(path: str, exit_on_contention: bool) -> None:
+    """Hold --lock-file, waiting for it if need be: run() and pkg/util/flock.
+
+    With --exit-on-lock-contention, whoever opens the file afterwards ends this kubelet.
+    """
+    if exit_on_contention and not path:
+        raise Failure("cannot exit on lock file contention: no lock file specified")
+    if not path:
+        return
+    log("I", "server.go:370", f"acquiring file lock on {quote(path)}")
+    try:
+        fcntl.flock(os.open(path, os.O_CREAT | os.O_RDWR, 0o600), fcntl.LOCK_EX)
+    except OSError as error:
+        problem = f"unable to acquire file lock on {quote(path)}: {errno_text(error)}"
+        raise Failure(problem) from None
+    if exit_on_contention:
+        log("I", "server.go:375", f"watching for inotify events for: {path}")
+        try:
+            watch = Inotify(path, IN_OPEN | IN_DELETE_SELF)
+        except OSError as error:
+            log("E", "server_linux.go:31", f"unable to watch lockfile: {errno_text(error)}")
+            raise Failure(errno_text(error)) from None
+        in_background(exit_on_event, watch)
+
+
+def exit_on_event(watch: Inotify) -> None:
+    """End the kubelet, as if all were well, on the first event."""
+    mask, path = watch.next()
+    names = "|".join(name for bit, name in INOTIFY_NAMES.items() if mask & bit)
+    log("I", "server_linux.go:37", f"inotify event: {quote(path)}: {mask:#x} == {names}")
+    os._exit(0)
+
+
+def in_background(work: Callable[..., None], *arguments: Any) -> None:
+    """Run something that must not keep the program alive."""
+    threading.Thread(target=work, args=arguments, daemon=True).start()
+
+
+# --------------------------------------------------------------------------------- configuration
+
+QUANTITY = re.compile(r"([+-]?[0-9]*\.?[0-9]+|[+-]?[0-9]+\.)(n|u|m|[kMGTPE]i?|Ki|[eE][+-]?[0-9]+)?")
+SUFFIXES = {
+    "n": 1e-9, "u": 1e-6, "m": 1e-3, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15,
+    "E": 10**18, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60,
+}  # fmt: skip
+EVICTION_SIGNALS = (
+    "memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available",
+    "imagefs.inodesFree", "allocatableMemory.available", "allocatableNodeFs.available",
+)  # fmt: skip
+
+
+def parse_quantity(text: str) -> float:
+    """Read a resource quantity: k8s.io/apimachinery/pkg/api/resource/quantity.go."""
+    found = QUANTITY.fullmatch(text)
+    if found is None:
+        raise Failure(
+            "quantities must match the regular expression "
+            "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+        )
+    number, suffix = float(found[1]), found[2] or ""
+    return number * SUFFIXES[suffix] if suffix in SUFFIXES else float(found[1] + suffix)
+
+
+def set_feature_gates(text: str) -> None:
+    """Check --feature-gates: k8s.io/apiserver/pkg/util/feature/feature_gate.go."""
+    enabled = {}
+    for pair in filter(None, text.split(",")):
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        if name not in FACTS["gates"]:
+            raise Failure(f"unrecognized key: {name}")
+        if not equals:
+            raise Failure(f"missing bool value for {name}")
+        try:
+            enabled[name] = parse_bool(value)
+        except ValueError as error:
+            raise Failure(f"invalid value of {name}: {value}, err: {error}") from None
+    shown = " ".join(f"{name}:{str(on).lower()}" for name, on in sorted(enabled.items()))
+    log("I", "feature_gate.go:144", f"feature gates: map[{shown}]")
+
+
+def check_configuration(flags: FlagSet) -> None:
+    """Check what validateConfig does (cmd/kubelet/app/server.go), and the cloud provider."""
+    levels = flags["enforce-node-allocatable"]
+    if not flags["cgroups-per-qos"] and levels:
+        raise Failure(
+            "Node Allocatable enforcement is not supported "
+            "unless Cgroups Per QOS feature is turned on"
+        )
+    if flags["system-cgroups"] and not flags["cgroup-root"]:
+        raise Failure(
+            "invalid configuration: system container was specified and cgroup root was not "
+            "specified"
+        )
+    for level in levels:
+        if level not in ("pods", "system-reserved", "kube-reserved"):
+            raise Failure(
+                f"invalid option {quote(level)} specified for EnforceNodeAllocatable setting. "
+                'Valid options are "pods", "system-reserved" or "kube-reserved"'
+            )
+    if flags["cloud-provider"] not in ("", "auto-detect", "external"):
+        raise Failure(f"unknown cloud provider {quote(flags['cloud-provider'])}")
+
+
+def check_resources(flags: FlagSet) -> None:
+    """Check reservations and hard evictions as run() does for the container manager."""
+    for flag in ("kube-reserved", "system-reserved"):
+        for name, amount in flags[flag].items():
+            if name not in ("cpu", "memory", "storage"):
+                raise Failure(f"cannot reserve {quote(name)} resource")
+            if parse_quantity(amount) < 0:
+                raise Failure(f"resource quantity for {quote(name)} cannot be negative: {amount}")
+    if not flags["experimental-allocatable-ignore-eviction"]:
+        parse_evictions(flags["eviction-hard"])
+    for name, share in flags["experimental-qos-reserved"].items():
+        if name != "memory":
+            raise Failure(f"cannot reserve {quote(name)} resource")
+        if not share.endswith("%"):
+            raise Failure(f"percentage expected, got '{share}'")
+        if not re.fullmatch(r"[+-]?[0-9]+%", share):
+            raise Failure(f"invalid number in percentage '{share}'")
+        if not 0 <= int(share[:-1]) <= 100:
+            raise Failure("percentage must be between 0 and 100")
+
+
+def parse_evictions(text: str) -> dict[str, str]:
+    """Return eviction thresholds by signal: pkg/kubelet/eviction/helpers.go."""
+    thresholds: dict[str, str] = {}
+    for statement in text.split(",") if text else ():
+        parts = statement.split("<")
+        if len(parts) != 2:
+            raise Failure(
+                f"invalid eviction threshold syntax {statement}, expected <signal><operator><value>"
+            )
+        signal_name, value = known_signal(parts[0]), parts[1]
+        amount = parse_percentage(value) if value.endswith("%") else parse_quantity(value)
+        if amount <= 0:
+            kind = "percentage threshold" if value.endswith("%") else "threshold"
+            raise Failure(f"eviction {kind} {signal_name} must be positive: {value}")
+        if signal_name in thresholds:
+            raise Failure(f"found duplicate eviction threshold for signal {signal_name}")
+        thresholds[signal_name] = value
+    return thresholds
+
+
+def parse_percentage(text: str) -> float:
+    """Read a percentage."""
+    try:
+        return parse_float(text.rstrip("%"))
+    except ValueError as error:
+        raise Failure(str(error)) from None
+
+
+def known_signal(name: str) -> str:
+    """Return an eviction signal's name if there is such a signal."""
+    if name not in EVICTION_SIGNALS:
+        raise Failure(f"unsupported eviction signal {name}")
+    return name
+
+
+def parse_statements(text: str, what: str, value: str) -> dict[str, str]:
+    """Return signal=value statements by signal; the words are for the complaint."""
+    statements: dict[str, str] = {}
+    for statement in text.split(",") if text else ():
+        parts = statement.split("=")
+        if len(parts) != 2:
+            raise Failure(f"invalid eviction {what} {statement}, expected <signal>=<{value}>")
+        statements[known_signal(parts[0])] = parts[1]
+    return statements
+
+
+def check_soft_evictions(flags: FlagSet) -> None:
+    """Check soft evictions, their grace periods and minimum reclaims (eviction/helpers.go)."""
+    soft = parse_evictions(flags["eviction-soft"])
+    periods = parse_statements(
+        flags["eviction-soft-grace-period"], "grace period syntax", "duration"
+    )
+    for period in periods.values():
+        try:
+            negative = parse_duration(period) < 0
+        except ValueError as error:
+            raise Failure(str(error)) from None
+        if negative:
+            raise Failure(
+                f"invalid eviction grace period specified: {period}, must be a positive value"
+            )
+    reclaims = flags["eviction-minimum-reclaim"]
+    for amount in parse_statements(reclaims, "minimum reclaim syntax:", "value").values():
+        (parse_percentage if amount.endswith("%") else parse_quantity)(amount)
+    for name in soft:
+        if name not in periods:
+            raise Failure(f"grace period must be specified for the soft eviction threshold {name}")
+
+
+def check_sources(flags: FlagSet) -> None:
+    """Check where privileged pods may come from: pkg/kubelet/types/pod_update.go."""
+    for flag in ("host-network-sources", "host-pid-sources", "host-ipc-sources"):
+        for source in flags[flag]:
+            if source not in ("*", "file", "http", "api", ""):
+                raise Failure(f"unknown pod source {quote(source)}")
+
+
+def check_kubelet(flags: FlagSet) -> None:
+    """Check what NewMainKubelet does (pkg/kubelet/kubelet.go), in its order."""
+    if not flags["root-dir"]:
+        raise Failure('invalid root directory ""')
+    if flags["sync-frequency"] <= 0:
+        raise Failure(f"invalid sync frequency {flags['sync-frequency']}")
+    if flags["make-iptables-util-chains"]:
+        for name in ("masquerade", "drop"):
+            if not 0 <= flags[f"iptables-{name}-bit"] <= 31:
+                raise Failure(f"iptables-{name}-bit is not valid. Must be within [0, 31]")
+        if flags["iptables-masquerade-bit"] == flags["iptables-drop-bit"]:
+            raise Failure("iptables-masquerade-bit and iptables-drop-bit must be different")
+    header = flags["manifest-url-header"]
+    if header and header.count(":") != 1:
+        raise Failure(
+            f"manifest-url-header must have a single ':' key-value separator, got {quote(header)}"
+        )
+    check_soft_evictions(flags)
+    for address in flags["cluster-dns"]:
+        if not is_ip(address):
+            log("W", "kubelet.go:434", f"Invalid clusterDNS ip '{quote(address)}'")
+    if flags["hairpin-mode"] not in ("promiscuous-bridge", "hairpin-veth", "none"):
+        mode = quote(flags["hairpin-mode"])
+        raise Fatal("kubelet.go:506", f"Invalid hairpin mode: unknown value: {mode}")
+    plugin = flags["network-plugin"]
+    if plugin not in ("", "cni", "kubenet"):
+        raise Failure(f"Network plugin {quote(plugin)} not found.")
+    if flags["container-runtime"] not in ("docker", "rkt", "remote"):
+        raise Failure(f"unsupported CRI runtime: {quote(flags['container-runtime'])}")
+    thresholds = {}
+    for level in ("High", "Low"):
+        threshold = flags[f"image-gc-{level.lower()}-threshold"]
+        if not 0 <= threshold <= 100:
+            raise Failure(
+                "failed to initialize image manager: "
+                f"invalid {level}ThresholdPercent {threshold}, must be in range [0-100]"
+            )
+        thresholds[level] = threshold
+    if thresholds["Low"] > thresholds["High"]:
+        raise Failure(
+            "failed to initialize image manager: "
+            f"LowThresholdPercent {thresholds['Low']} can not be higher than "
+            f"HighThresholdPercent {thresholds['High']}"
+        )
+
+
+def configz(flags: FlagSet) -> dict[str, Any]:
+    """Return the KubeletConfiguration that the flags make, as /configz shows it."""
+    shape = FACTS["configz"]
+
+    def shown(fields: dict[str, Any]) -> dict[str, Any]:
+        return {
+            field: value(flags.flags[flag]) if isinstance(flag, str) else shown(flag)
+            for field, flag in fields.items()
+        }
+
+    def value(flag: Flag) -> Any:
+        return format_duration(flag.value) if flag.kind == "duration" else flag.value
+
+    fields = shown(shape["fields"])
+    return {
+        shape["key"]: {
+            field: content
+            for field, content in fields.items()
+            if content or field not in shape["omitempty"]
+        }
+    }
+
+
+# ---------------------------------------------------------------------------------- certificates
+
+PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s.*?-----END \1-----", re.DOTALL)
+X509_PARTIAL_CHAIN = 0x80000
+SSL_VERIFY_PEER = 1
+SSL_CTRL_SET_SESS_CACHE_MODE = 44
+X509_UNKNOWN_AUTHORITY = "x509: certificate signed by unknown authority"
+X509_PROBLEMS = {
+    9: "x509: certificate has expired or is not yet valid",
+    10: "x509: certificate has expired or is not yet valid",
+    26: "x509: certificate specifies an incompatible key usage",
+}
+"""What Go says for the errors of OpenSSL's x509_vfy.h that are not about the authority."""
+
+
+def pem_blocks(data: bytes) -> list[str]:
+    """Return the types of the PEM blocks in a text."""
+    return [kind.decode() for kind in PEM_BLOCK.findall(data)]
+
+
+def load_key_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """Give a TLS context its certificate; the Failure is that of crypto/tls X509KeyPair."""
+    for data, what in ((certificate, "certificate"), (key, "key")):
+        found = pem_blocks(data)
+        if not found:
+            raise Failure(f"tls: failed to find any PEM data in {what} input")
+        if what == "certificate" and "CERTIFICATE" not in found:
+            raise Failure(
+                "tls: failed to find certificate PEM data in certificate input, but did find a "
+                "private key; PEM inputs may have been switched"
+                if found[0].endswith("PRIVATE KEY")
+                else 'tls: failed to find "CERTIFICATE" PEM block in certificate input after '
+                f"skipping PEM blocks of the following types: {found}"
+            )
+    try:
+        with in_memory(certificate) as first, in_memory(key) as second:
+            context.load_cert_chain(first, second, password="")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise Failure("tls: private key does not match public key") from None
+        if error.reason == "KEY_TYPE_MISMATCH":
+            raise Failure("tls: private key type does not match public key type") from None
+        raise Failure("tls: failed to parse private key") from None
+
+
+@contextmanager
+def in_memory(data: bytes) -> Iterator[str]:
+    """Give data a file name without writing it to a disk; OpenSSL takes keys no other way."""
+    descriptor = libc.memfd_create(b"pem", MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def trust(context: ssl.SSLContext, pem: bytes) -> None:
+    """Trust the certificates in a PEM text, each as an authority of its own as Go does."""
+    context.load_verify_locations(cadata=pem.decode("ascii", "ignore"))
+    context.verify_flags |= X509_PARTIAL_CHAIN
+
+
+def load_client_ca(path: str) -> bytes:
+    """Read --client-ca-file: k8s.io/client-go/util/cert/io.go."""
+    complaint = f"unable to load client CA file {path}"
+    try:
+        data = read_file(path)
+    except Failure as error:
+        raise Failure(f"{complaint}: {error}") from None
+    if "CERTIFICATE" not in pem_blocks(data):
+        raise Failure(f"{complaint}: error reading {path}: could not read any certificates")
+    try:
+        trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), data)
+    except ssl.SSLError:
+        raise Failure(f"{complaint}: error reading {path}: x509: malformed certificate") from None
+    return data
+
+
+def serving_files(flags: FlagSet, host: str) -> tuple[str, str]:
+    """Return certificate and key of the kubelet's port, made if none are given.
+
+    InitializeTLS in cmd/kubelet/app/server.go: those in --cert-dir are used again.
+    """
+    given = flags["tls-cert-file"], flags["tls-private-key-file"]
+    if any(given):
+        return given
+    folder = flags["cert-dir"]
+    paths = os.path.join(folder, "kubelet.crt"), os.path.join(folder, "kubelet.key")
+    readable = [os.access(path, os.R_OK) for path in paths]
+    if any(readable) and not all(readable):
+        missing = paths[readable.index(False)]
+        raise Failure(f"error reading {missing}, certificate and key must be supplied as a pair")
+    if not all(readable):
+        certificate, key = self_signed(host)
+        try:
+            os.makedirs(folder, 0o755, exist_ok=True)
+            write_file(paths[0], certificate, 0o644)
+            write_file(paths[1], key, 0o600)
+        except OSError as error:
+            raise Failure(f"mkdir {folder}: {errno_text(error)}") from None
+    return paths
+
+
+def write_file(path: str, data: bytes, mode: int) -> None:
+    """Write a file that has its mode from the beginning."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with open(os.open(path, flags, mode), "wb") as file:
+        file.write(data)
+
+
+def self_signed(host: str) -> tuple[bytes, bytes]:
+    """Make a certificate as GenerateSelfSignedCertKey in k8s.io/client-go/util/cert does."""
+    kind = "IP" if is_ip(host) else "DNS"
+    request = f"""
+        [req]
+        prompt = no
+        distinguished_name = subject
+        x509_extensions = extensions
+        [subject]
+        CN = {host}@{int(time.time())}
+        [extensions]
+        keyUsage = critical, digitalSignature, keyEncipherment, keyCertSign
+        extendedKeyUsage = serverAuth
+        basicConstraints = critical, CA:TRUE
+        subjectAltName = {kind}:{host}
+    """
+    command = "openssl req -x509 -config /dev/stdin -newkey rsa:2048 -nodes -sha256 -days 365"
+    outputs = "-set_serial 1 -keyout /dev/stdout -out /dev/stdout"
+    try:
+        made = subprocess.run(
+            [*command.split(), *outputs.split()],
+            input=request.encode(),
+            capture_output=True,
+            check=True,
+        ).stdout
+    except FileNotFoundError:
+        problem = 'exec: "openssl": executable file not found in $PATH'
+        raise Failure(f"unable to generate self signed cert: {problem}") from None
+    except subprocess.CalledProcessError as error:
+        problem = error.stderr.decode(errors="replace").strip()
+        raise Failure(f"unable to generate self signed cert: {problem}") from None
+    blocks = [match[0] + b"\n" for match in PEM_BLOCK.finditer(made)]
+    key, certificate = sorted(blocks, key=lambda block: b"BEGIN CERTIFICATE" in block)
+    return certificate, key
+
+
+class Client(NamedTuple):
+    """Who is at the other end of a TLS connection."""
+
+    name: str = ""
+    groups: tuple[str, ...] = ()
+    problem: str = ""
+
+
+class ServingTls:
+    """TLS as the kubelet serves it: a client certificate is asked for but never insisted on.
+
+    One that does not verify does not break the connection; its problem is remembered for whoever
+    decides about the request.
+    """
+
+    def __init__(self, certificate: bytes, key: bytes, client_ca: bytes | None) -> None:
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        load_key_pair(self.context, certificate, key)
+        self.problems = threading.local()
+        if client_ca is not None:
+            # Go 1.8 has no TLS 1.3; in TLS 1.2 all about certificates is settled in the handshake.
+            self.context.maximum_version = ssl.TLSVersion.TLSv1_2
+            self.context.verify_mode = ssl.CERT_OPTIONAL
+            trust(self.context, client_ca)
+            self._tolerate_any_certificate()
+
+    def accept(self, connection: socket.socket) -> tuple[ssl.SSLSocket, Client]:
+        """Shake hands; return the encrypted connection and who is there."""
+        self.problems.first = ""
+        encrypted = self.context.wrap_socket(connection, server_side=True)
+        certificate: Any = encrypted.getpeercert() or {}
+        subject: dict[str, list[str]] = {}
+        for ((name, value),) in certificate.get("subject", ()):
+            subject.setdefault(name, []).append(value)
+        names = subject.get("commonName", [""])
+        groups = tuple(subject.get("organizationName", ()))
+        return encrypted, Client(names[-1], groups, self.problems.first)
+
+    def _tolerate_any_certificate(self) -> None:
+        """Make OpenSSL go on whatever it finds about a client's certificate.
+
+        The ssl module offers no such mode, so that its own OpenSSL is called through ctypes. Where
+        that cannot be found, a certificate that does not verify breaks the handshake.
+        """
+        import _ssl
+
+        library = ctypes.CDLL(getattr(_ssl, "__file__", None))
+        if not hasattr(library, "SSL_CTX_set_verify"):
+            return
+
+        def verified(good: int, store: int) -> int:
+            if not good and not self.problems.first:
+                number = library.X509_STORE_CTX_get_error(ctypes.c_void_p(store))
+                self.problems.first = X509_PROBLEMS.get(number, X509_UNKNOWN_AUTHORITY)
+            return 1
+
+        self._callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)(verified)
+        # PySSLContext holds its SSL_CTX* right behind the head that all objects have.
+        pointer = ctypes.c_void_p.from_address(id(self.context) + object.__basicsize__)
+        library.SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER, self._callback)
+        # A resumed session would skip the callback.
+        library.SSL_CTX_ctrl(pointer, SSL_CTRL_SET_SESS_CACHE_MODE, ctypes.c_long(0), None)
+        self.context.options |= ssl.OP_NO_TICKET
+
+
+# ----------------------------------------------------------------------------------- static pods
+
+
+def timestamp() -> str:
+    """Return the time as the API writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+class StaticPods:
+    """The pods of --pod-manifest-path: pkg/kubelet/config/file.go and file_linux.go."""
+
+    def __init__(self, path: str, period: int, node: str) -> None:
+        self.path = path
+        self.period = period
+        self.node = node
+        self.pods: dict[str, Any] = {}
+
+    def items(self) -> list[Any] | None:
+        """Return the pods, or None without any, as an empty list of Go's has it."""
+        return [pod for _, pod in sorted(self.pods.items())] or None
+
+    def follow(self) -> None:
+        """Read the path now and whenever something changes in it, for ever."""
+        while True:
+            try:
+                self.watch()
+            except Failure as error:
+                log("E", "file.go:72", f"unable to read config path {quote(self.path)}: {error}")
+            time.sleep(self.period / SECOND)
+
+    def watch(self) -> None:
+        """Read the path and follow its changes until it goes away."""
+        if not os.path.exists(self.path):
+            self.pods = {}
+            raise Failure("path does not exist, ignoring")
+        created = IN_CREATE | IN_MOVED_TO
+        mask = created | IN_MODIFY | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF
+        try:
+            inotify = Inotify(self.path, mask)
+        except OSError as error:
+            raise Failure(f"unable to create inotify: {errno_text(error)}") from None
+        try:
+            self.pods = self.read_all()
+            while True:
+                self.react(*inotify.next())
+        finally:
+            inotify.close()
+
+    def read_all(self) -> dict[str, Any]:
+        """Return what can be read of the pods in the path, a folder or a single file."""
+        if os.path.isfile(self.path):
+            return {self.path: self.read(self.path)}
+        pods = {}
+        for name in os.listdir(self.path):
+            path = os.path.join(self.path, name)
+            if name.startswith(".") or not os.path.isfile(path):
+                continue
+            try:
+                pods[path] = self.read(path)
+            except Failure as error:
+                problem = f"Can't process config file {quote(path)}: {error}"
+                log("I", "file.go:150", problem, level=1)
+        return pods
+
+    def react(self, mask: int, path: str) -> None:
+        """Do what an event in the path asks for."""
+        if os.path.basename(path).startswith(".") or mask & IN_ISDIR:
+            return
+        if mask & IN_DELETE_SELF:
+            raise Failure("error while processing event: the watched path is deleted")
+        if mask & (IN_DELETE | IN_MOVED_FROM):
+            self.pods.pop(path, None)
+            return
+        try:
+            self.pods[path] = self.read(path)
+        except Failure as error:
+            log("E", "file_linux.go:114", f"can't process config file {quote(path)}: {error}")
+
+    def read(self, path: str) -> dict[str, Any]:
+        """Return the pod in a file as the kubelet sees it."""
+        data = read_file(path)
+        try:
+            manifest = load_yaml(data)
+            kind_problem = wrong_kind(manifest)
+            if kind_problem:
+                raise Failure(kind_problem)
+        except (Failure, YamlError) as error:
+            raise Failure(
+                f"{path}: couldn't parse as pod({error}), please check config file.\n"
+            ) from None
+        problems = pod_problems(manifest)
+        if problems:
+            raise Failure(f"invalid pod: [{', '.join(problems)}]")
+        digest = hashlib.sha256(f"host:{self.node}file:{path}".encode() + data).hexdigest()[:32]
+        return static_pod(manifest, self.node, digest)
+
+
+def wrong_kind(manifest: Any) -> str:
+    """Return why a document is no pod."""
+    if not isinstance(manifest, dict):
+        found = GO_TYPES.get(type(manifest), "number")
+        return f"couldn't get version/kind; json parse error: cannot unmarshal {found}"
+    kind, version = manifest.get("kind"), manifest.get("apiVersion")
+    if not kind:
+        return "Object 'Kind' is missing"
+    if (kind, version) != ("Pod", "v1"):
+        return f'no kind "{kind}" is registered for version "{version or ""}"'
+    return ""
+
+
+def pod_problems(manifest: dict[str, Any]) -> list[str]:
+    """Return what validation finds first of all about a pod."""
+    metadata, spec = manifest.get("metadata"), manifest.get("spec")
+    problems = []
+    if not isinstance(metadata, dict) or not metadata.get("name"):
+        problems.append("metadata.name: Required value: name or generateName is required")
+    containers = spec.get("containers") if isinstance(spec, dict) else None
+    if not isinstance(containers, list) or not containers:
+        return [*problems, "spec.containers: Required value"]
+    for index, container in enumerate(containers):
+        for field in ("name", "image"):
+            if not isinstance(container, dict) or not container.get(field):
+                problems.append(f"spec.containers[{index}].{field}: Required value")
+    return problems
+
+
+def static_pod(manifest: dict[str, Any], node: str, digest: str) -> dict[str, Any]:
+    """Return a manifest's pod with what the kubelet adds (config/common.go) and API defaults."""
+    given, spec = manifest["metadata"], manifest["spec"]
+    name, namespace = f"{given['name']}-{node}", given.get("namespace") or "default"
+    annotations = {
+        **(given.get("annotations") or {}),
+        "kubernetes.io/config.hash": digest,
+        "kubernetes.io/config.seen": timestamp(),
+        "kubernetes.io/config.source": "file",
+    }
+    defaults = {
+        "restartPolicy": "Always",
+        "terminationGracePeriodSeconds": 30,
+        "dnsPolicy": "ClusterFirst",
+        "securityContext": {},
+        "schedulerName": "default-scheduler",
+    }
+    scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None}
+    return {
+        "metadata": {
+            **given,
+            "name": name,
+            "namespace": namespace,
+            "selfLink": f"/api/v1/namespaces/{namespace}/pods/{name}",
+            "uid": digest,
+            "creationTimestamp": None,
+            "annotations": annotations,
+        },
+        "spec": {
+            **defaults,
+            **spec,
+            "containers": [container_with_defaults(one) for one in spec["containers"]],
+            "nodeName": node,
+            "tolerations": [
+                *(spec.get("tolerations") or []),
+                {"operator": "Exists", "effect": "NoExecute"},
+            ],
+        },
+        "status": {
+            "phase": "Pending",
+            "conditions": [{**scheduled, "lastTransitionTime": timestamp()}],
+        },
+    }
+
+
+def container_with_defaults(container: dict[str, Any]) -> dict[str, Any]:
+    """Return a container with the defaults of the API."""
+    _, colon, tag = container["image"].rpartition("/")[2].partition(":")
+    latest = not colon or tag == "latest"
+    return {
+        "resources": {},
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+        "imagePullPolicy": "Always" if latest else "IfNotPresent",
+        **container,
+    }
+
+
+# ------------------------------------------------------------------------------------ API server
+
+
+class ApiError(Exception):
+    """A request to the API server that failed; ``code`` is the answer's, if there was one."""
+
+    def __init__(self, text: str, code: int = 0) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class ApiServer:
+    """A connection to the API server by a kubeconfig's rules."""
+
+    SECONDS = 30
+
+    def __init__(self, config: ClientConfig) -> None:
+        """Load the credentials; the Failure is that of client-go/transport."""
+        self.url = server_url(config.server)
+        parts = urlsplit(self.url)
+        self.prefix = parts.path
+        self.secure = parts.scheme == "https"
+        self.host = parts.hostname or "localhost"
+        self.port = parts.port or (443 if self.secure else 80)
+        self.headers = {"Accept": "application/json", "User-Agent": f"hyperkube/{version()}"}
+        if config.token:
+            self.headers["Authorization"] = f"Bearer {config.token}"
+        elif config.username or config.password:
+            pair = f"{config.username}:{config.password}".encode()
+            self.headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        if config.insecure and config.ca:
+            raise Failure(
+                "specifying a root certificates file with the insecure flag is not allowed"
+            )
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if config.insecure:
+            self.context.check_hostname = False
+            self.context.verify_mode = ssl.CERT_NONE
+        elif "CERTIFICATE" in pem_blocks(config.ca):
+            trust(self.context, config.ca)
+        elif self.secure and not config.ca:
+            self.context.load_default_certs()
+        if config.certificate and config.key:
+            load_key_pair(self.context, config.certificate, config.key)
+
+    def request(self, method: str, path: str, body: Any = None, kind: str = "json") -> Any:
+        """Ask for something and return the answer; raise ApiError in client-go's words."""
+        connection = HTTPConnection(self.host, self.port, timeout=self.SECONDS)
+        if self.secure:
+            connection = HTTPSConnection(
+                self.host, self.port, timeout=self.SECONDS, context=self.context
+            )
+        headers = {**self.headers, "Content-Type": f"application/{kind}"}
+        sent = None if body is None else json.dumps(body)
+        try:
+            connection.request(method, self.prefix + path, sent, headers)
+            response = connection.getresponse()
+            text = response.read()
+        except (OSError, HTTPException) as error:
+            problem = self.problem(error)
+            raise ApiError(f"{method.capitalize()} {self.url}{path}: {problem}") from None
+        finally:
+            connection.close()
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = {"message": f"an error on the server ({quote(text[:80].decode('latin-1'))})"}
+        if response.status >= 400:
+            raise ApiError(str(answer.get("message", "unknown")), response.status)
+        return answer
+
+    def problem(self, error: Exception) -> str:
+        """Return what Go says when a connection fails this way."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            if error.verify_code in X509_PROBLEMS:
+                return X509_PROBLEMS[error.verify_code]
+            if "mismatch" in error.verify_message or "not valid for" in error.verify_message:
+                return f"x509: certificate is not valid for {self.host}"
+            return X509_UNKNOWN_AUTHORITY
+        if isinstance(error, ssl.SSLError):
+            words = (error.reason or "unexpected EOF").lower().replace("_", " ")
+            return f"remote error: tls: {re.sub('^(ssl|tls)v[0-9]+ alert ', '', words)}"
+        if isinstance(error, (RemoteDisconnected, ConnectionResetError)):
+            return "EOF"
+        if isinstance(error, socket.gaierror):
+            return f"dial tcp: lookup {self.host}: no such host"
+        if isinstance(error, socket.timeout):
+            return f"dial tcp {self.address()}: i/o timeout"
+        if isinstance(error, OSError) and error.errno:
+            call = "connect" if error.errno == errno.ENETUNREACH else "getsockopt"
+            return f"dial tcp {self.address()}: {call}: {errno_text(error)}"
+        return str(error)
+
+    def address(self) -> str:
+        """Return the server's address as a dial error names it."""
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except OSError:
+            return join_host_port(self.host, self.port)
+        return join_host_port(str(found[0][4][0]), self.port)
+
+
+# ------------------------------------------------------------------------------------------ node
+
+CONDITIONS = (
+    ("OutOfDisk", "KubeletHasSufficientDisk", "kubelet has sufficient disk space available"),
+    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+)
+NETWORK_NOT_READY = (
+    "NetworkReady=false reason:NetworkPluginNotReady "
+    "message:docker: network plugin is not ready: cni config uninitialized"
+)
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+class Node:
+    """The machine as a Node object: pkg/kubelet/kubelet_node_status.go."""
+
+    def __init__(self, flags: FlagSet) -> None:
+        self.flags = flags
+        self.name = (flags["hostname-override"] or os.uname().nodename).strip().lower()
+        self.registered = False
+
+    def follow(self, api: ApiServer) -> None:
+        """Register with the API server and report to it, for ever."""
+        while True:
+            if self.flags["register-node"]:
+                self.register(api)
+            self.report(api)
+            time.sleep(self.flags["node-status-update-frequency"] / SECOND)
+
+    def register(self, api: ApiServer) -> None:
+        """Try to register until it works, waiting from 0.1 s on twice as long, at most 7 s."""
+        if self.registered:
+            return
+        pause = 0.1
+        while not self.registered:
+            time.sleep(pause)
+            pause = min(2 * pause, 7.0)
+            node = self.initial()
+            log("I", "kubelet_node_status.go:82", f"Attempting to register node {self.name}")
+            try:
+                self.registered = self.create(api, node)
+            except ApiError as error:
+                problem = f"Unable to register node {quote(self.name)} with API server: {error}"
+                log("E", "kubelet_node_status.go:106", problem)
+        log("I", "kubelet_node_status.go:85", f"Successfully registered node {self.name}")
+
+    def create(self, api: ApiServer, node: dict[str, Any]) -> bool:
+        """Create the Node object, or take over the one there is if it is this machine's."""
+        try:
+            api.request("POST", "/api/v1/nodes", node)
+            return True
+        except ApiError as error:
+            if error.code != 409:
+                raise
+        path = f"/api/v1/nodes/{self.name}"
+        existing = api.request("GET", path)
+        if existing.get("spec", {}).get("externalID") == self.name:
+            problem = f"Node {self.name} was previously registered"
+            log("I", "kubelet_node_status.go:133", problem)
+            return True
+        api.request("DELETE", path)
+        log("I", "kubelet_node_status.go:157", f"Deleted old node object {quote(self.name)}")
+        return False
+
+    def report(self, api: ApiServer) -> None:
+        """Send the node's status, trying five times."""
+        path = f"/api/v1/nodes/{self.name}"
+        for attempt in range(5):
+            try:
+                self.patch_status(api, path, path if attempt else f"{path}?resourceVersion=0")
+                return
+            except ApiError as error:
+                problem = f"Error updating node status, will retry: {error}"
+                log("E", "kubelet_node_status.go:357", problem)
+        problem = "Unable to update node status: update node status exceeds retry count"
+        log("E", "kubelet_node_status.go:349", problem)
+
+    def patch_status(self, api: ApiServer, path: str, source: str) -> None:
+        """Replace the status of the Node object that is there."""
+        try:
+            node = api.request("GET", source)
+        except ApiError as error:
+            raise ApiError(f"error getting node {quote(self.name)}: {error}") from None
+        status = self.status(node.get("status", {}).get("conditions", ()))
+        api.request("PATCH", f"{path}/status", {"status": status}, "strategic-merge-patch+json")
+
+    def initial(self) -> dict[str, Any]:
+        """Return the Node object to register."""
+        annotations = {}
+        if self.flags["enable-controller-attach-detach"]:
+            problem = "Setting node annotation to enable volume controller attach/detach"
+            log("I", "kubelet_node_status.go:247", problem)
+            annotations["volumes.kubernetes.io/controller-managed-attach-detach"] = "true"
+        if self.flags["keep-terminated-pod-volumes"]:
+            text = "Setting node annotation to keep pod volumes of terminated pods attached to"
+            log("I", "kubelet_node_status.go:257", f"{text} the node")
+            annotations["volumes.kubernetes.io/keep-terminated-pod-volumes"] = "true"
+        status = self.status(())
+        if "addresses" in status and is_ip(self.flags["node-ip"]):
+            annotations["alpha.kubernetes.io/provided-node-ip"] = self.flags["node-ip"]
+        taints = list(self.flags["register-with-taints"])
+        if self.flags["cloud-provider"] == "external":
+            key = "node.cloudprovider.kubernetes.io/uninitialized"
+            taints.append({"key": key, "value": "true", "effect": "NoSchedule", "timeAdded": None})
+        spec = {
+            "externalID": self.name,
+            "providerID": self.flags["provider-id"],
+            "unschedulable": not self.flags["register-schedulable"],
+            "taints": taints,
+        }
+        return {
+            "kind": "Node",
+            "apiVersion": "v1",
+            "metadata": {
+                "name": self.name,
+                "labels": {
+                    "beta.kubernetes.io/arch": architecture(),
+                    "beta.kubernetes.io/os": "linux",
+                    "kubernetes.io/hostname": self.name,
+                    **self.flags["node-labels"],
+                },
+                "annotations": annotations,
+            },
+            "spec": {field: value for field, value in spec.items() if value},
+            "status": status,
+        }
+
+    def status(self, before: Any) -> dict[str, Any]:
+        """Return the node's status; ``before`` are the conditions it had."""
+        capacity, allocatable = self.resources()
+        status = {
+            "capacity": capacity,
+            "allocatable": allocatable,
+            "conditions": self.conditions(before),
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self.flags["port"]}},
+            "nodeInfo": {
+                "machineID": machine_id(),
+                "systemUUID": machine_id(),
+                "bootID": boot_id(),
+                "kernelVersion": os.uname().release,
+                "osImage": os_image(),
+                "containerRuntimeVersion": "hollow://",
+                "kubeletVersion": version(),
+                "kubeProxyVersion": version(),
+                "operatingSystem": "linux",
+                "architecture": architecture(),
+            },
+        }
+        try:
+            status["addresses"] = [
+                {"type": "InternalIP", "address": self.address()},
+                {"type": "Hostname", "address": self.name},
+            ]
+        except Failure as error:
+            problem = f"Failed to set some node status fields: {error}"
+            log("W", "kubelet_node_status.go:951", problem)
+        return status
+
+    def address(self) -> str:
+        """Return the address the node is reached at."""
+        node_ip: str = self.flags["node-ip"]
+        if is_ip(node_ip):
+            self.check_node_ip(node_ip)
+            return node_ip
+        if is_ip(self.name):
+            return self.name
+        try:
+            found = socket.getaddrinfo(self.name, None, socket.AF_INET)
+        except OSError:
+            found = []
+        addresses = (str(entry[4][0]) for entry in found)
+        return next((one for one in addresses if not one.startswith("127.")), "") or (
+            self.default_address()
+        )
+
+    def default_address(self) -> str:
+        """Return the address of the interface that the default route uses."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect(("192.0.2.1", 9))  # an address for documentation; nothing is sent
+            except OSError:
+                problem = "Unable to select an IP."
+                raise Failure(
+                    f"can't get ip address of node {self.name}. error: {problem}"
+                ) from None
+            return str(probe.getsockname()[0])
+
+    def check_node_ip(self, node_ip: str) -> None:
+        """Insist on an address that one of this machine's interfaces has (validateNodeIP)."""
+        problem = ""
+        if node_ip.startswith("127.") or node_ip == "::1":
+            problem = "nodeIP can't be loopback address"
+        elif not is_ip(node_ip, socket.AF_INET):
+            problem = "nodeIP must be IPv4 address"
+        elif node_ip not in local_addresses():
+            problem = f"Node IP: {quote(node_ip)} not found in the host's network interfaces"
+        if problem:
+            raise Failure(f"failed to validate nodeIP: {problem}")
+
+    def resources(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Return what the machine has, and what of it pods may use."""
+        cores, memory = os.cpu_count() or 1, memory_bytes()
+        pods = self.flags["max-pods"]
+        if self.flags["pods-per-core"] > 0:
+            pods = min(pods, cores * self.flags["pods-per-core"])
+        reserved = {"cpu": 0.0, "memory": 0.0}
+        for flag in ("kube-reserved", "system-reserved"):
+            for name, amount in self.flags[flag].items():
+                reserved[name] = reserved.get(name, 0) + parse_quantity(amount)
+        if not self.flags["experimental-allocatable-ignore-eviction"]:
+            threshold = parse_evictions(self.flags["eviction-hard"]).get("memory.available", "0")
+            percent = threshold.endswith("%")
+            reserved["memory"] += (
+                memory * parse_percentage(threshold) / 100 if percent else parse_quantity(threshold)
+            )
+        millis = max(0, cores * 1000 - math.ceil(reserved["cpu"] * 1000))
+        free = max(0, memory - math.ceil(reserved["memory"]))
+        capacity = {"cpu": str(cores), "memory": f"{memory // 1024}Ki", "pods": str(pods)}
+        allocatable = {
+            "cpu": str(millis // 1000) if millis % 1000 == 0 else f"{millis}m",
+            "memory": f"{free // 1024}Ki",
+            "pods": str(pods),
+        }
+        return capacity, allocatable
+
+    def conditions(self, before: Any) -> list[dict[str, str]]:
+        """Return the node's conditions; one that did not change keeps the time when it last did."""
+        status, reason, message = "True", "KubeletReady", "kubelet is posting ready status"
+        if not self.network_ready():
+            status, reason = "False", "KubeletNotReady"
+            message = f"runtime network not ready: {NETWORK_NOT_READY}"
+        now = timestamp()
+        since = {(one["type"], one["status"]): one.get("lastTransitionTime") for one in before}
+        found = [(kind, "False", why, text) for kind, why, text in CONDITIONS]
+        return [
+            {
+                "type": kind,
+                "status": state,
+                "lastHeartbeatTime": now,
+                "lastTransitionTime": since.get((kind, state)) or now,
+                "reason": why,
+                "message": text,
+            }
+            for kind, state, why, text in [*found, ("Ready", status, reason, message)]
+        ]
+
+    def network_ready(self) -> bool:
+        """Say whether the network plugin has a configuration, if it needs one."""
+        if self.flags["network-plugin"] != "cni":
+            return True
+        try:
+            names = os.listdir(self.flags["cni-conf-dir"] or "/etc/cni/net.d")
+        except OSError:
+            return False
+        return any(name.endswith((".conf", ".conflist", ".json")) for name in names)
+
+
+def architecture() -> str:
+    """Return the machine's architecture as Go names it."""
+    machine = os.uname().machine
+    return ARCHITECTURES.get(machine, machine)
+
+
+def text_of(path: str) -> str:
+    """Return a small file as text, or nothing without the file."""
+    try:
+        return read_file(path).decode(errors="replace")
+    except Failure:
+        return ""
+
+
+def machine_id() -> str:
+    """Return the machine's id."""
+    return (text_of("/etc/machine-id") or text_of("/var/lib/dbus/machine-id")).strip()
+
+
+def boot_id() -> str:
+    """Return the id of this boot."""
+    return text_of("/proc/sys/kernel/random/boot_id").strip()
+
+
+def os_image() -> str:
+    """Return the distribution's name."""
+    name = re.search(r'^PRETTY_NAME="?([^"\n]*)', text_of("/etc/os-release"), re.MULTILINE)
+    return name[1] if name else "Unknown"
+
+
+def memory_bytes() -> int:
+    """Return the size of the machine's memory."""
+    total = re.search(r"^MemTotal:\s+(\d+) kB", text_of("/proc/meminfo"), re.MULTILINE)
+    return int(total[1]) * 1024 if total else 0
+
+
+def local_addresses() -> set[str]:
+    """Return the IPv4 addresses of this machine's interfaces."""
+    return set(re.findall(r"\|-- (\S+)\s+/32 host LOCAL", text_of("/proc/net/fib_trie")))
+
+
+# --------------------------------------------------------------------------------------- servers
+
+
+class Request(NamedTuple):
+    """What was asked for, and by whom."""
+
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    token: str
+    client: Client
+
+
+class Page(NamedTuple):
+    """An answer."""
+
+    status: int
+    body: bytes
+    kind: str = "text/plain; charset=utf-8"
+    location: str = ""
+
+
+def text_page(text: str, status: int = 200) -> Page:
+    """Answer with a text."""
+    return Page(status, text.encode())
+
+
+def go_json(value: Any) -> str:
+    """Return a value as encoding/json writes it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def json_page(value: Any, ending: str = "") -> Page:
+    """Answer with a value in JSON."""
+    return Page(200, (go_json(value) + ending).encode(), "application/json")
+
+
+NOT_FOUND = text_page("404 page not found\n", 404)
+NO_ROUTE = text_page("404: Page Not Found", 404)
+NOT_ALLOWED = text_page("405: Method Not Allowed", 405)
+
+
+def moved(status: int, location: str, words: str) -> Page:
+    """Send a client elsewhere."""
+    body = f'<a href="{location}">{words}</a>.\n\n'.encode()
+    return Page(status, body, "text/html; charset=utf-8", location)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Carries requests to the server's pages and their answers back."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def answer(self) -> None:
+        """Answer one request."""
+        parts = urlsplit(self.path)
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        request = Request(
+            self.command,
+            unquote(parts.path),
+            parse_qs(parts.query, keep_blank_values=True),
+            token.strip() if scheme.lower() == "bearer" else "",
+            self.server.clients.present,
+        )
+        page = self.server.answer(request)
+        self.send_response_only(page.status)
+        self.send_header("Content-Type", page.kind)
+        self.send_header("Date", self.date_time_string())
+        self.send_header("Content-Length", str(len(page.body)))
+        if page.location:
+            self.send_header("Location", page.location)
+        if page is NOT_FOUND:
+            self.send_header("X-Content-Type-Options", "nosniff")
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self.send_header("Connection", "close")  # nothing here reads a request's body
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(page.body)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = answer
+
+    def log_message(self, *_: Any) -> None:
+        """Log no requests, as the kubelet."""
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """A port with pages on it, each connection in a thread of its own."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+    SECONDS = 60
+
+    def __init__(
+        self, host: str, port: int, answer: Callable[[Request], Page], tls: ServingTls | None = None
+    ) -> None:
+        """Open the port; the Failure is worded as that of Go's net.Listen."""
+        self.answer = answer
+        self.tls = tls
+        self.clients = threading.local()
+        if not 0 <= port <= 65535:
+            raise Failure(f"listen tcp: address {port}: invalid port")
+        try:
+            self.open(host, port)
+        except OSError as error:
+            where = join_host_port(host, port)
+            raise Failure(f"listen tcp {where}: bind: {errno_text(error)}") from None
+        in_background(self.serve_forever, 86400)
+
+    def open(self, host: str, port: int) -> None:
+        """Listen; a wildcard means IPv4 and IPv6 alike, as in Go."""
+        wildcard = host in ("", "0.0.0.0", "::")
+        if wildcard and socket.has_ipv6:
+            self.address_family = socket.AF_INET6
+            try:
+                super().__init__(("::", port), Handler)
+                return
+            except OSError as error:
+                if error.errno != errno.EAFNOSUPPORT:
+                    raise
+            host = ""
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), Handler)
+
+    def server_bind(self) -> None:
+        """Bind the port."""
+        if self.address_family == socket.AF_INET6:
+            only = 0 if self.server_address[0] == "::" else 1
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
+        super().server_bind()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection."""
+        request.settimeout(self.SECONDS)
+        self.clients.present = Client()
+        if self.tls:
+            try:
+                request, self.clients.present = self.tls.accept(request)
+            except OSError as error:
+                where = join_host_port(client_address[0].replace("::ffff:", ""), client_address[1])
+                problem = getattr(error, "reason", None) or "EOF"
+                log("I", "logs.go:41", f"http: TLS handshake error from {where}: {problem}")
+                return
+        Handler(request, client_address, self)
+        request.close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Let go of a client that went away; say what else went wrong."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            log("E", "server.go:1", f"http: panic serving {client_address}: {error!r}")
+
+
+SUBRESOURCES = {"/stats": "stats", "/metrics": "metrics", "/logs": "log", "/spec": "spec"}
+VERBS = {"POST": "create", "GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+class Gate:
+    """Decides who may use the kubelet's port: auth.go in cmd/kubelet/app and pkg/kubelet/server."""
+
+    def __init__(self, flags: FlagSet, node: str, api: ApiServer | None) -> None:
+        """Refuse what cannot work."""
+        self.node = node
+        self.api = api
+        self.anonymous = flags["anonymous-auth"]
+        self.tokens = flags["authentication-token-webhook"]
+        self.mode = flags["authorization-mode"]
+        if self.tokens and api is None:
+            raise Failure("no client provided, cannot use webhook authentication")
+        if not (flags["client-ca-file"] or self.tokens or self.anonymous):
+            raise Failure("No authentication method configured")
+        if self.mode == "Webhook" and api is None:
+            raise Failure("no client provided, cannot use webhook authorization")
+        if self.mode not in ("AlwaysAllow", "Webhook"):
+            raise Failure(
+                f"Unknown authorization mode {self.mode}"
+                if self.mode
+                else "No authorization mode specified"
+            )
+
+    def refuse(self, request: Request) -> Page | None:
+        """Return the answer to a request that may not be made."""
+        user = self.authenticate(request)
+        if user is None:
+            return text_page("Unauthorized", 401)
+        return self.forbid(user, request) if self.mode == "Webhook" else None
+
+    def authenticate(self, request: Request) -> Client | None:
+        """Return who makes the request, or None if that is not known or allowed."""
+        client = request.client
+        if client.name and not client.problem:
+            return client
+        problems = [client.problem] if client.problem else []
+        if self.tokens and self.api and request.token:
+            review = {
+                "apiVersion": "authentication.k8s.io/v1beta1",
+                "kind": "TokenReview",
+                "spec": {"token": request.token},
+            }
+            path = "/apis/authentication.k8s.io/v1beta1/tokenreviews"
+            try:
+                status = self.api.request("POST", path, review).get("status", {})
+            except ApiError as error:
+                problems.append(str(error))
+            else:
+                if status.get("authenticated"):
+                    user = status.get("user", {})
+                    return Client(user.get("username", ""), tuple(user.get("groups", ())))
+        if problems:
+            problem = aggregate(problems)
+            where = "server.go:236"
+            log("E", where, f"Unable to authenticate the request due to an error: {problem}")
+        elif self.anonymous:
+            return Client("system:anonymous", ("system:unauthenticated",))
+        return None
+
+    def forbid(self, user: Client, request: Request) -> Page | None:
+        """Ask the API server whether a user may make a request."""
+        attributes = {
+            "verb": VERBS.get(request.method, ""),
+            "resource": "nodes",
+            "subresource": SUBRESOURCES.get("/" + request.path.split("/")[1], "proxy"),
+        }
+        words = ", ".join(f"{key}={value}" for key, value in attributes.items())
+        review = {
+            "apiVersion": "authorization.k8s.io/v1beta1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "resourceAttributes": {**attributes, "version": "v1", "name": self.node},
+                "user": user.name,
+                "group": list(user.groups),
+            },
+        }
+        path = "/apis/authorization.k8s.io/v1beta1/subjectaccessreviews"
+        try:
+            allowed = self.api and self.api.request("POST", path, review)["status"]["allowed"]
+        except (ApiError, LookupError) as error:
+            problem = f"Authorization error (user={user.name}, {words})"
+            log("E", "server.go:252", f"{problem}: {error}")
+            return text_page(problem, 500)
+        return None if allowed else text_page(f"Forbidden (user={user.name}, {words})", 403)
+
+
+def answer_healthz(request: Request, checks: tuple[str, ...]) -> Page | None:
+    """Answer below /healthz: k8s.io/apiserver/pkg/server/healthz."""
+    if request.path in [f"/healthz/{check}" for check in checks]:
+        return text_page("ok")
+    if request.path != "/healthz":
+        return None
+    if "verbose" not in request.query:
+        return text_page("ok")
+    lines = "".join(f"[+]{check} ok\n" for check in checks)
+    return text_page(f"{lines}healthz check passed\n")
+
+
+def healthz_port(request: Request) -> Page:
+    """Answer on --healthz-port."""
+    return answer_healthz(request, ("ping",)) or NOT_FOUND
+
+
+class KubeletPages:
+    """The pages of the kubelet's own port and of the read-only one: pkg/kubelet/server/server.go.
+
+    The last path of a service ends in a slash if the service is only found below it.
+    """
+
+    CHECKS = ("ping", "syncloop")
+    LOGS = "/var/log"
+
+    def __init__(
+        self, node: Node, pods: StaticPods, configz: dict[str, Any], standalone: bool
+    ) -> None:
+        self.node = node
+        self.pods = pods
+        self.configz = configz
+        self.standalone = standalone
+        self.started = timestamp()
+        self.services: dict[str, Callable[[str], Page]] = {
+            "/pods": self.pod_list,
+            "/stats/": self.stats,
+            "/spec/": self.spec,
+        }
+        self.debugging: dict[str, Callable[[str], Page]] = {
+            "/attach": self.no_container,
+            "/containerLogs": self.no_container,
+            "/cri/": self.nothing,
+            "/debug/pprof/": self.profile,
+            "/exec": self.no_container,
+            "/logs/": self.logs,
+            "/portForward": self.no_container,
+            "/run": self.no_container,
+            "/runningpods/": self.running_pods,
+        }
+
+    def read_only(self, request: Request) -> Page:
+        """Answer on --read-only-port: nobody is refused, and little is shown."""
+        return self.page(request, gate=None, services=self.services, configz=False)
+
+    def protected(self, gate: Gate, debugging: bool) -> Callable[[Request], Page]:
+        """Return what answers on --port."""
+        services = {**self.services, **(self.debugging if debugging else {})}
+        return lambda request: self.page(request, gate, services, debugging)
+
+    def page(
+        self,
+        request: Request,
+        gate: Gate | None,
+        services: dict[str, Callable[[str], Page]],
+        configz: bool,
+    ) -> Page:
+        """Answer a request; what is no page at all is not found even for those kept out."""
+        path = request.path
+        root = next((one for one in services if f"{path}/".startswith(f"{one.rstrip('/')}/")), "")
+        simple = self.simple_page(request, configz)
+        if simple is None and not root:
+            return NOT_FOUND
+        if root and f"{path}/" == root:
+            return moved(301, root, "Moved Permanently")
+        refusal = gate.refuse(request) if gate else None
+        if refusal or simple:
+            return refusal or simple or NOT_FOUND
+        posted = services[root] == self.no_container and root != "/containerLogs"
+        if request.method not in (("GET", "POST") if posted else ("GET",)):
+            return NOT_ALLOWED
+        return services[root](path[len(root) :].strip("/"))
+
+    def simple_page(self, request: Request, configz: bool) -> Page | None:
+        """Return a page that has no other pages below it and takes any method."""
+        if request.path in ("/metrics", "/metrics/cadvisor"):
+            return metrics_page()
+        if request.path == "/configz" and configz:
+            return text_page(go_json(self.configz))
+        return answer_healthz(request, self.CHECKS)
+
+    def pod_list(self, below: str) -> Page:
+        """Return the static pods."""
+        return NO_ROUTE if below else list_of_pods(self.pods.items())
+
+    def running_pods(self, below: str) -> Page:
+        """Return what runs: nothing ever does."""
+        return NO_ROUTE if below else list_of_pods(None)
+
+    def stats(self, below: str) -> Page:
+        """Return the summary of a node without containers."""
+        if below != "summary":
+            return NO_ROUTE
+        if not self.standalone and not self.node.registered:
+            problem = f"failed GetNode: node '{self.node.name}' not found"
+            return text_page(f"Internal Error: {problem}", 500)
+        node = {"nodeName": self.node.name, "startTime": self.started}
+        return json_page({"node": node, "pods": []})
+
+    def spec(self, below: str) -> Page:
+        """Return what cAdvisor knows of the machine, in short."""
+        return NO_ROUTE if below else json_page(machine_info())
+
+    def logs(self, below: str) -> Page:
+        """Return a file or a list of files in /var/log."""
+        path = os.path.join(self.LOGS, *(part for part in below.split("/") if part != ".."))
+        try:
+            if not os.path.isdir(path):
+                return Page(200, read_file(path))
+            names = sorted(entry.name + "/" * entry.is_dir() for entry in os.scandir(path))
+        except (OSError, ValueError, Failure):
+            return NOT_FOUND
+        links = "".join(f'<a href="{name}">{name}</a>\n' for name in names)
+        return Page(200, f"<pre>\n{links}</pre>\n".encode(), "text/html; charset=utf-8")
+
+    def profile(self, below: str) -> Page:
+        """Return the command line, the one profile that there is something to say about."""
+        return Page(200, "\0".join(sys.argv).encode()) if below == "cmdline" else NO_ROUTE
+
+    def no_container(self, below: str) -> Page:
+        """Answer a question about a container: there are none."""
+        _, slash, rest = below.partition("/")
+        pod = rest.partition("/")[0]
+        return text_page(f"pod {quote(pod)} does not exist\n", 404) if slash else NO_ROUTE
+
+    def nothing(self, below: str) -> Page:
+        """Answer for a service that is not there."""
+        return NO_ROUTE
+
+
+def list_of_pods(items: list[Any] | None) -> Page:
+    """Return a PodList; its items are null if there are none."""
+    return json_page({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}, "\n")
+
+
+def machine_info() -> dict[str, Any]:
+    """Return the machine as cAdvisor names its parts."""
+    return {
+        "num_cores": os.cpu_count(),
+        "memory_capacity": memory_bytes(),
+        "machine_id": machine_id(),
+        "system_uuid": machine_id(),
+        "boot_id": boot_id(),
+    }
+
+
+def metrics_page() -> Page:
+    """Return the few metrics of a kubelet that runs nothing."""
+    text = (
+        "# TYPE kubelet_running_container_count gauge\nkubelet_running_container_count 0\n"
+        "# TYPE kubelet_running_pod_count gauge\nkubelet_running_pod_count 0\n"
+        "# TYPE kubernetes_build_info gauge\n"
+        f'kubernetes_build_info{{gitVersion="{version()}",platform="linux/{architecture()}"}} 1\n'
+    )
+    return Page(200, text.encode(), "text/plain; version=0.0.4")
+
+
+def cadvisor_port(request: Request) -> Page:
+    """Answer on --cadvisor-port, in short."""
+    if request.path == "/healthz":
+        return text_page("ok")
+    if request.path == "/metrics":
+        return metrics_page()
+    if request.path == "/api/v1.0/machine":
+        return json_page(machine_info())
+    if request.path == "/containers/":
+        return Page(200, b"<html><title>cAdvisor - /</title></html>\n", "text/html; charset=utf-8")
+    return moved(307, "/containers/", "Temporary Redirect")
+
+
+def keep_trying(
+    seconds: int, report: Callable[[Failure], None], host: str, port: int,
+    answer: Callable[[Request], Page],
+) -> None:  # fmt: skip
+    """Open a port in the background, however long it is taken by somebody else."""
+
+    def attempt() -> bool:
+        try:
+            Server(host, port, answer)
+        except Failure as error:
+            report(error)
+            return False
+        return True
+
+    def retry() -> None:
+        time.sleep(seconds)
+        while not attempt():
+            time.sleep(seconds)
+
+    if not attempt():
+        in_background(retry)
+
+
+# ------------------------------------------------------------------------------------------ main
+
+TERMINATING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+
+
+class Kubelet:
+    """The kubelet with its flags: run() in cmd/kubelet/app/server.go and what that calls."""
+
+    def __init__(self, flags: FlagSet) -> None:
+        self.flags = flags
+        self.node = Node(flags)
+        self.standalone = not flags["api-servers"] and not flags["require-kubeconfig"]
+        self.broken_client = False
+
+    def run(self) -> NoReturn:
+        """Start everything in the real one's order, and stay."""
+        flags = self.flags
+        take_lock(flags["lock-file"], flags["exit-on-lock-contention"])
+        set_feature_gates(flags["feature-gates"])
+        shown = configz(flags)
+        check_configuration(flags)
+        self.bootstrap()
+        api = self.api_server()
+        certificate, key = serving_files(flags, self.node.name)
+        client_ca = load_client_ca(flags["client-ca-file"]) if flags["client-ca-file"] else None
+        gate = Gate(flags, self.node.name, api)
+        self.serve_cadvisor()
+        if self.broken_client:
+            raise Panic("runtime error: invalid memory address or nil pointer dereference")
+        if not api:
+            problem = "No api server defined - no events will be sent to API server."
+            log("W", "server.go:356", problem)
+        check_resources(flags)
+        check_sources(flags)
+        pods = self.static_pods()
+        try:
+            check_kubelet(flags)
+            self.make_folders()
+        except Failure as error:
+            raise Failure(f"failed to create kubelet: {error}") from None
+        if flags["container-runtime"] == "docker":
+            # dockershim's server makes these signals end the process: pkg/util/interrupt.
+            for number in TERMINATING:
+                signal.signal(number, lambda *_: os._exit(1))
+        if flags["runonce"]:
+            raise Failure("runonce failed: the hollow kubelet runs no pods")
+        log("I", "server.go:943", f"Started kubelet {version()}")
+        if api:
+            in_background(self.node.follow, api)
+        else:
+            problem = "No api server defined - no node status update will be sent."
+            log("W", "kubelet.go:1313", problem)
+        self.node.initial()
+        pages = KubeletPages(self.node, pods, shown, self.standalone)
+        self.serve(pages, gate, (certificate, key), client_ca)
+        while True:
+            signal.pause()
+
+    def bootstrap(self) -> None:
+        """Refuse to make a kubeconfig: bootstrapClientCert in cmd/kubelet/app/bootstrap.go."""
+        path = self.flags["bootstrap-kubeconfig"] or self.flags["experimental-bootstrap-kubeconfig"]
+        if path and not os.path.exists(self.flags["kubeconfig"]):
+            try:
+                client_config(path)
+            except Failure as error:
+                raise Failure(f"unable to load bootstrap kubeconfig: {error}") from None
+            problem = "the hollow kubelet makes none"
+            raise Failure(f"cannot create certificate signing request: {problem}")
+
+    def api_server(self) -> ApiServer | None:
+        """Return the connection to the API server that the flags ask for.
+
+        --kubeconfig counts only with --require-kubeconfig or --api-servers. A kubeconfig that is
+        right but whose credentials cannot be used leaves a nil client behind.
+        """
+        flags = self.flags
+        try:
+            config = self.client_config()
+        except Failure as error:
+            if flags["require-kubeconfig"]:
+                raise Failure(f"invalid kubeconfig: {error}") from None
+            if self.standalone:
+                log("W", "server.go:496", f"No API client: {error}")
+            else:
+                log("W", "server.go:493", f"Invalid kubeconfig: {error}")
+            return None
+        try:
+            return ApiServer(config)
+        except Failure as error:
+            for line in (471, 479):
+                where = f"server.go:{line}"
+                log("W", where, f"New kubeClient from clientConfig error: {error}")
+            log("W", "server.go:487", f"Failed to create API Server client: {error}")
+            self.broken_client = True
+            return None
+
+    def client_config(self) -> ClientConfig:
+        """Return how to reach the API server: createClientConfig."""
+        flags = self.flags
+        path = flags["kubeconfig"]
+        if flags["require-kubeconfig"]:
+            return client_config(path)
+        if self.standalone:
+            raise Failure("no api servers specified")
+        server = flags["api-servers"][0]
+        try:
+            return client_config(path, server)
+        except Failure as error:
+            if flags.flags["kubeconfig"].changed:
+                raise
+            problem = f"Could not load kubeconfig file {path}: {error}."
+            log("W", "server.go:825", f"{problem} Using default client config instead.")
+            return ClientConfig(server)
+
+    def static_pods(self) -> StaticPods:
+        """Return the static pods, followed if there is a path to follow."""
+        path = self.flags["pod-manifest-path"]
+        pods = StaticPods(path, self.flags["file-check-frequency"], self.node.name)
+        if path:
+            log("I", "kubelet.go:263", f"Adding manifest file: {path}")
+            in_background(pods.follow)
+        return pods
+
+    def make_folders(self) -> None:
+        """Make the folders below --root-dir (setupDataDirs in pkg/kubelet/kubelet.go)."""
+        for name in ("", "pods", "plugins"):
+            path = os.path.join(self.flags["root-dir"], name)
+            try:
+                os.makedirs(path, 0o750, exist_ok=True)
+            except OSError as error:
+                raise Failure(f"mkdir {path}: {errno_text(error)}") from None
+
+    def serve_cadvisor(self) -> None:
+        """Open --cadvisor-port, if not now then later."""
+        port = self.flags["cadvisor-port"]
+
+        def report(error: Failure) -> None:
+            problem = f"Failed to register cAdvisor on port {port}, retrying. Error: {error}"
+            log("I", "cadvisor_linux.go:149", problem)
+
+        if port > 0:
+            keep_trying(60, report, "", port, cadvisor_port)
+
+    def serve(
+        self, pages: KubeletPages, gate: Gate, files: tuple[str, str], client_ca: bytes | None
+    ) -> None:
+        """Open the kubelet's ports."""
+        flags = self.flags
+        address, port = flags["address"], flags["port"]
+        if flags["enable-server"]:
+            log("I", "server.go:132", f"Starting to listen on {address}:{port}")
+            try:
+                certificate, key = map(read_file, files)
+                tls = ServingTls(certificate, key, client_ca)
+                answer = pages.protected(gate, flags["enable-debugging-handlers"])
+                Server(address, port, answer, tls)
+            except Failure as error:
+                raise Fatal("server.go:144", str(error)) from None
+        if flags["read-only-port"] > 0:
+            try:
+                Server(address, flags["read-only-port"], pages.read_only)
+            except Failure as error:
+                raise Fatal("server.go:160", str(error)) from None
+        if flags["healthz-port"] > 0:
+
+            def report(error: Failure) -> None:
+                log("E", "server.go:612", f"Starting health server failed: {error}")
+
+            host = flags["healthz-bind-address"]
+            keep_trying(5, report, host, flags["healthz-port"], healthz_port)
 
 
 HYPERKUBE_USAGE = """\
-This is an all-in-one binary that can run any of the various Kubernetes servers.
-This one is hollow: all it can run is a kubelet that runs no pods.
+This is a hollow hyperkube. Of its servers there is but one, and that runs no containers.
 
 Usage
 
@@ -224,753 +2830,101 @@ Usage
 Servers
 
   kubelet
+    Stands in for the kubelet of {version}.
+
+Call 'hyperkube <server> --help' for help on a specific server.
 """
 
 
-# ------------------------------------------------------------------------------------------- log
+def version() -> str:
+    """Return the version this kubelet gives."""
+    return f"{FACTS['git_version']}+hollow"
 
 
-def log(level: str, where: str, text: str) -> None:
-    """Write a line as glog does: level, date, thread, place."""
-    now = time.time()
-    stamp = time.strftime("%m%d %H:%M:%S", time.localtime(now))
-    sys.stderr.write(f"{level}{stamp}.{int(now % 1 * 1e6):06} {os.getpid():7} {where}] {text}\n")
-    sys.stderr.flush()
+def print_version(value: str) -> None:
+    """Print the version as --version or --version=raw ask for it."""
+    if value != "raw":
+        print(f"Kubernetes {version()}")
+        return
+    major, minor, _ = FACTS["git_version"].lstrip("v").split(".", 2)
+    fields = {
+        "Major": major,
+        "Minor": minor + "+" * ("+" in FACTS["git_version"]),
+        "GitVersion": version(),
+        "GitCommit": "",
+        "GitTreeState": "",
+        "BuildDate": "",
+        "GoVersion": "",
+        "Compiler": "",
+        "Platform": f"linux/{architecture()}",
+    }
+    print("version.Info{" + ", ".join(f'{name}:"{text}"' for name, text in fields.items()) + "}")
 
 
-# --------------------------------------------------------------------------------------- kubelet
-
-
-class Kubelet:
-    """A kubelet with the flags it was given."""
-
-    def __init__(self, flags: dict[str, str]) -> None:
-        """Take the flags that were on the command line."""
-        self.flags = flags
-        self.node_name = flags.get("hostname-override") or socket.gethostname().lower()
-        self.server: ApiServer | None = None
-
-    def text(self, name: str, default: str = "") -> str:
-        """Return a flag's value."""
-        return self.flags.get(name, default)
-
-    def on(self, name: str, default: bool = False) -> bool:
-        """Return a boolean flag's value."""
-        return self.flags[name] in TRUE if name in self.flags else default
-
-    def run(self) -> int:
-        """Start as the real one does, in its order, and serve until the end."""
-        for signal_number in (signal.SIGTERM, signal.SIGINT):
-            # The real one, asked to stop, ends with status 1: systemd calls the unit failed.
-            signal.signal(signal_number, lambda *_: os._exit(ERROR_STATUS))
-        set_process_name("hyperkube")
-        contended = self.take_lock()
-        self.load_kubeconfig()
-        certificate = self.serving_certificate()
-        self.check_authorization()
-        self.make_folders()
-        self.check_node_ip()
-        self.serve(certificate)
-        if self.server:
-            threading.Thread(target=self.register, daemon=True).start()
-        contended()
+def main(argv: list[str]) -> int:
+    """Run as hyperkube or, called by that name, as kubelet: cmd/hyperkube/hyperkube.go."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    name, words = os.path.basename(argv[0]), argv[1:]
+    if name in ("hyperkube", "hyperkube.py"):
+        base = FlagSet("library", "hyperkube")
+        try:
+            words = base.parse(words, interspersed=False)
+        except Failure as error:
+            return refuse(str(error), "", hyperkube_usage())
+        if base["help"]:
+            complain(hyperkube_usage())
+            return 0
+        if base["version"] != "false":
+            print_version(base["version"])
+            return 0
+        if not words or not words[0]:
+            return refuse("no server specified", "\n", hyperkube_usage())
+        name, words = words[0], words[1:]
+    if name != "kubelet":
+        return refuse(f"Server not found: {name}", "\n", hyperkube_usage())
+    flags = FlagSet()
+    usage = "Usage:\n  kubelet [flags]\n\nAvailable Flags:\n" + flags.usage()
+    try:
+        flags.parse(words)
+    except Failure as error:
+        return refuse(str(error), "\n", usage)
+    if flags["help"]:
+        complain(usage)
         return 0
-
-    def take_lock(self) -> Callable[[], None]:
-        """Take the lock file, waiting for it, and return what blocks until it is contended."""
-        path = self.text("lock-file")
-        watches = self.on("exit-on-lock-contention")
-        if watches and not path:
-            raise KubeletError("cannot exit on lock file contention: no lock file specified")
-        if not path:
-            return wait_for_ever
-        log("I", "server.go:370", "acquiring file lock on " + quote(path))
-        try:
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise KubeletError(
-                f"unable to acquire file lock on {quote(path)}: {go_error(error)}"
-            ) from None
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if not watches:
-            return wait_for_ever
-        log("I", "server.go:375", "watching for inotify events for: " + path)
-        return inotify(path)
-
-    def load_kubeconfig(self) -> None:
-        """Read the kubeconfig by the rules of 1.7: it counts only with --require-kubeconfig."""
-        required = self.on("require-kubeconfig")
-        if not required:
-            log("W", "server.go:496", "No API client: no api servers specified")
-            return
-        path = self.text("kubeconfig", "/var/lib/kubelet/kubeconfig")
-        try:
-            os.stat(path)
-            self.server = ApiServer(kubeconfig_client(path))
-        except OSError as error:
-            raise KubeletError(f"invalid kubeconfig: stat {path}: {go_error(error)}") from None
-        except ClientError as error:
-            log("W", "server.go:464", f"New kubeClient from clientConfig error: {error}")
-
-    def serving_certificate(self) -> tuple[str, str]:
-        """Return certificate and key of port 10250, signed by itself unless some were given."""
-        self.client_ca = self.text("client-ca-file")
-        given = self.text("tls-cert-file"), self.text("tls-private-key-file")
-        if not any(given):
-            folder = self.text("cert-dir", "/var/run/kubernetes")
-            given = os.path.join(folder, "kubelet.crt"), os.path.join(folder, "kubelet.key")
-            if not all(map(os.path.exists, given)):
-                sign_oneself(self.node_name, *given)
-        if self.client_ca:
-            self.check_client_ca()
-        return given
-
-    def check_client_ca(self) -> None:
-        """Refuse a client CA that is not there or holds no certificate."""
-        problem = ""
-        try:
-            with open(self.client_ca) as file:
-                if "-----BEGIN CERTIFICATE-----" not in file.read():
-                    problem = f"error reading {self.client_ca}: could not read any certificates"
-        except OSError as error:
-            problem = f"open {self.client_ca}: {go_error(error)}"
-        if problem:
-            raise KubeletError(f"unable to load client CA file {self.client_ca}: {problem}")
-
-    def check_authorization(self) -> None:
-        """Refuse what the real one refuses: an unknown mode, and webhooks with nobody to ask."""
-        if self.on("authentication-token-webhook") and not self.server:
-            raise KubeletError("no client provided, cannot use webhook authentication")
-        mode = self.text("authorization-mode", "AlwaysAllow")
-        if mode not in ("AlwaysAllow", "Webhook"):
-            raise KubeletError("Unknown authorization mode " + mode)
-        if mode == "Webhook" and not self.server:
-            raise KubeletError("no client provided, cannot use webhook authorization")
-
-    def make_folders(self) -> None:
-        """Make the folders under --root-dir that the real one makes."""
-        root = self.text("root-dir", "/var/lib/kubelet")
-        for folder in ("pods", "plugins"):
-            try:
-                os.makedirs(os.path.join(root, folder), 0o750, exist_ok=True)
-            except OSError as error:
-                raise KubeletError(f"mkdir {root}: {go_error(error)}") from None
-
-    def check_node_ip(self) -> None:
-        """Complain about a node IP that no interface has; the real one goes on too."""
-        node_ip = self.text("node-ip")
-        if not node_ip:
-            return
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind((node_ip, 0))
-            except OSError:
-                log(
-                    "E",
-                    "kubelet.go:1234",
-                    "Kubelet failed to get node info: failed to validate nodeIP: Node IP: "
-                    f'"{node_ip}" not found in the host\'s network interfaces',
-                )
-
-    # ---------------------------------------------------------------------------------- servers
-
-    def serve(self, certificate: tuple[str, str]) -> None:
-        """Open the ports: the kubelet's own, the read-only one, cAdvisor's, and healthz."""
-        address = self.text("address", "0.0.0.0")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(*certificate)
-        if self.client_ca:
-            request_client_certificate(context, self.client_ca)
-        pages = {
-            "/healthz": lambda: ("text/plain", "ok"),
-            "/pods": lambda: ("application/json", json.dumps(self.pods())),
-            "/runningpods/": lambda: ("application/json", json.dumps(pod_list([]))),
-            "/spec/": lambda: ("application/json", json.dumps({"num_cores": os.cpu_count()})),
-            "/stats/summary": lambda: ("application/json", json.dumps(self.summary())),
-            "/metrics": lambda: ("text/plain; version=0.0.4", self.metrics()),
-        }
-        own = {**pages, "/configz": lambda: ("application/json", json.dumps(self.configz()))}
-        ports = (
-            ("port", 10250, address, own, context),
-            ("read-only-port", 10255, address, pages, None),
-            ("cadvisor-port", 4194, address, {"/healthz": pages["/healthz"]}, None),
-            ("healthz-port", 10248, self.text("healthz-bind-address", "127.0.0.1"),
-             {"/healthz": pages["/healthz"]}, None),
-        )  # fmt: skip
-        for flag, default, host, answers, tls in ports:
-            port = int(self.text(flag, str(default)))
-            if port > 0:
-                threading.Thread(
-                    target=self.listen, args=((host, port), answers, tls), daemon=True
-                ).start()
-        log(
-            "I",
-            "server.go:132",
-            "Starting to listen on {}:{}".format(address, self.text("port", "10250")),
-        )
-
-    def listen(self, address: tuple[str, int], pages: "Pages", tls: ssl.SSLContext | None) -> None:
-        """Serve on one port for ever, trying again every five seconds where it is taken."""
-        while True:
-            try:
-                server = Server(address, self, pages, tls)
-            except OSError as error:
-                log(
-                    "E",
-                    "server.go:170",
-                    f"Failed to listen on {address[0]}:{address[1]}: {go_error(error)}",
-                )
-                time.sleep(5)
-            else:
-                server.serve_forever(poll_interval=3600)
-
-    def authenticates(self, connection: socket.socket) -> bool:
-        """Say whether whoever connected may ask: with a certificate of the CA, or as anonymous."""
-        if isinstance(connection, ssl.SSLSocket) and connection.getpeercert(binary_form=True):
-            if PEER.trusted:
-                return True
-            log("E", "auth.go:69", "x509: certificate signed by unknown authority")
-            return False
-        return self.on("anonymous-auth", True)
-
-    def pods(self) -> dict[str, Any]:
-        """Return the static pods that the manifest folder asks for."""
-        folder = self.text("pod-manifest-path")
-        found = []
-        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-            path = os.path.join(folder, name)
-            if name.startswith(".") or not os.path.isfile(path):
-                continue
-            try:
-                with open(path) as file:
-                    pod = parse_yaml(file.read())
-                metadata = dict(pod.get("metadata") or {})
-                metadata["name"] = "{}-{}".format(metadata["name"], self.node_name)
-                metadata.setdefault("namespace", "default")
-                found.append(
-                    {"metadata": metadata, "spec": pod.get("spec"), "status": {"phase": "Pending"}}
-                )
-            except (ValueError, KeyError, AttributeError, OSError) as error:
-                log("E", "file.go:150", f"Can't process manifest file {quote(path)}: {error}")
-        return pod_list(found)
-
-    def summary(self) -> dict[str, Any]:
-        """Return statistics of a node that has none."""
-        return {"node": {"nodeName": self.node_name}, "pods": []}
-
-    def metrics(self) -> str:
-        """Return the one metric that is true of a hollow kubelet."""
-        return (
-            "# TYPE kubernetes_build_info gauge\n"
-            f'kubernetes_build_info{{gitVersion="{version()}"}} 1\n'
-        )
-
-    def configz(self) -> dict[str, Any]:
-        """Return what this version says of its configuration, with the flags in it."""
-        answer = json.loads(json.dumps(FACTS["configz"]))
-        for name, value in self.flags.items():
-            kind = FACTS["flags"][name][0]
-            set_field(answer, CONFIG_FIELDS.get(name, name.replace("-", "")), typed(kind, value))
-        return dict(answer)
-
-    # ------------------------------------------------------------------------------- API server
-
-    def register(self) -> None:
-        """Try to register the node until it is, then keep its status fresh."""
-        assert self.server is not None
-        if not self.on("register-node", True):
-            return
-        log("I", "kubelet_node_status.go:82", "Attempting to register node " + self.node_name)
-        registered = False
-        while True:
-            try:
-                if registered:
-                    path = f"/api/v1/nodes/{self.node_name}/status"
-                    self.server.send("PATCH", path, {"status": self.node()["status"]})
-                else:
-                    self.server.send("POST", "/api/v1/nodes", self.node())
-                    registered = True
-                    log(
-                        "I",
-                        "kubelet_node_status.go:85",
-                        "Successfully registered node " + self.node_name,
-                    )
-            except ClientError as error:
-                log(
-                    "E",
-                    "kubelet_node_status.go:106",
-                    f'Unable to register node "{self.node_name}" with API server: {error}',
-                )
-            time.sleep(10 if registered else 1)
-
-    def node(self) -> dict[str, Any]:
-        """Return the Node object of this node."""
-        labels = {
-            "beta.kubernetes.io/arch": "amd64",
-            "beta.kubernetes.io/os": "linux",
-            "kubernetes.io/hostname": self.node_name,
-            **typed("mapStringString", self.text("node-labels")),
-        }
-        address = self.text("node-ip") or socket.gethostbyname(self.node_name)
-        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
-        return {
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": {"name": self.node_name, "labels": labels},
-            "spec": {"taints": typed("[]api.Taint", self.text("register-with-taints")) or []},
-            "status": {
-                "addresses": [
-                    {"type": "InternalIP", "address": address},
-                    {"type": "Hostname", "address": self.node_name},
-                ],
-                "conditions": [ready],
-                "nodeInfo": {"kubeletVersion": version()},
-            },
-        }
-
-
-CONFIG_FIELDS = {
-    "anonymous-auth": "authentication.anonymous.enabled",
-    "authentication-token-webhook": "authentication.webhook.enabled",
-    "authentication-token-webhook-cache-ttl": "authentication.webhook.cachettl",
-    "authorization-mode": "authorization.mode",
-    "cert-dir": "certdirectory",
-    "cloud-config": "cloudconfigfile",
-    "container-runtime-endpoint": "remoteruntimeendpoint",
-    "event-qps": "eventrecordqps",
-    "image-service-endpoint": "remoteimageendpoint",
-    "lock-file": "lockfilepath",
-    "minimum-image-ttl-duration": "imageminimumgcage",
-    "registry-qps": "registrypullqps",
-    "root-dir": "rootdirectory",
-}
-"""The fields that are not called as their flags are."""
-
-
-def set_field(tree: dict[str, Any], name: str, value: Any) -> None:
-    """Set the field of that name, wherever in the tree it is; case means nothing."""
-    for key, branch in tree.items():
-        head, _, tail = name.partition(".")
-        if key.lower() == name:
-            tree[key] = value
-        elif isinstance(branch, dict):
-            set_field(branch, tail if tail and key.lower() == head else name, value)
-
-
-def typed(kind: str, value: str) -> Any:
-    """Return a flag's value as JSON has it."""
-    if kind == "bool":
-        return value in TRUE
-    if kind in ("int", "int32", "int64"):
-        return int(value)
-    if kind == "duration":
-        return go_duration(value)
-    if kind == "stringSlice":
-        return [part for part in value.split(",") if part]
-    if kind == "mapStringString":
-        pairs = (pair.partition("=") for pair in value.split(",") if pair)
-        return {key.strip(): text.strip() for key, _, text in pairs}
-    if kind == "[]api.Taint":
-        return [taint(part) for part in value.split(",") if part]
-    return value
-
-
-def pod_list(pods: list[Any]) -> dict[str, Any]:
-    """Return a PodList; of no pods it has null for items, as Go's empty slice."""
-    return {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods or None}
-
-
-def go_error(error: OSError) -> str:
-    """Say an error as Go does."""
-    return (error.strerror or str(error)).lower()
-
-
-def wait_for_ever() -> None:
-    """Wait until a signal ends the process."""
-    threading.Event().wait()
-
-
-def set_process_name(name: str) -> None:
-    """Be called hyperkube in ps, not python3 (prctl(2), PR_SET_NAME)."""
-    ctypes.CDLL(None).prctl(15, name.encode(), 0, 0, 0)
-
-
-def inotify(path: str) -> Callable[[], None]:
-    """Watch a file and return what blocks until somebody opens or deletes it (inotify(7))."""
-    opened, delete_self = 0x20, 0x400
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor = libc.inotify_init1(os.O_CLOEXEC)
-    if (
-        descriptor < 0
-        or libc.inotify_add_watch(descriptor, path.encode(), opened | delete_self) < 0
-    ):
-        raise KubeletError("unable to watch lockfile: " + os.strerror(ctypes.get_errno()).lower())
-
-    def wait() -> None:
-        mask = int.from_bytes(os.read(descriptor, 4096)[4:8], sys.byteorder)
-        names = " == IN_OPEN" if mask & opened else " == IN_DELETE_SELF"
-        log("I", "server_linux.go:42", f'inotify event: "{path}": 0x{mask:x}{names}')
-        log("E", "server_linux.go:44", "observed lockfile contention")
-
-    return wait
-
-
-def sign_oneself(name: str, certificate: str, key: str) -> None:
-    """Make the serving certificate of a kubelet that was given none: for its name, for a year."""
-    os.makedirs(os.path.dirname(certificate), 0o755, exist_ok=True)
-    mask = os.umask(0o077)
+    if flags["version"] != "false":
+        print_version(flags["version"])
+        return 0
+    log.verbosity = flags["v"]
+    libc.prctl(PR_SET_NAME, os.path.basename(argv[0]).partition(".")[0].encode())
     try:
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "365",
-             "-subj", f"/CN={name}@{int(time.time())}", "-addext", "subjectAltName=DNS:" + name,
-             "-addext", "extendedKeyUsage=serverAuth", "-keyout", key, "-out", certificate],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise KubeletError(f"unable to generate self signed cert: {error}") from None
-    finally:
-        os.umask(mask)
-    os.chmod(certificate, 0o644)
+        Kubelet(flags).run()
+    except Failure as error:
+        # hyperkube prints what its server returns, and then its main prints it again.
+        return refuse(f"failed to run Kubelet: {error}", "", "")
 
 
-# --------------------------------------------------------------------------------------- servers
-
-Pages = dict[str, Callable[[], tuple[str, str]]]
-
-
-class Peer(threading.local):
-    """Whether the certificate of this thread's connection is the client CA's."""
-
-    trusted = True
+def hyperkube_usage() -> str:
+    """Return the list of servers."""
+    return HYPERKUBE_USAGE.format(version=FACTS["git_version"])
 
 
-PEER = Peer()
+def refuse(problem: str, gap: str, usage: str) -> int:
+    """Print a problem twice, as hyperkube does, with the usage between; return the exit status."""
+    complain(f"Error: {problem}\n{gap}{usage}Error: {problem}")
+    return 1
 
 
-def request_client_certificate(context: ssl.SSLContext, ca: str) -> None:
-    """Ask clients for a certificate and take any, remembering whether the CA signed it.
-
-    As Go's tls.RequestClientCert: a stranger gets a 401, not a broken handshake. Python's ssl has
-    no name for that, so the callback is set in OpenSSL itself, whose context Python keeps right
-    after the object's header.
-    """
-    context.load_verify_locations(ca)
-    context.verify_mode = ssl.CERT_OPTIONAL
-
-    def remember(ok: int, _store: int | None) -> int:
-        PEER.trusted = PEER.trusted and bool(ok)
-        return 1
-
+def run(argv: list[str]) -> int:
+    """Run and return the exit status, whatever way the program ends."""
     try:
-        import _ssl
-
-        callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)(remember)
-        set_verify = ctypes.CDLL(_ssl.__file__).SSL_CTX_set_verify
-        set_verify.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
-        pointer = ctypes.c_void_p.from_address(id(context) + object.__basicsize__)
-        set_verify(pointer, 1, ctypes.cast(callback, ctypes.c_void_p))
-        CALLBACKS.append(callback)
-    except (ImportError, AttributeError, OSError):
-        pass  # a Python built otherwise: strangers fail in the handshake
-
-
-CALLBACKS: list[Any] = []
-"""Keeps the callbacks alive that OpenSSL knows."""
-
-
-class Server(ThreadingMixIn, HTTPServer):
-    """One port of the kubelet."""
-
-    daemon_threads = True
-    request_queue_size = 64
-
-    def __init__(
-        self, address: tuple[str, int], kubelet: Kubelet, pages: Pages, tls: ssl.SSLContext | None
-    ) -> None:
-        """Listen on the address; with ``tls``, ask who is there."""
-        self.kubelet, self.pages, self.tls = kubelet, pages, tls
-        super().__init__(address, Handler)
-
-    def server_bind(self) -> None:
-        """Bind without the name look-up of HTTPServer, which may take seconds."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        """Shake hands in the connection's own thread, where nobody else waits for it."""
-        request.settimeout(30)
-        PEER.trusted = True
-        try:
-            if self.tls:
-                request = self.tls.wrap_socket(request, server_side=True)
-            Handler(request, client_address, self)
-        except OSError as error:
-            log(
-                "I",
-                "logs.go:41",
-                f"http: TLS handshake error from {client_address[0]}: {error}",
-            )
-        finally:
-            if self.tls and isinstance(request, ssl.SSLSocket):
-                request.close()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say what went wrong with a connection, in one line."""
-        log("E", "logs.go:41", f"http: {sys.exc_info()[1]}")
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers one connection."""
-
-    protocol_version = "HTTP/1.1"
-    server: Server
-
-    def do_GET(self) -> None:
-        """Answer with a page, if whoever asks may have it."""
-        path = self.path.partition("?")[0]
-        pages = self.server.pages
-        if self.server.tls and not self.server.kubelet.authenticates(self.connection):
-            self.answer(401, "text/plain; charset=utf-8", "Unauthorized\n")
-        elif path in pages:
-            self.answer(200, *pages[path]())
-        else:
-            self.answer(404, "text/plain; charset=utf-8", "404 page not found\n")
-
-    def answer(self, status: int, kind: str, body: str) -> None:
-        """Send an answer."""
-        data = body.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def version_string(self) -> str:
-        """Name no server, as Go's."""
-        return ""
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Log no requests, as the real one at its default verbosity."""
-
-
-# ------------------------------------------------------------------------------------ kubeconfig
-
-
-class ClientError(Exception):
-    """The API server cannot be asked, or did not like to be."""
-
-
-class ApiServer:
-    """A client of the API server."""
-
-    def __init__(self, client: dict[str, Any]) -> None:
-        """Take a kubeconfig's server and credentials; raise ClientError if they do not fit."""
-        self.url = client["server"].rstrip("/")
-        self.context = ssl.create_default_context()
-        self.context.check_hostname = False
-        if client.get("insecure-skip-tls-verify"):
-            self.context.verify_mode = ssl.CERT_NONE
-        try:
-            ca = pem(client, "certificate-authority")
-            if ca:
-                self.context = ssl.create_default_context(cadata=ca)
-            certificate, key = pem(client, "client-certificate"), pem(client, "client-key")
-            if certificate and key:
-                load_pair(self.context, certificate, key)
-        except ssl.SSLError as error:
-            mismatch = "KEY_VALUES_MISMATCH" in str(error)
-            raise ClientError(
-                "tls: private key does not match public key"
-                if mismatch
-                else f"unable to load root certificates or client key: {error.reason}"
-            ) from None
-        except (OSError, binascii.Error) as error:
-            raise ClientError(str(error)) from None
-
-    def send(self, method: str, path: str, body: dict[str, Any]) -> None:
-        """Send an object; raise ClientError in Go's words."""
-        from urllib.error import HTTPError, URLError
-        from urllib.request import Request, urlopen
-
-        kind = "application/strategic-merge-patch+json" if method == "PATCH" else "application/json"
-        request = Request(
-            self.url + path,
-            json.dumps(body).encode(),
-            {"Content-Type": kind, "Accept": "application/json"},
-            method=method,
-        )
-        try:
-            urlopen(request, timeout=10, context=self.context).close()
-        except HTTPError as error:
-            if error.code != 409:  # it is there already, from an earlier life of this kubelet
-                raise ClientError(f"the server answered {error.code}") from None
-        except (URLError, OSError) as error:
-            reason = getattr(error, "reason", error)
-            text = go_error(reason) if isinstance(reason, OSError) else str(reason)
-            address = self.url.partition("://")[2]
-            raise ClientError(
-                f"{method.capitalize()} {self.url}{path}: dial tcp {address}: getsockopt: {text}"
-            ) from None
-
-
-def pem(client: dict[str, Any], name: str) -> str:
-    """Return a PEM text given inline (NAME-data) or as a file."""
-    if client.get(name + "-data"):
-        return base64.b64decode(client[name + "-data"], validate=True).decode("ascii", "replace")
-    if client.get(name):
-        with open(client[name]) as file:
-            return file.read()
-    return ""
-
-
-def load_pair(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    """Give a context a client certificate without writing the key to a disk."""
-    descriptor = os.memfd_create("client") if hasattr(os, "memfd_create") else -1
-    path = f"/proc/self/fd/{descriptor}"
-    with os.fdopen(descriptor, "w") as file:
-        file.write(certificate + "\n" + key)
-        file.flush()
-        context.load_cert_chain(path)
-
-
-def kubeconfig_client(path: str) -> dict[str, Any]:
-    """Return server and credentials of a kubeconfig's current context; raise KubeletError.
-
-    A context without a name is the one an empty current-context names, as in client-go.
-    """
-    try:
-        with open(path) as file:
-            config = parse_yaml(file.read())
-        if not isinstance(config, dict):
-            raise ValueError("couldn't get version/kind; json parse error: json: cannot unmarshal")
-        if config.get("kind") != "Config" or config.get("apiVersion") != "v1":
-            raise ValueError(
-                "no kind {} is registered for version {}".format(
-                    quote(str(config.get("kind") or "")), quote(str(config.get("apiVersion") or ""))
-                )
-            )
-    except (ValueError, UnicodeDecodeError) as error:
-        raise KubeletError(
-            f'invalid kubeconfig: Error loading config file "{path}": {error}'
-        ) from None
-    current = config.get("current-context") or ""
-    context = named(config, "contexts", current).get("context") or {}
-    if current and not context:
-        raise KubeletError(
-            "invalid kubeconfig: invalid configuration: context was not found for specified "
-            "context: " + current
-        )
-    cluster = named(config, "clusters", context.get("cluster") or "").get("cluster") or {}
-    user = named(config, "users", context.get("user") or "").get("user") or {}
-    if not cluster.get("server"):
-        raise KubeletError(
-            "invalid kubeconfig: invalid configuration: no configuration has been provided"
-        )
-    return {**cluster, **user}
-
-
-def named(config: dict[str, Any], kind: str, name: str) -> dict[str, Any]:
-    """Return the entry of that name in one of a kubeconfig's lists."""
-    entries = [entry for entry in config.get(kind) or [] if (entry.get("name") or "") == name]
-    return dict(entries[0]) if entries else {}
-
-
-# ------------------------------------------------------------------------------------------ YAML
-
-
-def parse_yaml(text: str) -> Any:
-    """Read the YAML of kubeconfigs and manifests: block maps and lists, plain or quoted scalars.
-
-    JSON is read as JSON. Raises ValueError for what it does not know rather than guess.
-    """
-    if text.lstrip().startswith(("{", "[")):
-        return json.loads(text)
-    reader = YamlReader(text)
-    value = reader.value(0)
-    if reader.lines:
-        raise ValueError(f"yaml: line {reader.lines[0][2]}: did not find expected key")
-    return value
-
-
-class YamlReader:
-    """Reads block style by indentation; ``lines`` are those to come: indent, content, number."""
-
-    def __init__(self, text: str) -> None:
-        """Take the lines that say something."""
-        self.lines: list[tuple[int, str, int]] = []
-        for number, line in enumerate(text.split("\n"), 1):
-            content = line.strip()
-            if content and not content.startswith("#") and content != "---":
-                self.lines.append((len(line) - len(line.lstrip(" ")), content, number))
-
-    def value(self, indent: int) -> Any:
-        """Read the value that stands at ``indent`` or deeper; where none does, it is null."""
-        if not self.lines or self.lines[0][0] < indent:
-            return None
-        depth, content, number = self.lines[0]
-        if self.at_item(depth):
-            return self.items(depth)
-        if key_and_text(content):
-            return self.mapping(depth)
-        self.lines.pop(0)
-        return scalar(content, number)
-
-    def items(self, indent: int) -> list[Any]:
-        """Read a list whose dashes stand at ``indent``."""
-        found = []
-        while self.at_item(indent):
-            _, content, number = self.lines.pop(0)
-            inner = content[1:].lstrip()
-            if inner:
-                self.lines.insert(0, (indent + len(content) - len(inner), inner, number))
-            found.append(self.value(indent + 1))
-        return found
-
-    def mapping(self, indent: int) -> dict[str, Any]:
-        """Read a map whose keys stand at ``indent``."""
-        found: dict[str, Any] = {}
-        while self.lines and self.lines[0][0] == indent and not self.at_item(indent):
-            _, content, number = self.lines.pop(0)
-            pair = key_and_text(content)
-            if pair is None:
-                raise ValueError(f"yaml: line {number}: could not find expected ':'")
-            key, text = pair
-            # A list may stand as far left as the key it belongs to.
-            depth = indent if self.at_item(indent) else indent + 1
-            found[key] = scalar(text, number) if text else self.value(depth)
-        return found
-
-    def at_item(self, indent: int) -> bool:
-        """Say whether the next line is a list's item at ``indent``."""
-        return (
-            bool(self.lines) and self.lines[0][0] == indent and self.lines[0][1][:2] in ("-", "- ")
-        )
-
-
-def key_and_text(content: str) -> tuple[str, str] | None:
-    """Take ``key: text`` or ``"key": text`` apart."""
-    match = re.fullmatch(r"""("[^"]*"|'[^']*'|[^\s"'\[{][^#]*?):(?:\s+(.*))?""", content)
-    return (match.group(1).strip("\"'"), without_comment(match.group(2) or "")) if match else None
-
-
-def without_comment(text: str) -> str:
-    """Cut a comment off a scalar, unless quotes make it part of the text."""
-    return text if text[:1] in ("'", '"') else re.sub(r"(^|\s)#.*$", "", text).strip()
-
-
-def scalar(text: str, number: int) -> Any:
-    """Read a scalar or a flow value that is JSON."""
-    if text[0] == "'" and text[-1] == "'" and len(text) > 1:
-        return text[1:-1].replace("''", "'")
-    if text[0] in '"[{':
-        return json.loads(text)
-    if text[0] in "|>&*!%@`":
-        raise ValueError(f"yaml: line {number}: {text!r} is not understood here")
-    if text in ("null", "~", "true", "false"):
-        return {"true": True, "false": False}.get(text)
-    return int(text) if re.fullmatch(r"-?\d+", text) else text
+        return main(argv)
+    except Fatal as error:
+        log("F", error.where, str(error))
+        return 255
+    except Panic as error:
+        complain(f"panic: {error}\n\ngoroutine 1 [running]:")
+        return 2
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(run(sys.argv))

@@ -8,32 +8,163 @@ from pathlib import Path
 import pytest
 
 from pytest_kubecluster import facts
+from tests import make_facts
+
+PFLAG_TYPES = {
+    "[]api.Taint", "Level", "bool", "cidrs", "duration", "float64", "int", "int32", "int64", "ip",
+    "mapStringString", "moduleSpec", "severity", "string", "stringSlice", "traceLocation",
+    "version",
+}  # fmt: skip
 
 
-def test_flags_of_the_seed_are_known() -> None:
+@pytest.mark.parametrize(
+    ("name", "kind", "default"),
+    [
+        ("address", "ip", "0.0.0.0"),
+        ("boot-id-file", "string", "/proc/sys/kernel/random/boot_id"),
+        ("cert-dir", "string", "/var/run/kubernetes"),
+        ("cluster-dns", "stringSlice", "[]"),
+        ("enforce-node-allocatable", "stringSlice", "[pods]"),
+        ("housekeeping-interval", "duration", "10s"),
+        ("kubeconfig", "string", "/var/lib/kubelet/kubeconfig"),
+        ("loglevel", "int", "1"),
+        ("max-open-files", "int64", "1000000"),
+        ("minimum-container-ttl-duration", "duration", "0s"),
+        ("node-labels", "mapStringString", ""),
+        ("port", "int32", "10250"),
+        ("register-schedulable", "bool", "true"),
+        ("register-with-taints", "[]api.Taint", ""),
+        ("require-kubeconfig", "bool", "false"),
+        ("system-cgroups", "string", ""),
+        ("v", "Level", "0"),
+    ],
+)
+def test_types_and_defaults(name: str, kind: str, default: str) -> None:
+    flag = facts.flags("1.7")[name]
+    assert (flag.name, flag.type, flag.default) == (name, kind, default)
+
+
+def test_every_flag_of_1_7_has_a_type_and_a_default() -> None:
     known = facts.flags("1.7")
-    assert known["require-kubeconfig"].type == "bool"
-    assert known["cluster-dns"].type == "stringSlice"
+    # 167 of any kubelet, 13 that hyperkube shows in its help, and --make-symlinks.
+    assert len(known) == 167 + 13 + 1
+    assert {flag.type for flag in known.values()} == PFLAG_TYPES
+    assert [flag.name for flag in known.values() if flag.default is None] == []
+
+
+def test_what_never_takes_the_next_word() -> None:
+    known = facts.flags("1.7")
+    assert known["allow-privileged"].boolean
+    assert known["version"].boolean
+    assert not known["node-ip"].boolean
+    assert not known["v"].boolean
+
+
+def test_warnings() -> None:
+    known = facts.flags("1.7")
     assert known["register-schedulable"].deprecated == "will be removed in a future version"
-    assert known["loglevel"].type == "int", "one that only hyperkube has"
-    assert "fail-swap-on" not in known
-    assert len(known) == 167 + 12
+    assert known["experimental-bootstrap-kubeconfig"].deprecated is None, (
+        "marked too early to count"
+    )
+    assert sum(flag.deprecated is not None for flag in known.values()) == 12
 
 
-def test_unknown_minor() -> None:
+def test_hidden_flags() -> None:
+    hidden = {flag.name for flag in facts.flags("1.7").values() if flag.hidden}
+    assert hidden == {
+        "experimental-dockershim",
+        "experimental-dockershim-root-directory",
+        "make-symlinks",
+    }
+
+
+def test_where_flags_come_from() -> None:
+    known = facts.flags("1.7")
+    assert known["node-ip"].origin == "kubelet"
+    assert {known[name].origin for name in ("v", "version", "docker-root")} == {"library"}
+    assert {known[name].origin for name in ("help", "ir-user", "loglevel")} == {"hyperkube"}
+
+
+def test_other_minors() -> None:
+    assert "fail-swap-on" not in facts.flags("1.7")
+    assert "fail-swap-on" in facts.flags("1.8")
+    assert "api-servers" not in facts.flags("1.8")
+    assert "ir-user" in facts.flags("1.9")
+    assert "ir-user" not in facts.flags("1.10"), "its hyperkube adds nothing"
+    assert facts.flags("1.8")["cert-dir"].default is None, "not collected"
+
+
+def test_an_unknown_minor() -> None:
     with pytest.raises(ValueError, match=r"nothing is known about kubelet 1\.99"):
         facts.flags("1.99")
+
+
+def test_facts_cannot_be_changed() -> None:
+    with pytest.raises(TypeError):
+        facts.flags("1.7")["port"] = None  # type: ignore[index]
+
+
+def test_feature_gates() -> None:
+    gates = facts.feature_gates("1.7")
+    assert len(gates) == 16
+    assert "AppArmor" in gates
+
+
+def test_configz_shows_values_of_flags() -> None:
+    shape = facts.configz("1.7")
+    fields = json.dumps(shape["fields"])
+    flags = facts.flags("1.7")
+    assert shape["key"] == "componentconfig"
+    assert shape["fields"]["authentication"]["x509"] == {"clientCAFile": "client-ca-file"}
+    assert shape["fields"]["registerWithTaints"] == "register-with-taints"
+    shown = [name for name in flags if f'"{name}"' in fields]
+    assert len(shown) == 108
+    assert set(shape["omitempty"]) <= set(shape["fields"])
 
 
 def test_data_is_small_and_read_late() -> None:
     data = Path(facts.__file__).parent / "data" / "kubelet.json"
     assert data.stat().st_size < 64 * 1024
     assert set(json.loads(data.read_text())["minors"]) >= set(facts.MINORS)
-    code = "import pytest_kubecluster.plugin, pytest_kubecluster.facts as f; print(f._data.cache_info().currsize)"
+    code = (
+        "import pytest_kubecluster.plugin, pytest_kubecluster.facts as facts;"
+        "print(facts._data.cache_info().currsize)"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "0"
 
 
-def test_configz_has_the_defaults() -> None:
-    configuration = facts.configz("1.7")["componentconfig"]
-    assert configuration["authentication"]["anonymous"]["enabled"] is True
-    assert configuration["registerWithTaints"] is None
+HELP = """\
+Available Flags:
+      --address ip                 The address (default 0.0.0.0)
+      --feature-gates string       Options are:
+Accelerators=true|false (ALPHA - default=false)
+      --lists stringSlice          Some (default [*])
+      --max-open-files int         Files. (default 1000000)
+      --name string                Quoted (default "x (default y)")
+  -v, --v Level                    log level
+      --version version[=true]     Print
+      --yes                        Never
+      --taints []api.Taint         Taints
+      --root /                     Below `/`
+"""
+
+
+def test_help_texts_are_read() -> None:
+    assert make_facts.read_help(HELP) == {
+        "address": ("ip", "0.0.0.0"),
+        "feature-gates": ("string", ""),
+        "lists": ("stringSlice", "[*]"),
+        "max-open-files": ("int64", "1000000"),
+        "name": ("string", "x (default y)"),
+        "v": ("Level", "0"),
+        "version": ("version", "false"),
+        "yes": ("bool", "false"),
+        "taints": ("[]api.Taint", ""),
+        "root": ("string", ""),
+    }
+    assert make_facts.GATE.findall(HELP) == ["Accelerators"]
+
+
+def test_minors_are_folded() -> None:
+    assert make_facts.ranges(["1.7", "1.8", "1.9", "1.12"]) == [[7, 9], [12, 12]]
+    assert make_facts.marks({"1.7": "a", "1.8": "a", "1.9": "b"}) == [[7, 8, "a"], [9, 9, "b"]]
