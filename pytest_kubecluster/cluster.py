@@ -28,7 +28,7 @@ from pytest_kubecluster.reuse import Fingerprint, Step, fingerprint, next_step
 from pytest_kubecluster.settings import Settings
 from pytest_kubecluster.spec import ClusterSpec
 from pytest_kubecluster.ssh import Ssh, write_ssh_config
-from pytest_kubecluster.ssh_key import SshKey, ensure_ssh_key
+from pytest_kubecluster.ssh_key import ensure_ssh_key
 from pytest_kubecluster.state import (
     ClusterFolder,
     abandoned_clusters,
@@ -71,6 +71,11 @@ class Cluster:
         return self.folder.name
 
     @property
+    def booted(self) -> Path:
+        """A file that is there once all nodes can be used."""
+        return self.folder.path / "booted"
+
+    @property
     def logs(self) -> Path:
         """Where the logs of external commands are, also after the cluster is gone."""
         return self._logs
@@ -80,15 +85,31 @@ class Cluster:
         """The cluster's certificates."""
         return ensure_pki(self.folder.subfolder("pki"))
 
-    def boot(self, name: str | None = None) -> None:
-        """Boot, provision and wait for healthy kubelets.
+    def claim(self, name: str | None = None) -> None:
+        """Enter the cluster into the registry, where nobody else can have its name or network.
 
-        ``name`` is made up where it is not given. Raises KubeClusterError; whatever it raises,
-        nothing of the cluster is left.
+        ``name`` is made up where it is not given. Raises KubeClusterError where it cannot be had,
+        or the host has no room for the cluster.
         """
-        self._tidy()
+        check_room(self.spec, cache_folder())
+        self._folder = create_cluster_folder(self._project, name)
+        self._logs = self._folder.logs
+        self._commands = Commands(self._logs)
+        self._folder.write(
+            nodes=tuple(node.name for node in self.spec),
+            containers=tuple(f"{self.name}-{node.name}" for node in self.spec),
+            network=str(self.spec.network),
+        )
+        self._make_handles()
+
+    def boot(self) -> None:
+        """Boot, provision and wait for healthy kubelets. The cluster is claimed.
+
+        Raises KubeClusterError; whatever it raises, nothing of the cluster is left.
+        """
         with self._all_or_nothing():
-            self._boot(time.monotonic() + self.settings.timeout, name)
+            self._boot(time.monotonic() + self.settings.timeout)
+            self.booted.touch()
 
     def reuse(self, kept: ClusterFolder, *, provision: bool = False) -> None:
         """Take over a kept cluster, doing no more than is needed to make it what is asked for.
@@ -97,7 +118,6 @@ class Cluster:
         somebody uses the cluster. Raises KubeClusterError.
         """
         deadline = time.monotonic() + self.settings.timeout
-        self._tidy()
         self._wait_for(kept, deadline)
         name = kept.name
         with self._all_or_nothing():
@@ -110,13 +130,15 @@ class Cluster:
                 self.progress.say(f"cluster {name} is not what is asked for; booting it anew")
                 self._folder = None
                 remove_cluster(kept, keep_logs=False)
-                self._boot(deadline, name)
+                self.claim(name)
+                self._boot(deadline)
                 return
             kept.take()
             self._logs = kept.logs
             self._commands = Commands(self._logs)
             with self.progress.phase("reuse", f"connecting to cluster {name}") as phase:
                 self._resume(deadline)
+                self.booted.touch()
                 phase.detail = f"cluster {name} is up already"
             if provision or step is Step.PROVISION:
                 with self.progress.phase("provision", "running the playbook") as phase:
@@ -125,6 +147,11 @@ class Cluster:
                         self._wait_for_kubelets(pool, deadline)
                     phase.detail = self._changes(changed)
                 kept.write(provisioning=wanted.provisioning)
+
+    def stop(self) -> None:
+        """End the commands of a boot that another thread is in: it fails, and removes all."""
+        if self._commands:
+            self._commands.stop()
 
     def keep(self) -> None:
         """Let go of the cluster without removing it: whoever reuses its name has it next."""
@@ -160,13 +187,6 @@ class Cluster:
             self.destroy(keep_logs=True)
             raise
 
-    def _tidy(self) -> None:
-        """Check what tidying needs too, then remove what ended runs left behind."""
-        check_tools()
-        for abandoned in abandoned_clusters():
-            self.progress.say(f"removing cluster {abandoned.name}, which an ended run left behind")
-            remove_cluster(abandoned, keep_logs=False)
-
     def _wait_for(self, folder: ClusterFolder, deadline: float) -> None:
         """Take the lock of a cluster, waiting for whoever has it."""
         try:
@@ -184,8 +204,7 @@ class Cluster:
 
     def _resume(self, deadline: float) -> None:
         """Connect to nodes that are up, and look at them all at once."""
-        machines = VagrantMachines(self.name, self.folder.subfolder("vagrant"))
-        self._make_handles(machines)
+        self._make_handles()
         ssh = Ssh(self.folder.path / "ssh" / "config")
 
         def look(node: Node) -> None:
@@ -196,19 +215,12 @@ class Cluster:
             for looking in [pool.submit(look, node) for node in self.nodes]:
                 looking.result()
 
-    def _boot(self, deadline: float, name: str | None) -> None:
-        check_room(self.spec, cache_folder())
-        self._folder = create_cluster_folder(self._project, name)
-        self._logs = self._folder.logs
-        self._commands = Commands(self._logs)
+    def _boot(self, deadline: float) -> None:
+        assert self._folder is not None
+        assert self._commands is not None
         image = ensure_image(self._variant, self._commands, cache_folder(), self.progress.say)
         wanted = fingerprint(self.spec, self.settings, image)
-        self._folder.write(
-            machines=wanted.machines,
-            nodes=tuple(node.name for node in self.spec),
-            containers=tuple(f"{self.name}-{node.name}" for node in self.spec),
-            network=str(self.spec.network),
-        )
+        self._folder.write(machines=wanted.machines)
         nodes = len(self.spec.nodes)
         pool = ThreadPoolExecutor(max_workers=2 * nodes + 2)
         try:
@@ -243,7 +255,7 @@ class Cluster:
     ) -> Future[None]:
         assert self._commands is not None
         machines = VagrantMachines(self.name, self.folder.subfolder("vagrant"))
-        key = self._make_handles(machines)
+        key = ensure_ssh_key(self.folder.subfolder("ssh"))
         binary = self.settings.kubelet
         return pool.submit(
             machines.up,
@@ -257,8 +269,9 @@ class Cluster:
             on_line=self.progress.step,
         )
 
-    def _make_handles(self, machines: VagrantMachines) -> SshKey:
-        """Make the nodes' handles, which work once the nodes are up; return the key they take."""
+    def _make_handles(self) -> None:
+        """Make the nodes' handles, which work once the nodes are up."""
+        machines = VagrantMachines(self.name, self.folder.path / "vagrant")
         key = ensure_ssh_key(self.folder.subfolder("ssh"))
         ssh = write_ssh_config(
             self.folder.path / "ssh" / "config",
@@ -275,7 +288,6 @@ class Cluster:
             for node in self.spec
         }
         self.nodes = connect(self.spec.nodes, access)
-        return key
 
     def _prepare(self) -> None:
         """Make keys and files while the machines boot."""
@@ -346,6 +358,14 @@ class Cluster:
     @property
     def _hollow(self) -> Path:
         return self.folder.path / "hyperkube"
+
+
+def remove_abandoned(progress: Progress) -> None:
+    """Remove what ended runs left behind. Raises KubeClusterError where the tools are not there."""
+    check_tools()
+    for abandoned in abandoned_clusters():
+        progress.say(f"removing cluster {abandoned.name}, which an ended run left behind")
+        remove_cluster(abandoned, keep_logs=False)
 
 
 def remove_cluster(folder: ClusterFolder, *, keep_logs: bool) -> None:

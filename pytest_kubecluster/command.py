@@ -22,12 +22,13 @@ from filelock import Timeout
 from rich.console import Console
 from rich.table import Table
 
-from pytest_kubecluster.cluster import Cluster, remove_cluster
+from pytest_kubecluster.cluster import remove_cluster
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.fixtures import SESSION
 from pytest_kubecluster.host import check_tools
 from pytest_kubecluster.machines import VagrantMachines
 from pytest_kubecluster.progress import Progress
+from pytest_kubecluster.session import ClusterSession
 from pytest_kubecluster.state import (
     ClusterFolder,
     Record,
@@ -104,8 +105,7 @@ def _takes_name(parser: argparse.ArgumentParser) -> None:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    cluster = _cluster(arguments.options)
-    cluster.boot(arguments.name)
+    cluster = _session(arguments.options).open(Progress(sys.stdout), name=arguments.name)
     name = cluster.name
     cluster.keep()
     print(f"cluster {name} is up; run on it with: pytest --kube-cluster --kube-reuse={name}")
@@ -113,10 +113,9 @@ def _up(arguments: argparse.Namespace) -> int:
 
 
 def _provision(arguments: argparse.Namespace) -> int:
-    kept = _folder(arguments.name)
-    cluster = _cluster(arguments.options)
-    cluster.reuse(kept, provision=True)
-    cluster.keep()
+    session = _session(arguments.options)
+    name = _folder(arguments.name).name
+    session.open(Progress(sys.stdout), reuse=name, provision=True).keep()
     return DONE
 
 
@@ -183,13 +182,11 @@ def _gc(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _cluster(options: Sequence[str]) -> Cluster:
-    """Return the cluster that pytest would boot here: options, ini keys and hooks count alike."""
+def _session(options: Sequence[str]) -> ClusterSession:
+    """Return the session pytest would have here: options, ini keys and hooks count alike."""
     config = pytest.Config.fromdictargs({}, ["-p", "no:cacheprovider", *options])
     config._do_configure()
-    session = config.stash[SESSION]
-    progress = Progress(sys.stdout)
-    return Cluster(session.spec, session.settings, config.rootpath, progress)
+    return config.stash[SESSION]
 
 
 def _folder(name: str | None) -> ClusterFolder:

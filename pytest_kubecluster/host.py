@@ -16,6 +16,7 @@ import psutil
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.spec import ClusterSpec
+from pytest_kubecluster.state import all_clusters
 
 _SECONDS = 20
 _OLDEST_VAGRANT = (2, 2)
@@ -23,6 +24,7 @@ _OLDEST_DOCKER = (20, 10)
 _OLDEST_ANSIBLE = (2, 15)
 _NODE_MEGABYTES = 200
 _FREE_DISK_MEGABYTES = 512
+_PRIVATE = IPv4Network("10.0.0.0/8")
 
 
 def check_tools() -> None:
@@ -78,19 +80,44 @@ def _docker_problems() -> Iterator[str]:
         yield f"Docker {wanted} or newer is needed (private cgroup namespaces); this is {found}"
 
 
+def free_network(first: IPv4Network) -> IPv4Network:
+    """Return ``first``, or the next network of its size that nothing on this host overlaps.
+
+    Returns ``first`` where all of 10.0.0.0/8 behind it is taken: booting then says by whom.
+    """
+    taken = [subnet for subnet, _ in _taken_networks()]
+    size = first.num_addresses
+    for number in range(int(first.network_address), int(_PRIVATE.broadcast_address), size):
+        network = IPv4Network((number, first.prefixlen))
+        if not any(network.overlaps(subnet) for subnet in taken):
+            return network
+    return first
+
+
 def _subnet_problems(network: IPv4Network) -> Iterator[str]:
-    advice = "choose another with --kube-network"
-    for interface, addresses in psutil.net_if_addrs().items():
-        for address in addresses:
-            if address.family.name != "AF_INET" or not address.netmask:
-                continue
-            taken = IPv4Interface(f"{address.address}/{address.netmask}").network
-            if taken.overlaps(network) and not interface.startswith("br-"):
-                yield f"the network {network} overlaps {taken} of interface {interface}; {advice}"
+    for subnet, whose in _taken_networks():
+        if subnet.overlaps(network):
+            yield (
+                f"the network {network} overlaps {subnet} of {whose}; "
+                "choose another with --kube-network"
+            )
+            return
+
+
+def _taken_networks() -> Iterator[tuple[IPv4Network, str]]:
+    """Yield the networks of the host's interfaces, of Docker, and of clusters about to boot."""
     identifiers = _output(["docker", "network", "ls", "--quiet"]).split()
     for name, subnet in _docker_subnets(identifiers):
-        if name != "bridge" and subnet.overlaps(network):
-            yield f"the network {network} overlaps {subnet} of Docker's network {name}; {advice}"
+        if name != "bridge":
+            yield subnet, f"Docker's network {name}"
+    for interface, addresses in psutil.net_if_addrs().items():
+        for address in addresses:
+            if address.family.name == "AF_INET" and address.netmask:
+                network = IPv4Interface(f"{address.address}/{address.netmask}").network
+                yield network, f"interface {interface}"
+    for folder in all_clusters():
+        if (record := folder.record) and record.network:
+            yield IPv4Network(record.network), f"cluster {record.name}"
 
 
 def _docker_subnets(identifiers: Sequence[str]) -> Iterator[tuple[str, IPv4Network]]:

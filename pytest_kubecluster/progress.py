@@ -31,13 +31,15 @@ class Phase:
 class Progress:
     """Shows steps on ``stream``: in place on a terminal, as plain lines otherwise.
 
-    ``quiet`` shows nothing; ``verbose`` also shows each detail as a line of its own. ``uncaptured``
-    gives a context in which writing to the stream reaches the person.
+    ``quiet`` shows nothing; ``verbose`` also shows each detail as a line of its own; without
+    ``in_place`` a terminal gets plain lines too. ``uncaptured`` gives a context in which writing to
+    the stream reaches the person.
     """
 
     stream: TextIO
     quiet: bool = False
     verbose: bool = False
+    in_place: bool = True
     uncaptured: Callable[[], AbstractContextManager[None]] = nullcontext
     phases: list[Phase] = field(default_factory=list)
     _status: Status | None = None
@@ -52,7 +54,7 @@ class Progress:
         self.phases.append(phase)
         started = time.monotonic()
         with self.uncaptured():
-            if self._console.is_terminal and not self.quiet:
+            if self._console.is_terminal and self.in_place and not self.quiet:
                 self._status = self._console.status(f"{name}: {doing}")
                 self._status.start()
             try:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import signal
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import cached_property
+from ipaddress import IPv4Network
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.settings import Settings, read_settings
-from pytest_kubecluster.spec import ClusterSpec, SpecError, cluster_spec
+from pytest_kubecluster.spec import DEFAULT_NETWORK, ClusterSpec, SpecError, cluster_spec
 
 # What only a session with a cluster needs is imported when it does: every other one has this plugin
 # installed too, and should not pay a quarter of a second for it.
@@ -25,13 +28,13 @@ if TYPE_CHECKING:
     from pytest_kubecluster.node import Node
     from pytest_kubecluster.pki import Pki
     from pytest_kubecluster.progress import Phase, Progress
-    from pytest_kubecluster.state import ClusterFolder
 
 WORKER_KEY = "kubecluster"
 
 NEED_NODE = frozenset({"kube_node", "kube_master", "kube_worker"})
 NEED_CLUSTER = NEED_NODE | {"kube_cluster", "kube_nodes", "kube_masters", "kube_workers"}
 
+_POLL_SECONDS = 0.1
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -50,8 +53,12 @@ class ClusterSession:
         self.cluster: Cluster | None = None
         self.phases: list[Phase] = []
         self.kept = ""
+        described = self.described
+        self.network = IPv4Network(described["network"]) if described else None
         self._explained: dict[str, tuple[str, str]] = {}
         self._before: dict[int, Any] = {}
+        self._booting: Thread | None = None
+        self._finishing = False
 
     @cached_property
     def settings(self) -> Settings:
@@ -62,10 +69,9 @@ class ClusterSession:
     def spec(self) -> ClusterSpec:
         """The cluster that is asked for, as the hook left it. Raises pytest.UsageError."""
         settings = self.settings
+        network = self.network or settings.network or DEFAULT_NETWORK
         try:
-            spec = cluster_spec(
-                settings.masters, settings.workers, settings.network, settings.version
-            )
+            spec = cluster_spec(settings.masters, settings.workers, network, settings.version)
             hook = self.config.hook.pytest_kubecluster_spec
             changed = hook(config=self.config, spec=spec)
             spec = spec if changed is None else changed
@@ -100,8 +106,21 @@ class ClusterSession:
             raise KubeClusterError("there is no cluster; run with --kube-cluster")
         from pytest_kubecluster.node import Access, connect
 
+        self._wait_until_booted(Path(self.described["booted"]))
         access = {name: Access(**node) for name, node in self.described["nodes"].items()}
         return connect(self.spec.nodes, access)
+
+    def _wait_until_booted(self, booted: Path) -> None:
+        """In a worker: wait for the controller's cluster. Raises KubeClusterError."""
+        deadline = time.monotonic() + self.settings.timeout
+        while not booted.exists():
+            if not booted.parent.exists():
+                raise KubeClusterError("the cluster did not boot; the controller shows why")
+            if time.monotonic() > deadline:
+                raise KubeClusterError(
+                    f"the cluster was not up within {self.settings.timeout:.0f} s (--kube-timeout)"
+                )
+            time.sleep(_POLL_SECONDS)
 
     @cached_property
     def pki(self) -> Pki:
@@ -142,41 +161,88 @@ class ClusterSession:
         return json.dumps(
             {
                 "nodes": nodes,
+                "network": str(self.spec.network),
+                "booted": str(self.cluster.booted),
                 "pki": str(self.cluster.pki.directory),
                 "locks": str(self.cluster.folder.subfolder("locks")),
             }
         )
 
     def boot(self) -> None:
-        """Boot the cluster; on failure show why and end the session with exit status 1."""
-        from pytest_kubecluster.cluster import Cluster
+        """Boot the cluster; on failure show why and end the session with exit status 1.
 
-        progress = self._progress()
-        self.cluster = Cluster(self.spec, self.settings, self.config.rootpath, progress)
+        A controller of pytest-xdist boots in the background, while its workers start and collect.
+        """
         self._before = {number: signal.signal(number, _interrupt) for number in _ENDING}
         try:
-            kept = self._kept()
-            if kept is None:
-                self.cluster.boot()
-            else:
-                self.cluster.reuse(kept)
+            self.open(self._progress(), reuse=self.settings.reuse, background=self.distributes)
         except KubeClusterError as error:
             self._show(str(error))
             pytest.exit("kubecluster: the cluster did not boot", returncode=1)
 
-    def _kept(self) -> ClusterFolder | None:
-        """Return the kept cluster that is to be reused, if one is."""
-        from pytest_kubecluster.state import find_cluster, kept_cluster
+    def open(
+        self,
+        progress: Progress,
+        *,
+        name: str | None = None,
+        reuse: str | None = None,
+        provision: bool = False,
+        background: bool = False,
+    ) -> Cluster:
+        """Return a cluster that is up: a new one called ``name``, or the kept one ``reuse`` names.
 
-        name = self.settings.reuse
-        if name is None:
-            return None
-        return find_cluster(name) if name else kept_cluster(self.config.rootpath)
+        An empty ``reuse`` is the last one kept for this project, if there is one; with
+        ``provision`` the playbook runs on it in any case, and with ``background`` a new one boots
+        in a thread of its own. Raises KubeClusterError.
+        """
+        from pytest_kubecluster.cluster import Cluster, remove_abandoned
+        from pytest_kubecluster.host import free_network
+        from pytest_kubecluster.state import find_cluster, kept_cluster, registry
+
+        project = self.config.rootpath
+        remove_abandoned(progress)
+        kept = None
+        if reuse is not None:
+            kept = find_cluster(reuse) if reuse else kept_cluster(project)
+        if kept is not None:
+            if (record := kept.record) and record.network:
+                self._move_to(IPv4Network(record.network))
+            self.cluster = Cluster(self.spec, self.settings, project, progress)
+            self.cluster.reuse(kept, provision=provision)
+        else:
+            with registry():
+                self._move_to(free_network(self.spec.network))
+                self.cluster = Cluster(self.spec, self.settings, project, progress)
+                self.cluster.claim(name)
+            if background:
+                self._booting = Thread(target=self._boot_in_background, args=[self.cluster])
+                self._booting.start()
+            else:
+                self.cluster.boot()
+        return self.cluster
+
+    def _boot_in_background(self, cluster: Cluster) -> None:
+        """Boot; workers see by a file that it is done, or by the folder's end that it failed."""
+        try:
+            cluster.boot()
+        except KubeClusterError as error:
+            if not self._finishing:
+                self._show(str(error))
+
+    def _move_to(self, network: IPv4Network) -> None:
+        """Take another network, unless one was asked for."""
+        if self.settings.network is None and network != self.spec.network:
+            self.network = network
+            del self.spec
 
     def finish(self, *, failed: bool) -> None:
         """Remove what this process booted, or keep it where that is asked for."""
         if hasattr(self, "_scratch"):
             self._scratch.cleanup()
+        self._finishing = True
+        if self.cluster is not None and self._booting is not None and self._booting.is_alive():
+            self.cluster.stop()
+            self._booting.join()
         if self.cluster is not None and self.settings.report:
             self._report(self.cluster, self.settings.report, failed=failed)
         if self.cluster is not None and self.cluster.exists:
@@ -281,6 +347,8 @@ class ClusterSession:
             reporter._tw._file,
             quiet=self.config.option.verbose < 0,
             verbose=self.config.option.verbose > 0,
+            # Workers' lines come in between: no place to write in place.
+            in_place=not self.distributes,
             uncaptured=capture.global_and_fixture_disabled,
         )
 

@@ -32,7 +32,8 @@ class Settings:
     masters: int
     workers: int
     version: KubeVersion
-    network: IPv4Network
+    network: IPv4Network | None
+    """The subnet asked for; None for the default one, or another if that is taken."""
     kubelet: KubeletBinary | None
     """The real kubelet to run, or None for the hollow one."""
     timeout: float
@@ -89,7 +90,12 @@ OPTIONS = (
         "binary",
         "hollow|PATH",
     ),
-    Option("network", str(DEFAULT_NETWORK), "The nodes' IPv4 subnet", "CIDR"),
+    Option(
+        "network",
+        "",
+        f"The nodes' IPv4 subnet (default: {DEFAULT_NETWORK}, or the next one that is free)",
+        "CIDR",
+    ),
     Option("timeout", "300", "Seconds that booting and provisioning may take", "SECONDS"),
     Option(
         "report",
@@ -160,7 +166,7 @@ def read_settings(config: pytest.Config) -> Settings:
         masters=read("masters", _count),
         workers=read("workers", _count),
         version=version,
-        network=read("network", _network),
+        network=read("network", lambda text: _network(text) if text else None),
         kubelet=read("kubelet", lambda text: _kubelet(text, config.rootpath, version)),
         timeout=read("timeout", _seconds),
         report=read("report", lambda text: config.rootpath / text if text else None),

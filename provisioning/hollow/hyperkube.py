@@ -370,7 +370,7 @@ class Flag:
     """A flag, and the value it has."""
 
     def __init__(
-        self, name: str, kind: str, default: str, deprecated: str, hidden: bool, origin: str
+        self, name: str, kind: str, default: str, deprecated: str | None, hidden: bool, origin: str
     ) -> None:
         self.name = name
         self.kind = kind
@@ -1164,7 +1164,7 @@ def exit_on_event(watch: Inotify) -> None:
     os._exit(0)
 
 
-def in_background(work: Callable[..., None], *arguments: Any) -> None:
+def in_background(work: Callable[..., object], *arguments: Any) -> None:
     """Run something that must not keep the program alive."""
     threading.Thread(target=work, args=arguments, daemon=True).start()
 
@@ -1863,8 +1863,8 @@ class ApiServer:
         finally:
             connection.close()
         try:
-            answer = json.loads(text)
-        except ValueError:
+            answer: dict[str, Any] = dict(json.loads(text))
+        except (TypeError, ValueError):
             answer = {"message": f"an error on the server ({quote(text[:80].decode('latin-1'))})"}
         if response.status >= 400:
             raise ApiError(str(answer.get("message", "unknown")), response.status)
@@ -2352,7 +2352,7 @@ class Server(socketserver.ThreadingTCPServer):
         """Let go of a client that went away; say what else went wrong."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
-            log("E", "server.go:1", f"http: panic serving {client_address}: {error!r}")
+            log("I", "logs.go:41", f"http: panic serving {client_address}: {error!r}")
 
 
 SUBRESOURCES = {"/stats": "stats", "/metrics": "metrics", "/logs": "log", "/spec": "spec"}
@@ -2465,7 +2465,7 @@ def healthz_port(request: Request) -> Page:
 class KubeletPages:
     """The pages of the kubelet's own port and of the read-only one: pkg/kubelet/server/server.go.
 
-    The last path of a service ends in a slash if the service is only found below it.
+    The path of a service ends in a slash if there is nothing but what is below it.
     """
 
     CHECKS = ("ping", "syncloop")
@@ -2700,7 +2700,7 @@ class Kubelet:
         else:
             problem = "No api server defined - no node status update will be sent."
             log("W", "kubelet.go:1313", problem)
-        self.node.initial()
+        in_background(self.node.initial)  # looking up an address may take its time
         pages = KubeletPages(self.node, pods, shown, self.standalone)
         self.serve(pages, gate, (certificate, key), client_ca)
         while True:

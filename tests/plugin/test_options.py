@@ -180,7 +180,7 @@ def test_state_folder_that_cannot_be_written(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     message = boot_error(pytester, tmp_path)
-    assert "file/kubecluster/clusters cannot be made or is not yours" in message
+    assert "file/kubecluster cannot be made or is not yours" in message
 
 
 def test_boots_nothing_when_only_collecting(pytester: pytest.Pytester, own_state: Path) -> None:
@@ -204,7 +204,7 @@ def test_help_explains_every_option(pytester: pytest.Pytester) -> None:
     for words in (
         "--kube-cluster Boot the cluster for this session",
         "(default: 3; ini: kube_masters)",
-        "(default: 10.17.5.0/24; ini: kube_network)",
+        "(default: 10.17.5.0/24, or the next one that is free)",
         "kube_hyperkube (string)",
     ):
         assert words in text, words
