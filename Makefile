@@ -26,6 +26,8 @@ cluster: $(INSTALLED) host
 test: $(INSTALLED) host
 	@provisioning/host/prepare --try kubernetes-client
 	$(VENV)/bin/python -m pytest -n 2 tests/unit tests/plugin
+	$(PYTEST) -n 2 tests/runs
+	$(PYTEST) --kube-cluster -n 2 --dist loadgroup tests/cluster/test_cluster.py $(CONFORMANCE) -m "not kube_disruptive" $(ARGS)
 	$(PYTEST) --kube-cluster tests/cluster $(CONFORMANCE) $(ARGS)
 
 lint: $(INSTALLED)

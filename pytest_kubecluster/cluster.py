@@ -16,7 +16,7 @@ from pytest_kubecluster.commands import Commands
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import write_atomically
 from pytest_kubecluster.hollow import render_hollow
-from pytest_kubecluster.host import check_room, check_tools
+from pytest_kubecluster.host import check_network, check_room, check_tools
 from pytest_kubecluster.image import Variant, ensure_image, image_name
 from pytest_kubecluster.machines import Mount, VagrantMachines
 from pytest_kubecluster.node import Access, Node, connect
@@ -89,9 +89,10 @@ class Cluster:
         """Enter the cluster into the registry, where nobody else can have its name or network.
 
         ``name`` is made up where it is not given. Raises KubeClusterError where it cannot be had,
-        or the host has no room for the cluster.
+        or the host has no room for the cluster; NetworkTakenError if somebody was faster.
         """
         check_room(self.spec, cache_folder())
+        check_network(self.spec.network)
         self._folder = create_cluster_folder(self._project, name)
         self._logs = self._folder.logs
         self._commands = Commands(self._logs)
@@ -100,7 +101,9 @@ class Cluster:
             containers=tuple(f"{self.name}-{node.name}" for node in self.spec),
             network=str(self.spec.network),
         )
-        self._make_handles()
+        with self._all_or_nothing():
+            VagrantMachines(self.name, self._folder.path).create_network(self.spec.network)
+            self._make_handles()
 
     def boot(self) -> None:
         """Boot, provision and wait for healthy kubelets. The cluster is claimed.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.spec import ClusterSpec
 from pytest_kubecluster.state import all_clusters
 
@@ -36,18 +36,22 @@ def check_tools() -> None:
 
 
 def check_room(spec: ClusterSpec, state: Path) -> None:
-    """Check that memory, the disk of the folder ``state`` and the subnet have room for the cluster.
+    """Check that memory and the disk of the folder ``state`` have room for the cluster.
 
     Raises KubeClusterError with all that is wrong, one line each, and what to do about it.
     """
-    problems = [*_memory_problems(spec), *_disk_problems(state), *_subnet_problems(spec.network)]
-    _complain(problems)
+    _complain([*_memory_problems(spec), *_disk_problems(state)])
 
 
-def _complain(problems: Sequence[str]) -> None:
+def check_network(network: IPv4Network) -> None:
+    """Check that nothing on this host overlaps ``network``. Raises NetworkTakenError."""
+    _complain([*_subnet_problems(network)], NetworkTakenError)
+
+
+def _complain(problems: Sequence[str], kind: type[KubeClusterError] = KubeClusterError) -> None:
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise KubeClusterError(f"this host cannot boot the cluster:\n{listed}")
+        raise kind(f"this host cannot boot the cluster:\n{listed}")
 
 
 def _tool_problems() -> Iterator[str]:

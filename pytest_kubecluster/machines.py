@@ -8,12 +8,13 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import vagrant
 
 from pytest_kubecluster.commands import Commands
-from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.files import write_atomically
 from pytest_kubecluster.resources import provisioning
 from pytest_kubecluster.spec import ClusterSpec
@@ -101,6 +102,20 @@ class VagrantMachines:
         runner = _Vagrant(commands, timeout, on_line)
         runner.env = {**os.environ, **self._environment(path)}
         runner.up(provider="docker")
+
+    def create_network(self, network: IPv4Network) -> None:
+        """Make the machines' network, which Docker gives to one cluster only, whoever asks.
+
+        Raises NetworkTakenError if somebody else has it by now.
+        """
+        options = ["--subnet", str(network), "--label", f"{_LABEL}={self.name}"]
+        try:
+            _docker("network", "create", *options, f"kubecluster-{self.name}")
+        except KubeClusterError as error:
+            raise NetworkTakenError(
+                f"the network {network} cannot be had: {error}\n"
+                "  choose another with --kube-network"
+            ) from None
 
     def container(self, node: str) -> str:
         """Return the name of a node's container."""

@@ -154,9 +154,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say where the time went."""
     session = terminalreporter.config.stash[SESSION]
     if session.phases and terminalreporter.verbosity >= 0:
-        terminalreporter.ensure_newline()
         terminalreporter.section("kubecluster")
-        terminalreporter.write_line(session.summary())
+        terminalreporter.line(session.summary())
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:

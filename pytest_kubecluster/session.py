@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.settings import Settings, read_settings
 from pytest_kubecluster.spec import DEFAULT_NETWORK, ClusterSpec, SpecError, cluster_spec
 
@@ -35,6 +35,7 @@ NEED_NODE = frozenset({"kube_node", "kube_master", "kube_worker"})
 NEED_CLUSTER = NEED_NODE | {"kube_cluster", "kube_nodes", "kube_masters", "kube_workers"}
 
 _POLL_SECONDS = 0.1
+_ATTEMPTS = 10
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -197,7 +198,7 @@ class ClusterSession:
         """
         from pytest_kubecluster.cluster import Cluster, remove_abandoned
         from pytest_kubecluster.host import free_network
-        from pytest_kubecluster.state import find_cluster, kept_cluster, registry
+        from pytest_kubecluster.state import find_cluster, kept_cluster
 
         project = self.config.rootpath
         remove_abandoned(progress)
@@ -210,10 +211,16 @@ class ClusterSession:
             self.cluster = Cluster(self.spec, self.settings, project, progress)
             self.cluster.reuse(kept, provision=provision)
         else:
-            with registry():
+            for attempts_left in reversed(range(_ATTEMPTS)):
                 self._move_to(free_network(self.spec.network))
                 self.cluster = Cluster(self.spec, self.settings, project, progress)
-                self.cluster.claim(name)
+                try:
+                    self.cluster.claim(name)
+                    break
+                except NetworkTakenError:
+                    if self.settings.network is not None or not attempts_left:
+                        raise
+            assert self.cluster is not None
             if background:
                 self._booting = Thread(target=self._boot_in_background, args=[self.cluster])
                 self._booting.start()

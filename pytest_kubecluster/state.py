@@ -15,7 +15,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.files import locked, private_folder, write_atomically
+from pytest_kubecluster.files import private_folder, write_atomically
 
 FORMAT = 1
 _KEPT_LOGS = 10
@@ -149,16 +148,6 @@ def create_cluster_folder(project: Path, name: str | None = None) -> ClusterFold
     sockets = tempfile.mkdtemp(prefix="kubecluster-")
     folder._write(Record(name, str(project), os.getpid(), time.time(), sockets))
     return folder
-
-
-@contextmanager
-def registry() -> Iterator[None]:
-    """Hold the registry, so that two runs never claim the same name or network.
-
-    Raises KubeClusterError where that cannot be, or not in time.
-    """
-    with locked(private_folder(registry_root()) / "registry.lock"):
-        yield
 
 
 def check_name(name: str) -> None:

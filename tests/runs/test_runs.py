@@ -4,94 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import sysconfig
-import time
 import venv
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
-pytestmark = pytest.mark.usefixtures("kube_nodes")  # with --kube-cluster only
-
-ONE_NODE = ("--kube-masters=1", "--kube-workers=0")
-
-
-class Bench:
-    """An empty project with a state folder and a network of its own."""
-
-    def __init__(self, path: Path, network: str) -> None:
-        self.path = path
-        self.project = path / "project"
-        self.project.mkdir()
-        self.state = path / "state"
-        self.options = ["--kube-cluster", f"--kube-network={network}", *ONE_NODE]
-        self.environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COV"))},
-            "XDG_STATE_HOME": str(self.state),
-            "COLUMNS": "160",
-        }
-
-    def write(self, name: str, text: str) -> None:
-        (self.project / name).write_text(text)
-
-    def start(self, *args: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *self.options, *args],
-            cwd=self.project,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            # A test run in the background of a shell ignores SIGINT; these must not.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
-        )
-
-    def run(self, *args: str) -> tuple[int, str]:
-        process = self.start(*args)
-        output, _ = process.communicate(timeout=240)
-        return process.returncode, output
-
-    def left(self) -> dict[str, list[str]]:
-        """What of this bench's clusters is still there: in Docker, on disk, as a process."""
-        names = {path.stem for path in self.state.glob("kubecluster/clusters/*")} | {"project-"}
-        containers = docker("container", "ls", "--all", "--format", "{{.Names}}")
-        networks = docker("network", "ls", "--filter", "label=kubecluster", "--format", "{{.ID}}")
-        ours = [
-            network
-            for network in networks
-            if "project-"
-            in subprocess.check_output(["docker", "network", "inspect", network], text=True)
-        ]
-        return {
-            "containers": [c for c in containers if any(c.startswith(name) for name in names)],
-            "networks": ours,
-            "state": [str(path) for path in self.state.glob("kubecluster/clusters/*")],
-            "processes": [
-                " ".join(process.info["cmdline"] or [])
-                for process in psutil.process_iter(["cmdline"])
-                if str(self.path) in " ".join(process.info["cmdline"] or [])
-            ],
-        }
-
-
-def docker(*words: str) -> list[str]:
-    return subprocess.check_output(["docker", *words], text=True).split()
-
-
-NOTHING: dict[str, list[str]] = {"containers": [], "networks": [], "state": [], "processes": []}
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path, "10.17.77.0/24")
-    yield bench
-    assert bench.left() == NOTHING
+from tests.runs.conftest import Bench, docker
 
 
 def test_a_run_from_start_to_end(bench: Bench) -> None:
@@ -99,7 +20,7 @@ def test_a_run_from_start_to_end(bench: Bench) -> None:
     status, output = bench.run()
     assert status == 0, output
     for line in (
-        r"kubecluster: 1 master on docker, 10\.17\.77\.0/24, hyperkube v1\.7\.5_coreos\.1, kubelet hollow",
+        r"kubecluster: 1 master on docker, 10\.17\.\d+\.0/24, hyperkube v1\.7\.5_coreos\.1, kubelet hollow",
         r"kubecluster: boot +\d+\.\d s  1 master, provider docker",
         r"kubecluster: provision +\d+\.\d s  2 changes on 1 node\n",
         r"kubecluster: start +\d+\.\d s  1 kubelet healthy",
@@ -201,12 +122,15 @@ def test_difference_is_shown_as_a_table(bench: Bench) -> None:
         assert re.search(row, output), f"{row}\n{output}"
 
 
-def test_network_that_is_taken(bench: Bench, kube_spec: object) -> None:
+def test_network_that_is_taken(bench: Bench) -> None:
     bench.write("test_it.py", "def test_it(kube_node): ...\n")
-    network = getattr(kube_spec, "network")  # noqa: B009
-    status, output = bench.run(f"--kube-network={network}")
+    (network,) = docker("network", "create", "--subnet=10.99.7.0/24", f"taken-{os.getpid()}")
+    try:
+        status, output = bench.run("--kube-network=10.99.7.128/25")
+    finally:
+        docker("network", "rm", network)
     assert status == 1
-    assert f"the network {network} overlaps {network} of Docker's network vagrant_network" in output
+    assert "the network 10.99.7.128/25 overlaps 10.99.7.0/24 of Docker's network taken-" in output
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -224,76 +148,6 @@ def test_xdist_workers_share_one_cluster(workers: str, bench: Bench) -> None:
     assert status == 0, output
     assert output.count("kubecluster: boot") == 1
     assert "4 passed, 1 skipped" in output
-
-
-# -------------------------------------------------------------------------------- interruptions
-
-
-def when_line(text: str) -> Callable[[subprocess.Popen[str]], str]:
-    def wait(process: subprocess.Popen[str]) -> str:
-        assert process.stdout is not None
-        seen = ""
-        for line in process.stdout:
-            seen += line
-            if text in line:
-                return seen
-        raise AssertionError(f"the run ended without {text!r}:\n{seen}")
-
-    return wait
-
-
-def when_container(process: subprocess.Popen[str]) -> str:
-    deadline = time.monotonic() + 60
-    while not any(name.startswith("project-") for name in docker("ps", "--format", "{{.Names}}")):
-        assert time.monotonic() < deadline, "no container came up"
-        time.sleep(0.05)
-    return ""
-
-
-MOMENTS: dict[str, Callable[[subprocess.Popen[str]], str]] = {
-    "while a machine boots": when_container,
-    "while it is provisioned": when_line("kubecluster: boot"),
-    "in a test": when_line("in the test"),
-}
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-@pytest.mark.parametrize("moment", MOMENTS.values(), ids=list(MOMENTS))
-def test_interrupted_run_leaves_nothing(
-    moment: Callable[[subprocess.Popen[str]], str], number: signal.Signals, bench: Bench
-) -> None:
-    bench.write(
-        "test_it.py",
-        "import time\n"
-        "def test_it(kube_node):\n"
-        "    print('in the test', flush=True)\n"
-        "    time.sleep(60)\n",
-    )
-    process = bench.start("-s")
-    output = moment(process)
-    process.send_signal(number)
-    rest, _ = process.communicate(timeout=60)
-    assert process.returncode == pytest.ExitCode.INTERRUPTED, output + rest
-    assert bench.left() == NOTHING
-
-
-def test_next_run_removes_what_a_killed_one_left(bench: Bench) -> None:
-    bench.write(
-        "test_it.py",
-        "import time\n"
-        "def test_it(kube_node):\n"
-        "    print('in the test', flush=True)\n"
-        "    time.sleep(60)\n",
-    )
-    process = bench.start("-s")
-    when_line("in the test")(process)
-    process.kill()
-    process.communicate(timeout=60)
-    assert len(bench.left()["containers"]) == 1
-    bench.write("test_it.py", "def test_it(kube_node): assert kube_node.kubelet.running\n")
-    status, output = bench.run()
-    assert status == 0, output
-    assert re.search(r"removing cluster project-\w+, which an ended run left behind", output)
 
 
 # ----------------------------------------------------------------------------- an installed wheel

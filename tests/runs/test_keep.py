@@ -11,16 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.test_runs import NOTHING, Bench, docker, when_line
-
-pytestmark = pytest.mark.usefixtures("kube_nodes")  # with --kube-cluster only
+from tests.runs.conftest import NOTHING, Bench, docker
 
 PASSES = "def test_it(kube_node): assert kube_node.kubelet == kube_node.spec.kubelet\n"
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path, "10.17.78.0/24")
+    bench = Bench(tmp_path)
     bench.write("test_it.py", PASSES)
     yield bench
     for cluster in json.loads(command(bench, "list", "--json")[1]):
@@ -125,8 +123,7 @@ def test_second_run_waits_for_the_same_cluster(bench: Bench) -> None:
         "test_it.py",
         "import time\ndef test_it(kube_node):\n    print('in the test', flush=True)\n    time.sleep(3)\n",
     )
-    first = bench.start("-s", f"--kube-reuse={name}")
-    when_line("in the test")(first)
+    first = bench.start_line("in the test", f"--kube-reuse={name}")
     status, output = bench.run("-s", f"--kube-reuse={name}")
     assert (status, first.wait(60)) == (0, 0), output
     assert first.stdout is not None
@@ -139,8 +136,7 @@ def test_running_cluster_is_nobodys_to_collect(bench: Bench) -> None:
         "test_it.py",
         "import time\ndef test_it(kube_node):\n    print('in the test', flush=True)\n    time.sleep(60)\n",
     )
-    process = bench.start("-s")
-    when_line("in the test")(process)
+    process = bench.start_line("in the test")
     (cluster,) = json.loads(command(bench, "list", "--json")[1])
     assert cluster["state"] == f"in use by process {process.pid}"
     assert command(bench, "gc") == (0, "")
