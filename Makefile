@@ -21,14 +21,14 @@ help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
 cluster: $(INSTALLED) host
-	$(PYTEST) --kube-cluster $(CONFORMANCE) $(ARGS)
+	@$(PYTEST) --kube-cluster $(CONFORMANCE) $(ARGS)
 
 test: $(INSTALLED) host
 	@provisioning/host/prepare --try kubernetes-client
 	$(VENV)/bin/python -m pytest -n 2 tests/unit tests/plugin
-	$(PYTEST) -n 2 tests/runs
-	$(PYTEST) --kube-cluster -n 2 --dist loadgroup tests/cluster/test_cluster.py $(CONFORMANCE) -m "not kube_disruptive" $(ARGS)
-	$(PYTEST) --kube-cluster tests/cluster $(CONFORMANCE) $(ARGS)
+	@$(PYTEST) -n 2 tests/runs
+	@$(PYTEST) --kube-cluster -n 2 --dist loadgroup tests/cluster/test_cluster.py $(CONFORMANCE) -m "not kube_disruptive" $(ARGS)
+	@$(PYTEST) --kube-cluster tests/cluster $(CONFORMANCE) $(ARGS)
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -39,6 +39,9 @@ def main() -> None:
     exited = wait(lambda: not alive(pid), EXIT_SECONDS)
     after = properties(unit)
     back = exited and wait(lambda: came_back(unit, pid), asked["seconds"])
+    if back:
+        # It counts restarts: what comes after need not know of this one.
+        subprocess.check_call(["systemctl", "reset-failed", unit])
     command = ["journalctl", "--unit", unit, "--lines=15", "--no-pager", "--output=cat"]
     outcome = {
         "exited": exited,

@@ -307,13 +307,19 @@ class Cluster:
             failed = machines.done() and machines.exception() is not None
             return failed or commands.stopped
 
-        connections = [pool.submit(ssh.connect, node, deadline, hopeless) for node in self.spec]
-        for connection in connections:
-            connection.exception()
+        connections = {
+            node.name: pool.submit(ssh.connect, node, deadline, hopeless) for node in self.spec
+        }
+        failures = {name: connection.exception() for name, connection in connections.items()}
         if hopeless():
             machines.result()
-        for connection in connections:
-            connection.result()
+        for name, failure in failures.items():
+            if isinstance(failure, KubeClusterError):
+                console = VagrantMachines(self.name, self.folder.path).console(name)
+                shown = "\n".join(f"    {line}" for line in console) or "    (nothing)"
+                raise KubeClusterError(f"{failure}\n  its console's last lines:\n{shown}")
+            if failure is not None:
+                raise failure
 
     def _provision(self, timeout: float) -> ProvisioningResult:
         assert self._commands is not None

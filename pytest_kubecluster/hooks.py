@@ -11,6 +11,6 @@ from pytest_kubecluster.spec import ClusterSpec
 def pytest_kubecluster_spec(config: pytest.Config, spec: ClusterSpec) -> ClusterSpec | None:
     """Change what the cluster must be; return the new spec, or None to leave it as it is.
 
-    Called once in each process before tests are collected, since each node is a test item; the
-    same spec must come out every time.
+    Called in each process before tests are collected, since each node is a test item, and again if
+    the cluster moves to another network; the same nodes must come out every time.
     """

@@ -130,6 +130,12 @@ class VagrantMachines:
         label = f"label={_LABEL}={self.name}"
         return _docker("container", "ls", "--filter", label, "--format", "{{.Names}}")
 
+    def console(self, node: str) -> list[str]:
+        """Return the last lines on a node's console."""
+        argv = ["docker", "logs", "--tail=12", self.container(node)]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        return (done.stdout + done.stderr).splitlines()
+
     def reboot_command(self, node: str) -> list[str]:
         """Return the command that reboots a node's machine, from this host."""
         return ["docker", "restart", f"--time={_STOP_SECONDS}", self.container(node)]

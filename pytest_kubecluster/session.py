@@ -142,7 +142,7 @@ class ClusterSession:
         An item that uses one node holds that one; one that uses several holds all.
         """
         used = NEED_CLUSTER.intersection(getattr(item, "fixturenames", ()))
-        if self.described is None or not used:
+        if self.described is None or not used or not self._booted(self.described):
             yield
             return
         from filelock import FileLock
@@ -152,8 +152,17 @@ class ClusterSession:
         with ExitStack() as held:
             for node in sorted(named or self.described["nodes"]):
                 path = Path(self.described["locks"]) / f"{node}.lock"
-                held.enter_context(FileLock(path, timeout=self.settings.timeout))
+                # However long the other's test takes; the system frees the lock if it dies.
+                held.enter_context(FileLock(path))
             yield
+
+    def _booted(self, described: Mapping[str, Any]) -> bool:
+        """In a worker: wait for the cluster and say whether it came up."""
+        try:
+            self._wait_until_booted(Path(described["booted"]))
+        except KubeClusterError:
+            return False
+        return True
 
     def describe(self) -> str:
         """Return what a worker must know, as text that any channel carries."""
@@ -212,7 +221,9 @@ class ClusterSession:
             self.cluster.reuse(kept, provision=provision)
         else:
             for attempts_left in reversed(range(_ATTEMPTS)):
-                self._move_to(free_network(self.spec.network))
+                network = free_network(self.spec.network)
+                if self._move_to(network):
+                    progress.say(f"the default network is taken; using {network}")
                 self.cluster = Cluster(self.spec, self.settings, project, progress)
                 try:
                     self.cluster.claim(name)
@@ -236,11 +247,13 @@ class ClusterSession:
             if not self._finishing:
                 self._show(str(error))
 
-    def _move_to(self, network: IPv4Network) -> None:
-        """Take another network, unless one was asked for."""
-        if self.settings.network is None and network != self.spec.network:
+    def _move_to(self, network: IPv4Network) -> bool:
+        """Take another network, unless one was asked for, and say whether that was done."""
+        moves = self.settings.network is None and network != self.spec.network
+        if moves:
             self.network = network
             del self.spec
+        return moves
 
     def finish(self, *, failed: bool) -> None:
         """Remove what this process booted, or keep it where that is asked for."""

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -144,6 +145,38 @@ def test_boot_that_fails_under_xdist(bench: Bench) -> None:
     assert status == 1
     assert "invalid taint spec: bad" in output
     assert "the cluster did not boot; the controller shows why" in output
+
+
+def test_node_that_lets_nobody_in(bench: Bench) -> None:
+    bench.write("test_it.py", "def test_it(kube_node): ...\n")
+    process = bench.start("--kube-timeout=12")
+    until(lambda: bool(bench.left()["containers"]), "a container")
+    form, label = "{{.Names}}", f"name={bench.project.name}"
+    (name,) = docker("ps", "--all", "--format", form, "--filter", label)
+    until(lambda: bool(docker("ps", "--format", form, "--filter", label)), "its start")
+    subprocess.run(["docker", "exec", name, "systemctl", "mask", "--now", "ssh"], check=False)
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert re.search(r"master01 (did not let us log in|cannot be reached)|took longer", output), (
+        output
+    )
+
+
+def test_signal_handlers_are_restored(bench: Bench) -> None:
+    bench.write(
+        "run.py",
+        "import pytest, signal, sys\n"
+        "numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)\n"
+        "before = [signal.getsignal(n) for n in numbers]\n"
+        "assert pytest.main(sys.argv[1:]) == 0\n"
+        "assert [signal.getsignal(n) for n in numbers] == before\n",
+    )
+    bench.write("test_it.py", "def test_it(kube_node): ...\n")
+    argv = [sys.executable, "run.py", "-p", "no:cacheprovider", *bench.options]
+    done = subprocess.run(
+        argv, cwd=bench.project, env=bench.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_exception_in_a_fixture(bench: Bench) -> None:
