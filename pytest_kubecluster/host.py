@@ -127,7 +127,10 @@ def _taken_networks() -> Iterator[tuple[IPv4Network, str]]:
 def _docker_subnets(identifiers: Sequence[str]) -> Iterator[tuple[str, IPv4Network]]:
     if not identifiers:
         return
-    for network in json.loads(_output(["docker", "network", "inspect", *identifiers]) or "[]"):
+    argv = ["docker", "network", "inspect", *identifiers]
+    # One that another run removes meanwhile is an error, beside the answer for all others.
+    done = subprocess.run(argv, capture_output=True, timeout=_SECONDS, check=False)
+    for network in json.loads(done.stdout or b"[]"):
         for config in network["IPAM"]["Config"] or ():
             if "." in config.get("Subnet", ""):
                 yield network["Name"], IPv4Network(config["Subnet"])

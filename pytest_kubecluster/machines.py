@@ -13,7 +13,7 @@ from pathlib import Path
 
 import vagrant
 
-from pytest_kubecluster.commands import Commands
+from pytest_kubecluster.commands import CommandError, Commands
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.files import write_atomically
 from pytest_kubecluster.resources import provisioning
@@ -24,6 +24,7 @@ from pytest_kubecluster.ssh_key import SshKey
 _LABEL = "kubecluster"
 _REMOVE_SECONDS = 60.0
 _STOP_SECONDS = 10
+_ATTEMPTS = 5
 
 _CREATE_ARGS = (
     # systemd and Docker need much, but not --privileged: it gives every device of the host too, and
@@ -101,7 +102,16 @@ class VagrantMachines:
         write_atomically(path, json.dumps(plan, indent=1).encode(), 0o600)
         runner = _Vagrant(commands, timeout, on_line)
         runner.env = {**os.environ, **self._environment(path)}
-        runner.up(provider="docker")
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            try:
+                runner.up(provider="docker")
+                return
+            except CommandError as error:
+                # To find free ports, Vagrant looks at every container of the host, and gives up
+                # where another run removes one meanwhile.
+                vanished = any("No such" in line for line in error.tail)
+                if not vanished or not attempts_left or commands.stopped:
+                    raise
 
     def create_network(self, network: IPv4Network) -> None:
         """Make the machines' network, which Docker gives to one cluster only, whoever asks.
