@@ -150,8 +150,20 @@ def end_process_tree(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_SECONDS)
         _, descendants = psutil.wait_procs(descendants, timeout=_GRACE_SECONDS)
+        # What was forked behind our back is an orphan by now, but still of the command's session.
+        descendants += [one for one in _session(process.pid) if one not in descendants]
         if process.poll() is not None and not descendants:
             return
+
+
+def _session(leader: int) -> list[psutil.Process]:
+    """Return the processes of a session, without its leader."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if process.pid != leader and os.getsid(process.pid) == leader:
+                found.append(process)
+    return found
 
 
 def last_lines(log: Path, count: int = 12) -> list[str]:

@@ -34,8 +34,12 @@ ssh_args = -F {ssh_config}
 _WRAPPER = FileSpec("kubelet-wrapper", "/usr/lib/coreos/kubelet-wrapper", 0o755)
 _INVENTORY = """\
 #!/bin/sh
-# Ansible takes a second to start: meanwhile machines boot, and the inventory waits for them.
-while [ ! -e {ready} ]; do sleep 0.05; done
+# Ansible takes a second to start: meanwhile machines boot, and the inventory waits for them,
+# unless the cluster is gone.
+while [ ! -e {ready} ]; do
+    [ -e {content} ] || exit 1
+    sleep 0.05
+done
 cat {content}
 """
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "SSH_AUTH_SOCK", "TMPDIR")
