@@ -118,6 +118,7 @@ def test_abandoned_is_what_nobody_holds_or_keeps(registry: Path, tmp_path: Path)
     assert [folder.name for folder in state.all_clusters()] == ["kept"]
     assert state.kept_cluster(tmp_path) is not None
     assert state.kept_cluster(tmp_path / "elsewhere") is None
+    kept.remove(keep_logs=False)
 
 
 @pytest.mark.parametrize(
