@@ -96,13 +96,14 @@ class Cluster:
         self._folder = create_cluster_folder(self._project, name)
         self._logs = self._folder.logs
         self._commands = Commands(self._logs)
+        machines = VagrantMachines(self.name, self._folder.path)
         self._folder.write(
             nodes=tuple(node.name for node in self.spec),
-            containers=tuple(f"{self.name}-{node.name}" for node in self.spec),
+            containers=tuple(machines.container(node.name) for node in self.spec),
             network=str(self.spec.network),
         )
         with self._all_or_nothing():
-            VagrantMachines(self.name, self._folder.path).create_network(self.spec.network)
+            machines.create_network(self.spec.network)
             self._make_handles()
 
     def boot(self) -> None:
@@ -112,7 +113,6 @@ class Cluster:
         """
         with self._all_or_nothing():
             self._boot(time.monotonic() + self.settings.timeout)
-            self.booted.touch()
 
     def reuse(self, kept: ClusterFolder, *, provision: bool = False) -> None:
         """Take over a kept cluster, doing no more than is needed to make it what is asked for.
@@ -241,6 +241,7 @@ class Cluster:
                 self._wait_for_kubelets(pool, deadline)
                 phase.detail = f"{count(nodes, 'kubelet')} healthy"
             self._folder.write(provisioning=wanted.provisioning)
+            self.booted.touch()
         finally:
             # Threads that still wait end when their commands and connections are ended.
             pool.shutdown(wait=False, cancel_futures=True)

@@ -91,7 +91,8 @@ def test_keep_failed_keeps_what_failed(bench: Bench) -> None:
 
 def test_another_topology_is_another_cluster(bench: Bench) -> None:
     name = kept_name(bench.run("--kube-keep=always")[1])
-    status, output = bench.run(f"--kube-reuse={name}", "--kube-workers=1")
+    # Under xdist, whose workers wait until the cluster is up, however it came up.
+    status, output = bench.run(f"--kube-reuse={name}", "--kube-workers=1", "-n1")
     assert status == 0, output
     assert "booting it anew" in output
     assert len(containers(name)) == 2
