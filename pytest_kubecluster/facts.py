@@ -10,7 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-MINORS = ("1.7",)
+from pytest_kubecluster.version import NEWEST, OLDEST
+
+MINORS = tuple(f"1.{minor}" for minor in range(OLDEST, NEWEST + 1))
 """The minors whose kubelet can be specified."""
 
 _DATA = Path(__file__).parent / "data"
@@ -20,16 +22,18 @@ _DATA = Path(__file__).parent / "data"
 class Flag:
     """A kubelet flag, in pflag's words.
 
-    ``default`` is None where it was not collected (minors that cannot be specified yet).
-    ``deprecated`` is the warning the flag brings. ``origin`` says who defines it: the ``kubelet``,
-    a ``library`` linked into every kubelet (glog, cAdvisor, cloud credentials), or a library that
-    only ``hyperkube`` links.
+    ``default`` is None where it was not collected. ``deprecated`` is the warning the flag brings.
+    ``field`` is where a KubeletConfiguration has its value (``authentication.anonymous.enabled``),
+    if that minor has one and the flag is among those that a node's spec sets. ``origin`` says who
+    defines it: the ``kubelet``, a ``library`` linked into every kubelet (glog, cAdvisor, cloud
+    credentials), or a library that only ``hyperkube`` links.
     """
 
     name: str
     type: str
     default: str | None = None
     deprecated: str | None = None
+    field: str | None = None
     hidden: bool = False
     origin: str = "kubelet"
 
@@ -57,12 +61,40 @@ def flags(minor: str) -> Mapping[str, Flag]:
                 type=flag["type"],
                 default=_at(number, flag.get("default", ())),
                 deprecated=_at(number, flag.get("deprecated", ())),
+                field=_field(number, flag),
                 hidden=flag.get("hidden", False),
                 origin=flag.get("origin", "kubelet"),
             )
             for name, flag in data["flags"].items()
             if any(first <= number <= last for first, last in flag["in"])
         }
+    )
+
+
+@dataclass(frozen=True)
+class History:
+    """When a flag was there: ``since`` that minor and ``removed`` in that, None for no limit.
+
+    ``instead`` says what does its work today, where that is known.
+    """
+
+    since: str | None
+    removed: str | None
+    instead: str | None
+
+
+def history(name: str) -> History | None:
+    """Return when kubelets accepted the flag, or None for one that none in the range ever did."""
+    flag = _data()["flags"].get(name)
+    if flag is None:
+        return None
+    first, last = flag["in"][0][0], flag["in"][-1][1]
+    _, field = flag.get("field", (0, None))
+    return History(
+        since=f"1.{first}" if first > OLDEST else None,
+        removed=f"1.{last + 1}" if last < NEWEST else None,
+        instead=flag.get("instead")
+        or (f"the KubeletConfiguration field {field}" if field else None),
     )
 
 
@@ -82,6 +114,11 @@ def configz(minor: str) -> Mapping[str, Any]:
     """
     shape: dict[str, Any] = json.loads((_DATA / f"configz-{minor}.json").read_text())
     return MappingProxyType(shape)
+
+
+def _field(number: int, flag: Mapping[str, Any]) -> str | None:
+    since, field = flag.get("field", (0, None))
+    return field if number >= since else None
 
 
 def _at(number: int, marks: Iterable[tuple[int, int, str]]) -> str | None:

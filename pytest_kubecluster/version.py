@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+OLDEST, NEWEST = 7, 36
+"""The first and the last minor of 1 whose kubelet's command line is known."""
+
+KNOWN = f"1.{OLDEST} to 1.{NEWEST}"
+
 _SPELLING = re.compile(
-    r"v?(?P<major>\d+)\.(?P<minor>\d+)(?:\.(?P<patch>\d+))?(?:[_+](?P<build>[0-9A-Za-z.-]+))?"
+    r"v?(?P<major>\d+)\.(?P<minor>\d+)(?:\.(?P<patch>\d+))?(?:[_+](?P<build>[0-9A-Za-z.-]+))?",
+    re.ASCII,
 )
+_PRE_RELEASE = re.compile(r"v?\d+\.\d+(?:\.\d+)?-(?:alpha|beta|rc)\b.*", re.ASCII)
 
 
 @dataclass(frozen=True, order=True)
@@ -31,13 +38,34 @@ class KubeVersion:
         """
         match = _SPELLING.fullmatch(text.strip())
         if match is None:
+            if _PRE_RELEASE.fullmatch(text.strip()):
+                raise ValueError(
+                    f"{text!r} is a pre-release, whose flags may change until its release; "
+                    f"give a release from {KNOWN}"
+                )
             raise ValueError(
                 f"{text!r} is no kubelet version; "
-                "write it as 1.7.5, v1.7.5 or the image tag v1.7.5_coreos.1"
+                f"write it as 1.7.5, v1.7.5 or the image tag v1.7.5_coreos.1 ({KNOWN})"
             )
         return cls(
             int(match["major"]), int(match["minor"]), int(match["patch"] or 0), match["build"] or ""
         )
+
+    @classmethod
+    def parse_known(cls, text: str) -> KubeVersion:
+        """Read a version whose kubelet's command line is known.
+
+        Raises ValueError for one that is none, and for one out of range.
+        """
+        version = cls.parse(text)
+        if not version.known:
+            raise ValueError(f"{text} is out of the range of known kubelets, {KNOWN}")
+        return version
+
+    @property
+    def known(self) -> bool:
+        """Whether what this version accepts is known."""
+        return self.major == 1 and OLDEST <= self.minor <= NEWEST
 
     @property
     def number(self) -> str:

@@ -75,7 +75,9 @@ NEWER_TYPES = {
 
 def main(facts_path: str, *helps: str) -> None:
     """Print the data file; ``helps`` are written MINOR=PATH."""
-    facts: dict[str, Any] = json.loads(Path(facts_path).read_text())["versions"]
+    collected = json.loads(Path(facts_path).read_text())
+    facts: dict[str, Any] = collected["versions"]
+    notable: dict[str, Any] = collected["flags"]
     texts = {
         minor: Path(path).read_text() for minor, path in (text.split("=", 1) for text in helps)
     }
@@ -109,6 +111,12 @@ def main(facts_path: str, *helps: str) -> None:
             flag["deprecated"] = marks(
                 {minor: text.removeprefix("marked: ") for minor, text in warnings.items() if text}
             )
+        about = notable.get(name, {})
+        field, _, via = (about.get("config_field") or "").partition(" (via ")
+        if field and not via:
+            flag["field"] = [number(about["config_field_since"]), field]
+        if instead := via.rstrip(")") or about.get("replacement"):
+            flag["instead"] = re.sub("^none", "nothing", instead)
         if any(name in facts[minor].get("hidden", ()) for minor in having):
             flag["hidden"] = True
         if name in hyperkube:

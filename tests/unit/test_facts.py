@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,54 @@ def test_other_minors() -> None:
     assert "ir-user" in facts.flags("1.9")
     assert "ir-user" not in facts.flags("1.10"), "its hyperkube adds nothing"
     assert facts.flags("1.8")["cert-dir"].default is None, "not collected"
+
+
+def test_fields_of_the_configuration_file() -> None:
+    assert facts.flags("1.9")["anonymous-auth"].field is None
+    assert facts.flags("1.10")["anonymous-auth"].field == "authentication.anonymous.enabled"
+    assert facts.flags("1.22")["register-with-taints"].field is None
+    assert facts.flags("1.23")["register-with-taints"].field == "registerWithTaints"
+    assert facts.flags("1.36")["node-ip"].field is None
+
+
+def test_a_field_belongs_to_one_flag() -> None:
+    for minor in facts.MINORS:
+        fields = [flag.field for flag in facts.flags(minor).values() if flag.field]
+        assert len(set(fields)) == len(fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "since", "removed", "instead"),
+    [
+        ("require-kubeconfig", None, "1.10", "drop it; --kubeconfig alone from 1.8"),
+        ("fail-swap-on", "1.8", None, "the KubeletConfiguration field failSwapOn"),
+        ("network-plugin", None, "1.24", "nothing (CRI runtime config)"),
+        ("experimental-fail-swap-on", None, "1.14", "--fail-swap-on"),
+        ("node-ip", None, None, None),
+    ],
+)
+def test_history(name: str, since: str | None, removed: str | None, instead: str | None) -> None:
+    assert facts.history(name) == facts.History(since, removed, instead)
+
+
+def test_a_flag_that_never_was_has_no_history() -> None:
+    assert facts.history("no-such-flag") is None
+
+
+def test_data_agrees_with_the_collected_facts() -> None:
+    collected = os.environ.get("KUBE_FACTS")
+    if not collected:
+        pytest.skip("KUBE_FACTS does not name the collected facts (kubelet-flags.json)")
+    versions = json.loads(Path(collected).read_text())["versions"]
+    assert tuple(sorted(versions, key=make_facts.number)) == facts.MINORS
+    for minor, about in versions.items():
+        known = facts.flags(minor)
+        added = set(known) - set(about["flags"])
+        assert set(about["flags"]) <= set(known), minor
+        assert {known[name].origin for name in added} <= {"hyperkube"}, minor
+        assert not added or make_facts.number(minor) < 10, minor
+        warned = {name for name, flag in known.items() if flag.deprecated is not None}
+        assert warned == set(about["deprecated"]), minor
 
 
 def test_an_unknown_minor() -> None:
