@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_kubecluster import facts
 
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _SHORTHANDS = {"v": "v", "h": "help"}
 
@@ -121,8 +121,8 @@ def same_value(name: str, one: str | None, other: str | None, minor: str) -> boo
 
 
 def _meaning(kind: str | None, value: str) -> object:
-    if kind == "bool" and value in _TRUE | _FALSE:
-        return value in _TRUE
+    if kind == "bool" and value in TRUE | _FALSE:
+        return value in TRUE
     if kind in ("mapStringString", "mapStringBool"):
         pairs = (pair.partition("=") for pair in value.split(",") if pair)
         return {key.strip(): text.strip() for key, _, text in pairs}

@@ -9,9 +9,11 @@ from functools import cache
 from pathlib import Path
 
 import jinja2
+import yaml
 
 from pytest_kubecluster.files import write_atomically
 from pytest_kubecluster.pki import Pki
+from pytest_kubecluster.resolution import configuration
 from pytest_kubecluster.spec import ClusterSpec, NodeSpec
 
 _PLAIN_WORD = re.compile(r"[\w@%+=:,./\-]+", re.ASCII)
@@ -27,6 +29,9 @@ def render_node(cluster: ClusterSpec, node: NodeSpec, pki: Pki) -> dict[str, byt
         name: _environment().get_template(f"{name}.j2").render(values).encode()
         for name in ("kubeconfig", "kubelet.service")
     }
+    if node.kubelet.config:
+        document = configuration(node.kubelet.config, node.kubelet.version)
+        rendered["kubelet.yaml"] = yaml.safe_dump(document, sort_keys=False).encode()
     return {"ca.crt": pki.ca_cert, "ca.key": pki.ca_key, **rendered}
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from pytest_kubecluster.binary import KubeletBinary, inspect_kubelet
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.facts import MINORS
 from pytest_kubecluster.spec import DEFAULT_NETWORK, DEFAULT_VERSION
 from pytest_kubecluster.state import check_name
 from pytest_kubecluster.version import KubeVersion
@@ -158,7 +157,7 @@ def read_settings(config: pytest.Config) -> Settings:
         except (ValueError, KubeClusterError) as error:
             raise pytest.UsageError(f"{source}: {error}") from None
 
-    version = read("hyperkube", _version)
+    version = read("hyperkube", KubeVersion.parse_known)
     asks = config.getoption("--kube-reuse") is not None or config.getini("kube_reuse")
     reuse = read("reuse", _name) if asks else None
     return Settings(
@@ -185,15 +184,6 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise ValueError(f"{text!r} is no number of nodes; give 0 or more")
     return int(text)
-
-
-def _version(text: str) -> KubeVersion:
-    version = KubeVersion.parse(text)
-    if version.minor_version not in MINORS:
-        raise ValueError(
-            f"{text} is a version whose flags are not known; known: {', '.join(MINORS)}"
-        )
-    return version
 
 
 def _network(text: str) -> IPv4Network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,8 +10,18 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
 from pytest_kubecluster import facts
-from pytest_kubecluster.flags import Flags
-from pytest_kubecluster.version import KubeVersion
+from pytest_kubecluster.flags import Flags, normal_name
+from pytest_kubecluster.labels import refused_labels
+from pytest_kubecluster.launcher import (
+    Launcher,
+    LauncherName,
+    Runtime,
+    executable_name,
+    launcher_for,
+    runtime_for,
+)
+from pytest_kubecluster.resolution import ROLE, Change, Resolution, resolve
+from pytest_kubecluster.version import KNOWN, KubeVersion
 
 Role = Literal["master", "worker"]
 
@@ -65,9 +76,10 @@ class FileSpec:
 
 @dataclass(frozen=True)
 class KubeletSpec:
-    """The kubelet a node must run. The defaults are the seed's.
+    """The kubelet a node must run: what it shall be, in any version. The defaults are the seed's.
 
-    ``flags`` follows from the other fields; ``extra_flags`` adds to it or, with None, removes.
+    ``flags`` and ``config`` follow from that and from ``version``; ``extra_flags`` adds flags of
+    that version or, with None, removes what the seed would set.
     """
 
     node_ip: IPv4Address
@@ -88,12 +100,77 @@ class KubeletSpec:
     lock_file: str = "/var/run/lock/kubelet.lock"
     manifests: str = "/etc/kubernetes/manifests"
     restart_seconds: int = 10
+    config_path: str = "/etc/kubernetes/kubelet.yaml"
+    launched_by: LauncherName | None = None
+    """Another launcher than the one that people had at the time of the version."""
+    cgroup_v1: bool = False
+    """Whether the kubelet shall put up with a host that has cgroup v1."""
+    swap: bool = False
+    """Whether the kubelet shall put up with a host that has swap on."""
     extra_flags: tuple[tuple[str, str | None], ...] = ()
 
-    @cached_property
+    @property
     def flags(self) -> Flags:
         """The flags of the command line, in the seed's order."""
-        flags = {
+        return self._resolution.flags
+
+    @property
+    def config(self) -> Flags:
+        """What the KubeletConfiguration says, by flag name; empty where there is none."""
+        return self._resolution.config
+
+    @property
+    def settings(self) -> Flags:
+        """All that the kubelet is told by flags and file, by flag name."""
+        return self._resolution.settings
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What this version says otherwise than the seed's, and why."""
+        return self._resolution.changes
+
+    @property
+    def node_labels(self) -> Mapping[str, str]:
+        """The labels that the kubelet itself gives its node."""
+        pairs = (pair.partition("=") for pair in _items(self.settings.get("node-labels", "")))
+        return {key: value for key, _, value in pairs}
+
+    @property
+    def node_taints(self) -> tuple[str, ...]:
+        """The taints that the kubelet registers its node with, as the flag writes them."""
+        return tuple(_items(self.settings.get("register-with-taints", "")))
+
+    @property
+    def launcher(self) -> Launcher:
+        """The program that the unit starts."""
+        return launcher_for(self.version, self.launched_by)
+
+    @property
+    def runtime(self) -> Runtime:
+        """The container runtime a real kubelet of this version needs."""
+        return runtime_for(self.version)
+
+    @property
+    def executable(self) -> str:
+        """``hyperkube`` or ``kubelet``, as that version's release has it."""
+        return executable_name(self.version)
+
+    @cached_property
+    def _resolution(self) -> Resolution:
+        own = {normal_name(name): value for name, value in self.extra_flags}
+        return resolve(
+            self._intended,
+            self.version,
+            own,
+            config_path=self.config_path,
+            cgroup_v1=self.cgroup_v1,
+            swap=self.swap,
+        )
+
+    @property
+    def _intended(self) -> Mapping[str, str]:
+        """What is meant, as the seed writes it for 1.7.5."""
+        return {
             "kubeconfig": self.kubeconfig,
             "require-kubeconfig": "true",
             "client-ca-file": self.client_ca_file,
@@ -110,17 +187,18 @@ class KubeletSpec:
             "cluster-dns": str(self.cluster_dns),
             "cluster-domain": self.cluster_domain,
         }
-        set_flags = {name: value for name, value in flags.items() if value}
-        return Flags(set_flags).changed(dict(self.extra_flags))
 
     @cached_property
     def files(self) -> tuple[FileSpec, ...]:
         """The files of the seed's role, with the owner and mode the seed leaves to chance."""
+        # CIS Kubernetes Benchmark 4.1.9 wants this mode of the configuration file.
+        config = (FileSpec("kubelet.yaml", self.config_path, 0o600),) if self.config else ()
         return (
             FileSpec("ca.crt", self.client_ca_file, 0o644),
             FileSpec("ca.key", self.ca_key_file, 0o600, secret=True),
             FileSpec("kubeconfig", self.kubeconfig, 0o600, secret=True),
             FileSpec("kubelet.service", self.unit_path, 0o644),
+            *config,
         )
 
     def with_flags(self, changes: Mapping[str, str | None]) -> KubeletSpec:
@@ -215,12 +293,7 @@ class ClusterSpec:
         for node in self:
             if node.address not in self.network:
                 raise SpecError(f"{node.name}'s address {node.address} is not in {self.network}")
-            known = facts.flags(node.kubelet.version.minor_version)
-            for name in node.kubelet.flags:
-                if name not in known:
-                    raise SpecError(
-                        f"{node.name}: kubelet {node.kubelet.version.number} has no flag --{name}"
-                    )
+            _check_kubelet(node.name, node.kubelet)
 
     def summary(self) -> str:
         """Return the topology in words: ``3 masters, 1 worker``."""
@@ -228,17 +301,53 @@ class ClusterSpec:
         return ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in counts if n)
 
 
+def _check_kubelet(name: str, kubelet: KubeletSpec) -> None:
+    version = kubelet.version
+    if not version.known:
+        raise SpecError(f"{name}: kubelet {version.number} is out of the known range, {KNOWN}")
+    known = facts.flags(version.minor_version)
+    for flag in kubelet.flags:
+        if flag not in known:
+            raise SpecError(f"{name}: {_unknown(flag, version)}")
+    labels = dict.fromkeys(kubelet.node_labels)
+    if refused := refused_labels(labels, version.minor):
+        raise SpecError(
+            f"{name}: kubelet {version.number} does not start with the node label"
+            f"{'s' * (len(refused) > 1)} {', '.join(refused)}; only the API can set such labels"
+        )
+
+
+def _unknown(flag: str, version: KubeVersion) -> str:
+    text = f"kubelet {version.number} has no flag --{flag}"
+    history = facts.history(flag)
+    if history is None:
+        near = difflib.get_close_matches(flag, facts.flags(version.minor_version), 1)
+        return text + (f"; did you mean --{near[0]}?" if near else f", nor has any from {KNOWN}")
+    if history.since and version < KubeVersion.parse(history.since):
+        return f"{text}; it came with {history.since}"
+    instead = f"; instead: {history.instead}" if history.instead else ""
+    return f"{text} any more: it went with {history.removed}{instead}"
+
+
+def _items(value: str) -> list[str]:
+    return [item for item in value.split(",") if item]
+
+
 def cluster_spec(
     masters: int = 3,
     workers: int = 1,
     network: IPv4Network = DEFAULT_NETWORK,
     version: KubeVersion = DEFAULT_VERSION,
+    *,
+    cgroup_v1: bool = False,
+    swap: bool = False,
 ) -> ClusterSpec:
     """Describe the seed's cluster, of any size.
 
     ``masters`` and ``workers`` are counts; master01 has host 101 of ``network`` and worker01 host
     201, as in the seed, unless the network is too small for that: then nodes fill it from its
-    start. Raises SpecError where that cannot be.
+    start. ``cgroup_v1`` and ``swap`` say what of the host the kubelets shall put up with. Raises
+    SpecError where that cannot be.
     """
     if masters < 0 or workers < 0:
         raise SpecError("the number of nodes cannot be negative")
@@ -253,11 +362,13 @@ def cluster_spec(
     nodes = []
     for role, address in zip(roles, addresses, strict=True):
         counts[role] += 1
-        key = f"node-role.kubernetes.io/{role}"
+        key = f"{ROLE}{role}"
         taints = (Taint(key),) if role == "master" else ()
-        kubelet = KubeletSpec(address, (Label(key),), taints, version)
+        kubelet = KubeletSpec(
+            address, (Label(key),), taints, version, cgroup_v1=cgroup_v1, swap=swap
+        )
         nodes.append(NodeSpec(f"{role}{counts[role]:02}", role, address, kubelet))
-    return ClusterSpec(tuple(nodes), network, version)
+    return ClusterSpec(tuple(nodes), network, version, launcher_for(version).image_url)
 
 
 def _addresses(masters: int, workers: int, network: IPv4Network) -> list[IPv4Address]:

@@ -124,7 +124,8 @@ def test_unknown_node_is_named_with_those_there_are() -> None:
 
 
 def test_check_finds_a_flag_the_version_does_not_know() -> None:
-    with pytest.raises(SpecError, match=r"worker01: kubelet 1\.7\.5 has no flag --fail-swap-on"):
+    message = r"worker01: kubelet 1\.7\.5 has no flag --fail-swap-on; it came with 1\.8"
+    with pytest.raises(SpecError, match=message):
         cluster_spec().with_flags({"fail-swap-on": "false"}, role="worker").check()
 
 
