@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import filecmp
+import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -12,12 +15,14 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from pytest_kubecluster.binary import KubeletBinary
 from pytest_kubecluster.commands import Commands
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import write_atomically
 from pytest_kubecluster.hollow import render_hollow
 from pytest_kubecluster.host import check_network, check_room, check_tools
 from pytest_kubecluster.image import Variant, ensure_image, image_name
+from pytest_kubecluster.launcher import INSTALLED, executable_name, runtime_for
 from pytest_kubecluster.machines import Mount, VagrantMachines
 from pytest_kubecluster.node import Access, Node, connect
 from pytest_kubecluster.pki import Pki, ensure_pki
@@ -260,15 +265,16 @@ class Cluster:
         assert self._commands is not None
         machines = VagrantMachines(self.name, self.folder.subfolder("vagrant"))
         key = ensure_ssh_key(self.folder.subfolder("ssh"))
-        binary = self.settings.kubelet
+        real = self.settings.kubelet is not None
         return pool.submit(
             machines.up,
             self.spec,
             self._commands,
             image=image,
             key=key,
-            mounts=[Mount(binary.path, self._install_path)] if binary else [],
-            volumes=["/var/lib/docker"] if binary else [],
+            # The folder, not the file: another kubelet can be put there while the machines run.
+            mounts=[Mount(self._kubelets, INSTALLED)] if real else [],
+            volumes=["/var/lib/docker", "/var/lib/containerd"] if real else [],
             timeout=deadline - time.monotonic(),
             on_line=self.progress.step,
         )
@@ -299,6 +305,22 @@ class Cluster:
         if self.settings.kubelet is None:
             write_atomically(self._hollow, render_hollow(self.spec.version), 0o755)
 
+    def _place_kubelet(self, binary: KubeletBinary) -> bool:
+        """Put a real kubelet where the nodes see it; say whether it takes another one's place."""
+        path = self._kubelets / self.spec.image_tag / binary.name
+        if path.exists() and filecmp.cmp(path, binary.path):
+            return False
+        replaced = path.exists()
+        path.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._kubelets, prefix=".") as folder:
+            fresh = Path(folder) / binary.name
+            try:
+                fresh.hardlink_to(binary.path)
+            except OSError:  # on another file system, or another's file
+                shutil.copy2(binary.path, fresh)
+            fresh.replace(path)
+        return replaced
+
     def _connect(self, pool: ThreadPoolExecutor, machines: Future[None], deadline: float) -> None:
         """Log in to every node; without machines that boot there is nothing to wait for."""
         assert self._commands is not None
@@ -326,11 +348,11 @@ class Cluster:
         assert self._commands is not None
         self._prepare()
         binary = self.settings.kubelet
-        install = KubeletInstall(
-            path=self._install_path,
-            copy=None if binary else self._hollow,
-            runtime="docker" if binary else "",
-        )
+        install = KubeletInstall(path=self._install_path, copy=self._hollow)
+        if binary:
+            replaced = self._place_kubelet(binary)
+            runtime = runtime_for(self.spec.version)
+            install = KubeletInstall(self._install_path, replaced=replaced, runtime=runtime)
         files = self.folder.path / "files"
         return provision(
             self.spec,
@@ -358,8 +380,14 @@ class Cluster:
 
     @property
     def _install_path(self) -> str:
-        name = self.settings.kubelet.name if self.settings.kubelet else "hyperkube"
-        return f"/opt/hyperkube/{self.spec.image_tag}/{name}"
+        binary = self.settings.kubelet
+        name = binary.name if binary else executable_name(self.spec.version)
+        return f"{INSTALLED}/{self.spec.image_tag}/{name}"
+
+    @property
+    def _kubelets(self) -> Path:
+        """The folder that the nodes see as their installed kubelets, where these are real."""
+        return self.folder.subfolder("kubelets")
 
     @property
     def _ready(self) -> Path:

@@ -15,6 +15,7 @@ from typing import Any
 from pytest_kubecluster.commands import CommandError, Commands
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import private_folder, write_atomically
+from pytest_kubecluster.launcher import WRAPPER
 from pytest_kubecluster.resources import provisioning
 from pytest_kubecluster.spec import ClusterSpec, FileSpec
 from pytest_kubecluster.ssh import USER, Ssh
@@ -31,7 +32,7 @@ pipelining = True
 [ssh_connection]
 ssh_args = -F {ssh_config}
 """
-_WRAPPER = FileSpec("kubelet-wrapper", "/usr/lib/coreos/kubelet-wrapper", 0o755)
+_WRAPPER = FileSpec("kubelet-wrapper", WRAPPER, 0o755)
 _INVENTORY = """\
 #!/bin/sh
 # Ansible takes a second to start: meanwhile machines boot, and the inventory waits for them,
@@ -50,11 +51,13 @@ class KubeletInstall:
     """How the kubelet gets onto the nodes.
 
     ``path`` is where it is to be on a node; ``copy`` the file here that provisioning copies there,
-    or None where the machine has it already; ``runtime`` the container runtime's service, or "".
+    or None where the machine has it already, and ``replaced`` whether that is another one since it
+    was started; ``runtime`` the container runtime's service, or "".
     """
 
     path: str
     copy: Path | None = None
+    replaced: bool = False
     runtime: str = ""
 
 
@@ -119,20 +122,25 @@ def _inventory(
     spec: ClusterSpec, files: Mapping[str, Mapping[str, Path]], kubelet: KubeletInstall
 ) -> dict[str, Any]:
     wrapper = provisioning() / "roles" / "kubelet" / "files" / _WRAPPER.name
-    # A box that has a kubelet-wrapper keeps its own.
-    launcher = [{**_file(wrapper, _WRAPPER), "keep": True}]
+    executable = []
     if kubelet.copy:
-        launcher.append(_file(kubelet.copy, FileSpec(kubelet.copy.name, kubelet.path, 0o755)))
+        executable = [_file(kubelet.copy, FileSpec(kubelet.copy.name, kubelet.path, 0o755))]
 
     def host(name: str) -> dict[str, Any]:
         node = spec[name]
+        node_files = [_file(files[name][file.name], file) for file in node.kubelet.files]
+        links = []
+        if node.kubelet.launcher.program == WRAPPER:
+            # A box that has a kubelet-wrapper keeps its own.
+            node_files.append({**_file(wrapper, _WRAPPER), "keep": True})
+        else:
+            links = [{"path": node.kubelet.launcher.program, "target": kubelet.path}]
         return {
             "role": node.role,
             "private_ipv4": str(node.address),
-            "node_files": [
-                *(_file(files[name][file.name], file) for file in node.kubelet.files),
-                *launcher,
-            ],
+            "node_files": [*node_files, *executable],
+            "node_links": links,
+            "cni_conf_dir": node.kubelet.cni_conf_dir,
         }
 
     return {
@@ -141,6 +149,7 @@ def _inventory(
                 "ansible_user": USER,
                 "ansible_python_interpreter": "/usr/bin/python3",
                 "kubelet_runtime": kubelet.runtime,
+                "kubelet_replaced": kubelet.replaced,
                 "node_folders": ["/etc/kubernetes"],
             },
         },

@@ -26,6 +26,22 @@ ROLE = "node-role.kubernetes.io/"
 _MASTER, _CONTROL_PLANE = ROLE + "master", ROLE + "control-plane"
 _BOTH_TAINTS, _NEW_TAINT = 24, 25
 
+_CONFIGZ = {
+    "allow-privileged": "allowPrivileged",
+    "anonymous-auth": "authentication.anonymous.enabled",
+    "client-ca-file": "authentication.x509.clientCAFile",
+    "cluster-dns": "clusterDNS",
+    "cluster-domain": "clusterDomain",
+    "pod-manifest-path": "podManifestPath",
+}
+"""Where /configz has flags before there was a file for them: 1.7 to 1.9, as seen on real ones."""
+_CONFIGZ_UNTIL_8 = {
+    "exit-on-lock-contention": "exitOnLockContention",
+    "lock-file": "lockFilePath",
+    "node-labels": "nodeLabels",
+    "register-with-taints": "registerWithTaints",
+}
+
 _FLAG_DEFAULTS = {
     "anonymous-auth": "true",
     "authentication-token-webhook": "false",
@@ -154,8 +170,16 @@ def settings_of(document: Mapping[str, Any], version: KubeVersion) -> dict[str, 
         if flag.field:
             value = field_at(document, flag.field)
             if value is not None:
-                found[flag.name] = _flag_value(flag.name, value)
+                found[flag.name] = flag_value(flag.name, value)
     return found
+
+
+def configz_fields(version: KubeVersion) -> dict[str, str]:
+    """Return where /configz has the settings of a spec: dotted paths by flag name."""
+    if version.minor < CONFIG_SINCE:
+        return _CONFIGZ | (_CONFIGZ_UNTIL_8 if version.minor <= 8 else {})
+    known = facts.flags(version.minor_version).values()
+    return {flag.name: flag.field for flag in known if flag.field}
 
 
 def field_at(document: Mapping[str, Any], path: str) -> Any:
@@ -249,7 +273,8 @@ def _field_value(flag: facts.Flag, text: str) -> Any:
     return text
 
 
-def _flag_value(name: str, value: Any) -> str:
+def flag_value(name: str, value: Any) -> str:
+    """Return a configuration's value as the command line of flag ``name`` writes it."""
     if isinstance(value, bool):
         return str(value).lower()
     if name == "register-with-taints" and isinstance(value, list):

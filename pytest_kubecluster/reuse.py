@@ -33,13 +33,15 @@ class Fingerprint:
 def fingerprint(spec: ClusterSpec, settings: Settings, image: str) -> Fingerprint:
     """Return the digests of the cluster that is asked for; ``image`` names the node image."""
     binary = settings.kubelet
-    machines = [settings.provider, image, str(spec.network), spec.image_tag]
+    machines = [settings.provider, image, str(spec.network)]
     machines += [f"{node.name} {node.address}" for node in spec]
-    machines += [f"{binary.path} {binary.path.stat().st_mtime_ns}" if binary else "hollow"]
+    machines += ["real" if binary else "hollow"]
     recipe = provisioning()
     machines += [(recipe / "Vagrantfile").read_text()]
     contents = [repr(spec)]
-    if binary is None:
+    if binary:
+        contents += [f"{binary.path} {binary.path.stat().st_mtime_ns}"]
+    else:
         contents += [render_hollow(spec.version).decode()]
     files = [recipe / "playbook.yml", *sorted((recipe / "roles").rglob("*"))]
     contents += [path.read_text() for path in files if _is_source(path)]

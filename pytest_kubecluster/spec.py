@@ -20,7 +20,7 @@ from pytest_kubecluster.launcher import (
     launcher_for,
     runtime_for,
 )
-from pytest_kubecluster.resolution import ROLE, Change, Resolution, resolve
+from pytest_kubecluster.resolution import ROLE, Change, Resolution, configz_fields, resolve
 from pytest_kubecluster.version import KNOWN, KubeVersion
 
 Role = Literal["master", "worker"]
@@ -139,6 +139,12 @@ class KubeletSpec:
     def node_taints(self) -> tuple[str, ...]:
         """The taints that the kubelet registers its node with, as the flag writes them."""
         return tuple(_items(self.settings.get("register-with-taints", "")))
+
+    @property
+    def shown_by_configz(self) -> tuple[str, ...]:
+        """The names of those ``settings`` that the kubelet shows on /configz."""
+        fields = configz_fields(self.version)
+        return tuple(name for name in self.settings if name in fields)
 
     @property
     def launcher(self) -> Launcher:

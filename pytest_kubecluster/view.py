@@ -17,7 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pytest_kubecluster.flags import CommandLine, FlagError, Flags, parse_argv, same_value
+from pytest_kubecluster.resolution import configz_fields, field_at, flag_value, settings_of
 from pytest_kubecluster.spec import FileSpec, KubeletSpec
+from pytest_kubecluster.version import KubeVersion
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,10 @@ class KubeletView:
         return f"<kubelet on {self._seen['hostname']}: {self.command_line_text}>"
 
     @property
+    def _version(self) -> KubeVersion:
+        return self._spec.version
+
+    @property
     def command_line_text(self) -> str:
         """The running process's argv as one line, or that there is none."""
         return " ".join(self._seen["argv"]) or "not running"
@@ -115,28 +121,45 @@ class KubeletView:
     @cached_property
     def command_line(self) -> CommandLine:
         """The running process's argv, parsed as its kubelet parses it. Raises FlagError."""
-        return parse_argv(self._seen["argv"], self._spec.version.minor_version)
+        return parse_argv(self._seen["argv"], self._version.minor_version)
 
     @property
     def flags(self) -> Flags:
         """The flags of the running process; none where nothing runs."""
         return self.command_line.flags
 
+    @cached_property
+    def config(self) -> Flags:
+        """What the KubeletConfiguration on the node says, by flag name; nothing where none is."""
+        file = self.files.get(self.flags.get("config", ""))
+        if file is None or file.content is None:
+            return Flags()
+        try:
+            document = yaml.safe_load(file.content)
+        except yaml.YAMLError:
+            return Flags()
+        return Flags(settings_of(document if isinstance(document, dict) else {}, self._version))
+
+    @property
+    def settings(self) -> Flags:
+        """All that the kubelet is told, by its command line or else by its file."""
+        return Flags({**self.config, **self.flags})
+
     @property
     def labels(self) -> Mapping[str, str]:
         """The labels the kubelet gives its node."""
-        return _pairs(self.flags.get("node-labels", ""))
+        return _pairs(self.settings.get("node-labels", ""))
 
     @property
     def taints(self) -> Sequence[str]:
         """The taints the kubelet registers its node with, as the flag writes them."""
-        value = self.flags.get("register-with-taints", "")
+        value = self.settings.get("register-with-taints", "")
         return tuple(part for part in value.split(",") if part)
 
     @property
     def node_ip(self) -> IPv4Address | None:
         """The address the kubelet says its node has."""
-        value = self.flags.get("node-ip")
+        value = self.settings.get("node-ip")
         return IPv4Address(value) if value else None
 
     @property
@@ -205,6 +228,15 @@ class KubeletView:
         parsed: dict[str, Any] = json.loads(answer.body)
         (configuration,) = parsed.values()
         return dict(configuration)
+
+    @cached_property
+    def configured(self) -> Flags:
+        """What /configz says of the flags that a spec sets, by flag name."""
+        fields = configz_fields(self._version)
+        said = {name: field_at(self.configz, path) for name, path in fields.items()}
+        return Flags(
+            {name: flag_value(name, value) for name, value in said.items() if value is not None}
+        )
 
     def differences(self, spec: KubeletSpec) -> list[Difference]:
         """Return where the kubelet is not what ``spec`` asks for: flags, unit, files, address."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pytest_kubecluster.node import Node
 from pytest_kubecluster.view import FileView
 
@@ -23,6 +25,16 @@ def assert_root_owns(node: Node, path: str, mode: int) -> None:
 def mode_in_spec(node: Node, path: str) -> int:
     """Return the mode that the spec gives a file."""
     return next(file.mode for file in node.spec.kubelet.files if file.path == path)
+
+
+@pytest.fixture
+def config_path(kube_node: Node) -> str:
+    """Where the node has its KubeletConfiguration, if its kubelet gets one."""
+    kubelet = kube_node.spec.kubelet
+    if not kubelet.config:
+        version = kubelet.version.number
+        pytest.skip(f"kubelet {version} is given no --config: it has that flag from 1.10 on")
+    return kubelet.config_path
 
 
 def test_unit_has_the_rendered_bytes(kube_node: Node) -> None:
@@ -52,6 +64,16 @@ def test_kubeconfig_has_the_rendered_bytes(kube_node: Node) -> None:
 
 def test_ca_key_has_the_rendered_bytes(kube_node: Node) -> None:
     assert the_file(kube_node, kube_node.spec.kubelet.ca_key_file).as_rendered
+
+
+def test_configuration_has_the_rendered_bytes(kube_node: Node, config_path: str) -> None:
+    file = the_file(kube_node, config_path)
+    expected = kube_node.files[config_path].read_text()
+    assert (file.content or b"").decode(errors="replace") == expected
+
+
+def test_configuration_is_readable_by_root_only(kube_node: Node, config_path: str) -> None:
+    assert_root_owns(kube_node, config_path, mode_in_spec(kube_node, config_path))
 
 
 def test_kubeconfig_is_readable_by_root_only(kube_node: Node) -> None:

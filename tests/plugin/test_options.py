@@ -40,7 +40,7 @@ def usage_error(pytester: pytest.Pytester, *args: str) -> str:
         (["--kube-network=10.0.0.1/24"], "has host bits set"),
         (["--kube-network=everywhere"], "--kube-network: 'everywhere' is no IPv4 network"),
         (["--kube-hyperkube=latest"], "--kube-hyperkube: 'latest' is no kubelet version; write it as 1.7.5"),
-        (["--kube-hyperkube=1.7.5-beta.0"], "is no kubelet version"),
+        (["--kube-hyperkube=1.30.0-rc.1"], "is a pre-release"),
         (["--kube-hyperkube=1.99.0"], "--kube-hyperkube: 1.99.0 is out of the range of known kubelets, 1.7 to 1.36"),
         (["--kube-timeout=0"], "--kube-timeout: '0' is no number of seconds above 0"),
         (["--kube-timeout=soon"], "--kube-timeout: 'soon' is no number of seconds"),

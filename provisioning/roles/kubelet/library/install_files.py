@@ -29,11 +29,20 @@ ARGUMENTS = {
             "keep": {"type": "bool", "default": False},
         },
     },
+    "links": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "path": {"type": "path", "required": True},
+            "target": {"type": "path", "required": True},
+        },
+    },
 }
 
 
 def main() -> None:
-    """Make each folder, root's and open to all, and install each file.
+    """Make each folder, root's and open to all, install each file, and make each link.
 
     A file's ``content`` is base64; with ``keep`` it is installed only where there is none.
     """
@@ -41,6 +50,7 @@ def main() -> None:
     try:
         changed = [path for path in module.params["folders"] if ensure_folder(module, path)]
         changed += [file["path"] for file in module.params["files"] if install(module, file)]
+        changed += [link["path"] for link in module.params["links"] if ensure_link(module, link)]
     except OSError as error:
         module.fail_json(msg=f"{error.filename} cannot be installed: {error.strerror}")
     module.exit_json(changed=bool(changed), paths=changed)
@@ -77,6 +87,19 @@ def install(module: Any, file: dict[str, Any]) -> bool:
         arguments = module.load_file_common_arguments({**file, **attributes})
         changed = module.set_fs_attributes_if_different(arguments, changed)
     return bool(changed)
+
+
+def ensure_link(module: Any, link: dict[str, Any]) -> bool:
+    """Let a symbolic link lead to its target and say whether that changed anything."""
+    path, target = link["path"], link["target"]
+    if os.path.islink(path) and os.readlink(path) == target:
+        return False
+    if not module.check_mode:
+        make_folder(os.path.dirname(path))
+        temporary = tempfile.mktemp(dir=os.path.dirname(path), prefix=".install-")
+        os.symlink(target, temporary)
+        os.replace(temporary, path)
+    return True
 
 
 def read(path: str) -> bytes | None:
