@@ -6,19 +6,17 @@ import re
 import shutil
 import stat
 import subprocess
-from ipaddress import IPv4Network
 from pathlib import Path
 
 import jinja2
 import pytest
 import yaml
 
+from pytest_kubecluster.facts import MINORS
 from pytest_kubecluster.pki import Pki, ensure_pki
 from pytest_kubecluster.render import render_node, systemd_word, write_files
 from pytest_kubecluster.spec import ClusterSpec, cluster_spec
-
-GOLDEN = Path(__file__).parent.parent / "golden"
-SEED_NETWORK = IPv4Network("172.17.5.0/24")
+from tests.make_golden import GOLDEN, SEED_NETWORK, golden_files
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +33,10 @@ def unit(spec: ClusterSpec, node: str, pki: Pki) -> str:
     return render_node(spec, spec[node], pki)["kubelet.service"].decode()
 
 
-@pytest.mark.parametrize(("node", "file"), [("master01", "master"), ("worker01", "worker")])
-def test_unit_is_the_golden_one(node: str, file: str, seed: ClusterSpec, pki: Pki) -> None:
-    assert unit(seed, node, pki) == (GOLDEN / f"{file}.service").read_text()
+@pytest.mark.parametrize("minor", MINORS)
+def test_files_are_the_golden_ones(minor: str) -> None:
+    rendered = dict(golden_files(minor))
+    assert rendered == {path: path.read_bytes() for path in (GOLDEN / minor).iterdir()}
 
 
 @pytest.mark.parametrize("node", ["master01", "master02", "master03", "worker01"])
@@ -80,13 +79,15 @@ def test_kubectl_accepts_the_kubeconfig(seed: ClusterSpec, pki: Pki, tmp_path: P
     assert view["contexts"][0]["context"] == {"cluster": "vagrant", "user": "kubelet"}
 
 
-@pytest.mark.parametrize("node", ["master01", "worker01"])
-def test_systemd_accepts_the_unit(node: str, seed: ClusterSpec, pki: Pki, tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
-    path = tmp_path / "kubelet.service"
-    path.write_text(unit(seed, node, pki))
-    argv = ["systemd-analyze", "verify", "--man=no", str(path)]
+    units = []
+    for path in GOLDEN.glob("*/*.service"):
+        units.append(tmp_path / f"kubelet-{path.parent.name}-{path.name}")
+        units[-1].write_bytes(path.read_bytes())
+    assert len(units) == 2 * len(MINORS)
+    argv = ["systemd-analyze", "verify", "--man=no", *map(str, units)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     # A host need not have what only nodes have.
     missing = re.compile(r"Command \S+ is not executable|Unit systemd-resolved.service not found")
