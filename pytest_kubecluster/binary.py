@@ -13,6 +13,7 @@ from pathlib import Path
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.version import KubeVersion
 
+PLACE = "{version}"
 _SECONDS = 20
 _ELF_MACHINES = {0x03: "i386", 0x28: "arm", 0x3E: "x86_64", 0xB7: "aarch64", 0xF3: "riscv64"}
 """e_machine of the ELF header, elf(5)."""
@@ -25,6 +26,47 @@ class KubeletBinary:
     path: Path
     name: str
     version: KubeVersion
+
+    def of(self, version: KubeVersion) -> KubeletBinary:
+        """Return this kubelet, if it is of ``version``, whatever the build.
+
+        Raises KubeClusterError naming both where it is of another.
+        """
+        if self.version.number != version.number:
+            raise KubeClusterError(
+                f"{self.path} is version {self.version.git_version}, but the spec is for "
+                f"{version.git_version}; say --kube-hyperkube {self.version.tag} or give another "
+                "file"
+            )
+        return self
+
+
+def path_for_version(path: Path, version: KubeVersion) -> Path:
+    """Return a path with its ``{version}`` filled in; as it is if it has none.
+
+    Of the ways to write a version (``1.7.5``, ``1.7.5_coreos.1``, ``1.7.5+coreos.1``, ``1.7``, each
+    with a ``v`` or without), the first counts for which there is a file. Raises KubeClusterError if
+    there is none.
+    """
+    if PLACE not in str(path):
+        return path
+    builds = (version.tag[1:], version.git_version[1:])
+    spellings = dict.fromkeys(
+        spelling
+        for text in (
+            version.number,
+            version.tag[1:],
+            version.git_version[1:],
+            version.minor_version,
+        )
+        for spelling in (text, f"v{text}")
+    )
+    candidates = [Path(str(path).replace(PLACE, spelling)) for spelling in spellings]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    names = ", ".join(candidate.name for candidate in candidates)
+    raise KubeClusterError(f"there is no kubelet {version.number}: {path} is none of {names}")
 
 
 def inspect_kubelet(path: Path) -> KubeletBinary:

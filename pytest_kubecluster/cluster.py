@@ -20,7 +20,7 @@ from pytest_kubecluster.commands import Commands
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import write_atomically
 from pytest_kubecluster.hollow import render_hollow
-from pytest_kubecluster.host import check_network, check_room, check_tools
+from pytest_kubecluster.host import check_kernel, check_network, check_room, check_tools
 from pytest_kubecluster.image import Variant, ensure_image, image_name
 from pytest_kubecluster.launcher import INSTALLED, executable_name, runtime_for
 from pytest_kubecluster.machines import Mount, VagrantMachines
@@ -97,6 +97,8 @@ class Cluster:
         or the host has no room for the cluster; NetworkTakenError if somebody was faster.
         """
         check_room(self.spec, cache_folder())
+        if self.settings.real:
+            check_kernel(self.spec)
         check_network(self.spec.network)
         self._folder = create_cluster_folder(self._project, name)
         self._logs = self._folder.logs
@@ -126,6 +128,8 @@ class Cluster:
         somebody uses the cluster. Raises KubeClusterError.
         """
         deadline = time.monotonic() + self.settings.timeout
+        if self.settings.real:
+            check_kernel(self.spec)
         self._wait_for(kept, deadline)
         name = kept.name
         with self._all_or_nothing():
@@ -253,7 +257,7 @@ class Cluster:
 
     @property
     def _variant(self) -> Variant:
-        return "docker" if self.settings.kubelet else "plain"
+        return "docker" if self.settings.real else "plain"
 
     def _changes(self, changed: Mapping[str, int]) -> str:
         nodes = count(len(self.spec.nodes), "node")
@@ -265,7 +269,7 @@ class Cluster:
         assert self._commands is not None
         machines = VagrantMachines(self.name, self.folder.subfolder("vagrant"))
         key = ensure_ssh_key(self.folder.subfolder("ssh"))
-        real = self.settings.kubelet is not None
+        real = self.settings.real
         return pool.submit(
             machines.up,
             self.spec,

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
+from pytest_kubecluster.kernel import kernel_problems
 from pytest_kubecluster.spec import ClusterSpec
 from pytest_kubecluster.state import all_clusters
 
@@ -41,6 +42,14 @@ def check_room(spec: ClusterSpec, state: Path) -> None:
     Raises KubeClusterError with all that is wrong, one line each, and what to do about it.
     """
     _complain([*_memory_problems(spec), *_disk_problems(state)])
+
+
+def check_kernel(spec: ClusterSpec) -> None:
+    """Check that this host's kernel is one that real kubelets of ``spec`` run on.
+
+    Raises KubeClusterError with all that is wrong, one line each, and what to do about it.
+    """
+    _complain([*kernel_problems(spec)])
 
 
 def check_network(network: IPv4Network) -> None:

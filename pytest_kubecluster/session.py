@@ -18,8 +18,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
+from pytest_kubecluster.kernel import CGROUP_V1, SWAP, kernel_traits
 from pytest_kubecluster.settings import Settings, read_settings
-from pytest_kubecluster.spec import DEFAULT_NETWORK, ClusterSpec, SpecError, cluster_spec
+from pytest_kubecluster.spec import (
+    DEFAULT_NETWORK,
+    DEFAULT_VERSION,
+    ClusterSpec,
+    SpecError,
+    cluster_spec,
+)
 
 # What only a session with a cluster needs is imported when it does: every other one has this plugin
 # installed too, and should not pay a quarter of a second for it.
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_kubecluster.node import Node
     from pytest_kubecluster.pki import Pki
     from pytest_kubecluster.progress import Phase, Progress
+    from pytest_kubecluster.resolution import Change
 
 WORKER_KEY = "kubecluster"
 
@@ -72,7 +80,14 @@ class ClusterSession:
         settings = self.settings
         network = self.network or settings.network or DEFAULT_NETWORK
         try:
-            spec = cluster_spec(settings.masters, settings.workers, network, settings.version)
+            spec = cluster_spec(
+                settings.masters,
+                settings.workers,
+                network,
+                settings.version,
+                cgroup_v1=CGROUP_V1 in self._tolerated,
+                swap=SWAP in self._tolerated,
+            )
             hook = self.config.hook.pytest_kubecluster_spec
             changed = hook(config=self.config, spec=spec)
             spec = spec if changed is None else changed
@@ -80,6 +95,11 @@ class ClusterSession:
         except SpecError as error:
             raise pytest.UsageError(f"the cluster cannot be as asked: {error}") from None
         return spec
+
+    @property
+    def _tolerated(self) -> frozenset[str]:
+        """What of the host the kubelets put up with: no verdict is about what a hollow one does."""
+        return self.settings.tolerate if self.settings.real else kernel_traits()
 
     @property
     def described(self) -> Mapping[str, Any] | None:
@@ -283,10 +303,13 @@ class ClusterSession:
             "network": str(self.spec.network),
             "provider": self.settings.provider,
             "hyperkube": self.spec.image_tag,
-            "kubelet": "real" if self.settings.kubelet else "hollow",
+            "kubelet": "real" if self.settings.real else "hollow",
             "failed": failed,
             "seconds": {phase.name: round(phase.seconds, 1) for phase in cluster.progress.phases},
             "nodes": [node.name for node in self.spec],
+            "changes": {
+                node.name: [asdict(change) for change in node.kubelet.changes] for node in self.spec
+            },
         }
         nodes = cluster.nodes if cluster.exists else ()
         try:
@@ -337,7 +360,10 @@ class ClusterSession:
     def header(self) -> str:
         """Return the session's header line: topology, provider, versions, which kubelet."""
         spec, settings = self.spec, self.settings
-        kubelet = f"real ({settings.kubelet.path})" if settings.kubelet else "hollow"
+        kubelet = "hollow"
+        if settings.real:
+            source = settings.kubelet.path if settings.kubelet else "to be downloaded"
+            kubelet = f"real ({source})"
         return (
             f"kubecluster: {spec.summary()} on {settings.provider}, {spec.network}, "
             f"hyperkube {spec.image_tag}, kubelet {kubelet}"
@@ -347,8 +373,8 @@ class ClusterSession:
         """Return where the time went, and which kubelet the verdicts are about."""
         total = sum(phase.seconds for phase in self.phases)
         shown = ", ".join(f"{phase.name} {phase.seconds:.1f} s" for phase in self.phases)
-        kubelet = "a real kubelet" if self.settings.kubelet else "the hollow kubelet"
-        lines = [f"{shown}; together {total:.1f} s, with {kubelet}"]
+        kubelet = "a real kubelet" if self.settings.real else "the hollow kubelet"
+        lines = [f"{shown}; together {total:.1f} s, with {kubelet}", *self._changes()]
         if self.kept:
             lines += [
                 f"cluster {self.kept} is kept",
@@ -357,6 +383,24 @@ class ClusterSession:
                 f"  remove it:     kubecluster destroy {self.kept}",
             ]
         return "\n".join(lines)
+
+    def _changes(self) -> list[str]:
+        """Return what the nodes' kubelets are told otherwise than the seed's, alike nodes once."""
+        alike: dict[tuple[Change, ...], list[str]] = {}
+        for node in self.spec:
+            if node.kubelet.changes:
+                alike.setdefault(node.kubelet.changes, []).append(node.name)
+        if not alike:
+            return []
+        number, seed = self.spec.version.number, DEFAULT_VERSION.number
+        if self.config.option.verbose <= 0:
+            most = max(map(len, alike))
+            things = "one thing" if most == 1 else f"{most} things"
+            return [f"kubelet {number} is told {things} otherwise than {seed} (-v says which)"]
+        lines = [f"what kubelet {number} is told otherwise than {seed}:"]
+        for changes, names in alike.items():
+            lines += [f"  {', '.join(names)}", *(f"    {change}" for change in changes)]
+        return lines
 
     def _progress(self) -> Progress:
         from pytest_kubecluster.progress import Progress

@@ -10,16 +10,17 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pytest_kubecluster.binary import KubeletBinary, inspect_kubelet
+from pytest_kubecluster.binary import KubeletBinary, inspect_kubelet, path_for_version
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.kernel import TOLERABLE
 from pytest_kubecluster.spec import DEFAULT_NETWORK, DEFAULT_VERSION
 from pytest_kubecluster.state import check_name
-from pytest_kubecluster.version import KubeVersion
+from pytest_kubecluster.version import KNOWN, KubeVersion
 
 T = TypeVar("T")
 
 PROVIDERS = ("docker",)
-HOLLOW = "hollow"
+HOLLOW, DOWNLOAD = "hollow", "download"
 KEEP = ("never", "failed", "always")
 
 
@@ -34,7 +35,13 @@ class Settings:
     network: IPv4Network | None
     """The subnet asked for; None for the default one, or another if that is taken."""
     kubelet: KubeletBinary | None
-    """The real kubelet to run, or None for the hollow one."""
+    """The real kubelet to run, or None for the hollow one, and for one still to be downloaded."""
+    download: bool
+    """Whether the real kubelet is to be downloaded."""
+    mirror: str | None
+    """Where it is downloaded from; None for the official place."""
+    tolerate: frozenset[str]
+    """What of the host, of TOLERABLE, a real kubelet shall put up with."""
     timeout: float
     """Seconds the whole boot may take."""
     report: Path | None
@@ -43,6 +50,11 @@ class Settings:
     """``never``, ``failed`` or ``always``."""
     reuse: str | None
     """The name of the kept cluster to use, empty for the project's own, None to boot one."""
+
+    @property
+    def real(self) -> bool:
+        """Whether a real kubelet runs, not the hollow one."""
+        return self.download or self.kubelet is not None
 
 
 @dataclass(frozen=True)
@@ -79,15 +91,30 @@ OPTIONS = (
     Option(
         "hyperkube",
         str(DEFAULT_VERSION),
-        "Kubelet version the spec is for: 1.7.5, v1.7.5 or the image tag v1.7.5_coreos.1",
+        "Kubelet version the spec is for: 1.7.5, v1.7.5 or the image tag v1.7.5_coreos.1;\n"
+        f"{KNOWN}",
         "VERSION",
     ),
     Option(
         "kubelet",
         HOLLOW,
-        "Which kubelet runs: hollow (the bundled stand-in), or the path of a hyperkube or kubelet\n"
-        "binary",
-        "hollow|PATH",
+        "Which kubelet runs: hollow (the bundled stand-in), download (the official release), or\n"
+        "the path of a hyperkube or kubelet binary, in which {version} stands for the version",
+        "hollow|download|PATH",
+    ),
+    Option(
+        "mirror",
+        "",
+        "Where --kube-kubelet=download looks instead of dl.k8s.io/release: a URL or a folder that\n"
+        "has v1.30.0/bin/linux/amd64/kubelet and its checksum",
+        "URL|DIR",
+    ),
+    Option(
+        "tolerate",
+        "",
+        "What of this host a real kubelet shall put up with, though its version refuses to by\n"
+        f"default: {', '.join(TOLERABLE)}, or both with a comma",
+        "LIST",
     ),
     Option(
         "network",
@@ -167,6 +194,9 @@ def read_settings(config: pytest.Config) -> Settings:
         version=version,
         network=read("network", lambda text: _network(text) if text else None),
         kubelet=read("kubelet", lambda text: _kubelet(text, config.rootpath, version)),
+        download=read("kubelet", lambda text: text == DOWNLOAD),
+        mirror=read("mirror", lambda text: _mirror(text, config.rootpath)),
+        tolerate=read("tolerate", _tolerate),
         timeout=read("timeout", _seconds),
         report=read("report", lambda text: config.rootpath / text if text else None),
         keep=read("keep", _keep) or ("always" if reuse is not None else "never"),
@@ -217,13 +247,24 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _mirror(text: str, rootpath: Path) -> str | None:
+    if not text or text.startswith(("http://", "https://")):
+        return text or None
+    folder = rootpath / Path(text).expanduser()
+    if not folder.is_dir():
+        raise ValueError(f"{text!r} is neither a folder nor an http or https URL")
+    return str(folder)
+
+
+def _tolerate(text: str) -> frozenset[str]:
+    given = frozenset(filter(None, (word.strip() for word in text.split(","))))
+    if unknown := sorted(given.difference(TOLERABLE)):
+        raise ValueError(f"{unknown[0]!r} is not one of {', '.join(TOLERABLE)}")
+    return given
+
+
 def _kubelet(text: str, rootpath: Path, version: KubeVersion) -> KubeletBinary | None:
-    if text == HOLLOW:
+    if text in (HOLLOW, DOWNLOAD):
         return None
-    binary = inspect_kubelet(rootpath / Path(text).expanduser())
-    if binary.version.number != version.number:
-        raise ValueError(
-            f"{binary.path} is version {binary.version.git_version}, but the spec is for "
-            f"{version.git_version}; say --kube-hyperkube {binary.version.tag} or give another file"
-        )
-    return binary
+    path = rootpath / Path(text).expanduser()
+    return inspect_kubelet(path_for_version(path, version)).of(version)

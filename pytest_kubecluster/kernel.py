@@ -1,0 +1,59 @@
+"""What of this host's kernel some kubelets refuse to run on. Container nodes share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_kubecluster.spec import ClusterSpec, KubeletSpec
+
+CGROUP_V1, SWAP = "cgroup-v1", "swap"
+TOLERABLE = (CGROUP_V1, SWAP)
+
+_RUNS_ON_CGROUP_V2 = 19
+_REFUSES_CGROUP_V1 = 35
+_REFUSES_SWAP = 8
+
+_CGROUP_V2 = Path("/sys/fs/cgroup/cgroup.controllers")
+_SWAPS = Path("/proc/swaps")
+
+
+def kernel_traits() -> frozenset[str]:
+    """Return which of TOLERABLE this host has."""
+    traits = set()
+    if not _CGROUP_V2.exists():
+        traits.add(CGROUP_V1)
+    if _SWAPS.exists() and len(_SWAPS.read_text().splitlines()) > 1:
+        traits.add(SWAP)
+    return frozenset(traits)
+
+
+def kernel_problems(spec: ClusterSpec) -> Iterator[str]:
+    """Yield why real kubelets of ``spec`` would not run on this host, each with the ways out."""
+    traits = kernel_traits()
+    found = (problem for node in spec for problem in _problems(node.kubelet, traits))
+    yield from dict.fromkeys(found)
+
+
+def _problems(kubelet: KubeletSpec, traits: frozenset[str]) -> Iterator[str]:
+    number, minor = kubelet.version.number, kubelet.version.minor
+    told = kubelet.settings
+    if CGROUP_V1 not in traits and minor < _RUNS_ON_CGROUP_V2:
+        yield (
+            f"kubelet {number} cannot run here: this host has cgroup v2, and kubelets older than "
+            f"1.{_RUNS_ON_CGROUP_V2} know cgroup v1 only; boot the host with "
+            "systemd.unified_cgroup_hierarchy=0, take a newer version, or --kube-kubelet=hollow"
+        )
+    strict = minor >= _REFUSES_CGROUP_V1 and told.get("fail-cgroupv1") != "false"
+    if CGROUP_V1 in traits and strict:
+        yield (
+            f"kubelet {number} refuses to run here: this host has cgroup v1; let it put up "
+            f"with that (--kube-tolerate={CGROUP_V1}, which sets failCgroupV1: false), boot "
+            "the host with cgroup v2, or take --kube-kubelet=hollow"
+        )
+    if SWAP in traits and minor >= _REFUSES_SWAP and told.get("fail-swap-on") != "false":
+        yield (
+            f"kubelet {number} refuses to run here: this host has swap on; turn it off (swapoff "
+            f"-a), let the kubelet put up with it (--kube-tolerate={SWAP}, which sets failSwapOn: "
+            "false), or take --kube-kubelet=hollow"
+        )

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_kubecluster.binary import path_for_version
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.version import KubeVersion
+
+VERSION = KubeVersion.parse("v1.7.5_coreos.1")
+
+
+@pytest.mark.parametrize("name", ["1.7.5", "v1.7.5", "v1.7.5_coreos.1", "v1.7.5+coreos.1", "1.7"])
+def test_version_in_a_path_is_spelled_as_the_file_is(name: str, tmp_path: Path) -> None:
+    path = tmp_path / f"hyperkube-{name}"
+    path.touch()
+    assert path_for_version(tmp_path / "hyperkube-{version}", VERSION) == path
+
+
+def test_version_may_be_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "v1.7.5" / "hyperkube"
+    path.parent.mkdir()
+    path.touch()
+    assert path_for_version(tmp_path / "{version}" / "hyperkube", VERSION) == path
+
+
+def test_plain_path_stays(tmp_path: Path) -> None:
+    assert path_for_version(tmp_path / "hyperkube", VERSION) == tmp_path / "hyperkube"
+
+
+def test_no_file_for_the_version(tmp_path: Path) -> None:
+    with pytest.raises(
+        KubeClusterError, match=r"no kubelet 1\.7\.5: .*\{version\} is none of 1\.7\.5, v1"
+    ):
+        path_for_version(tmp_path / "{version}", VERSION)
