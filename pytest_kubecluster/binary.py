@@ -51,16 +51,8 @@ def path_for_version(path: Path, version: KubeVersion) -> Path:
     if PLACE not in str(path):
         return path
     builds = (version.tag[1:], version.git_version[1:])
-    spellings = dict.fromkeys(
-        spelling
-        for text in (
-            version.number,
-            version.tag[1:],
-            version.git_version[1:],
-            version.minor_version,
-        )
-        for spelling in (text, f"v{text}")
-    )
+    texts = dict.fromkeys([version.number, *builds, version.minor_version])
+    spellings = [spelling for text in texts for spelling in (text, f"v{text}")]
     candidates = [Path(str(path).replace(PLACE, spelling)) for spelling in spellings]
     for candidate in candidates:
         if candidate.exists():

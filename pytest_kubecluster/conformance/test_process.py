@@ -1,6 +1,8 @@
-"""Evidence: the running process's argv, parsed as the kubelet parses it."""
+"""Evidence: the running process's argv, parsed as the kubelet parses it, and its executable."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
@@ -24,6 +26,15 @@ def test_kubelet_runs(kube_node: Node) -> None:
     view = kube_node.kubelet
     assert view.running, "\n".join(view.journal[-20:])
     assert view.command_line.extra == (), "words that belong to no flag"
+
+
+def test_version_is_that_of_the_spec(kube_node: Node) -> None:
+    launcher = kube_node.kubelet.command_line.launcher
+    assert launcher, "no kubelet runs"
+    printed = kube_node.run(*launcher, "--version").stdout.decode()
+    found = re.match(r"Kubernetes v(\d+\.\d+\.\d+)", printed)
+    assert found, printed
+    assert found[1] == kube_node.spec.kubelet.version.number
 
 
 def test_no_flag_is_missing(kube_node: Node) -> None:

@@ -55,13 +55,19 @@ def failing(node: Node, spec: ClusterSpec) -> set[str]:
     """Run every check that only looks, and return those that fail."""
     node.refresh()
     failed = set()
+    arguments: dict[str, Any] = {"kube_node": node, "kube_spec": spec}
+    if node.spec.kubelet.config:
+        arguments["config_path"] = node.spec.kubelet.config_path
     for name, check in STATIC.items():
-        arguments: dict[str, Any] = {"kube_node": node, "kube_spec": spec}
+        if not inspect.signature(check).parameters.keys() <= arguments.keys():
+            continue
         wanted = {key: arguments[key] for key in inspect.signature(check).parameters}
         try:
             check(**wanted)
         except (AssertionError, KeyError, ValueError):
             failed.add(name)
+        except pytest.skip.Exception:
+            continue
     return failed
 
 
@@ -100,9 +106,10 @@ STOPPED = (
     *PORTS,
     "service_is_active",
     "kubelet_runs",
+    "version_is_that_of_the_spec",
     "no_flag_is_missing",
     "taints_are_those_of_the_role",
-    "label_is_that_of_the_role",
+    "labels_are_those_of_the_spec",
     "node_ip_is_on_an_interface",
     "no_unit_failed",  # a kubelet exits with status 1 when it is told to stop
 )
@@ -210,7 +217,7 @@ BREAKAGES = {
         flag("node-labels=[^ ]*", "node-labels=node-role.kubernetes.io/worker"),
         BYTES,
         "every_flag_has_its_value",
-        "label_is_that_of_the_role",
+        "labels_are_those_of_the_spec",
         "configz_agrees_with_the_spec",
     ),
     "node-ip of nobody": breakage(
@@ -281,6 +288,59 @@ def touches_equality(how: Breakage) -> bool:
 
 def test_whole_node_passes_all(node: Node, kube_spec: ClusterSpec) -> None:
     assert failing(node, kube_spec) == set()
+
+
+def test_another_executable(node: Node, kube_spec: ClusterSpec) -> None:
+    path = f"/opt/hyperkube/{kube_spec.image_tag}/{node.spec.kubelet.executable}"
+    shell(node, f"echo 'print(\"Kubernetes v1.0.0\")' >/run/other; mount --bind /run/other {path}")
+    assert failing(node, kube_spec) == {"version_is_that_of_the_spec"}
+    shell(node, f"umount {path}")
+
+
+# -------------------------------------------------------------- the configuration file of 1.10 on
+
+FILE = "/etc/kubernetes/kubelet.yaml"
+FILE_BYTES = "configuration_has_the_rendered_bytes"
+CONFIGURATIONS = {
+    "edited": breakage(f"echo '# mine' >>{FILE}", FILE_BYTES),
+    "given away": breakage(f"chown daemon {FILE}", "configuration_is_readable_by_root_only"),
+    "readable by all": breakage(f"chmod 644 {FILE}", "configuration_is_readable_by_root_only"),
+    "gone": breakage(
+        f"rm {FILE}",
+        FILE_BYTES,
+        "configuration_is_readable_by_root_only",
+        "taints_are_those_of_the_role",
+    ),
+    "another domain": breakage(
+        f"sed -i s/cluster.local/example.org/ {FILE}; systemctl restart kubelet",
+        FILE_BYTES,
+        "configz_agrees_with_the_spec",
+    ),
+    "without taints": breakage(
+        f"sed -i '/^registerWithTaints/,/effect/d' {FILE}; systemctl restart kubelet",
+        FILE_BYTES,
+        "taints_are_those_of_the_role",
+        "configz_agrees_with_the_spec",
+    ),
+    "anonymous access": breakage(
+        f"sed -i '/anonymous:/,/enabled/s/false/true/' {FILE}; systemctl restart kubelet",
+        FILE_BYTES,
+        "anonymous_clients_are_refused",
+        "configz_agrees_with_the_spec",
+    ),
+}
+
+
+@pytest.mark.parametrize("node", ["master01"], indirect=True)
+@pytest.mark.parametrize("how", CONFIGURATIONS.values(), ids=list(CONFIGURATIONS))
+def test_configuration(node: Node, how: Breakage, kube_spec: ClusterSpec) -> None:
+    if "register-with-taints" not in node.spec.kubelet.config:
+        pytest.skip("a kubelet has its taints from its file from 1.23 on: run with such a version")
+    shell(node, how.script)
+    if how.waits:
+        node.wait_until_healthy(HEALTHY_SECONDS)
+    assert failing(node, kube_spec) == how.fails
+    assert node.kubelet != node.spec.kubelet
 
 
 def test_healthz_off(node: Node, kube_spec: ClusterSpec) -> None:
@@ -449,7 +509,8 @@ def save_again() -> str:
 def test_every_check_has_its_breakage() -> None:
     """A check that no breakage of this file names could never fail, for all we know."""
     source = Path(__file__).read_text()
-    named = {name for how in BREAKAGES.values() for name in how.fails}
+    breakages = [*BREAKAGES.values(), *CONFIGURATIONS.values()]
+    named = {name for how in breakages for name in how.fails}
     unnamed = [
         name
         for name in {**STATIC, **checks(test_recovery)}
