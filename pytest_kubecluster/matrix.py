@@ -203,7 +203,7 @@ class _Guest:
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         session = _GuestSession(config, self._settings)
-        session.network = self._cluster.spec.network
+        session.spec = self._cluster.spec
         session.cluster = self._cluster
         config.stash[SESSION] = session
 
