@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import platform
 import re
@@ -44,21 +45,26 @@ class KubeletBinary:
 def path_for_version(path: Path, version: KubeVersion) -> Path:
     """Return a path with its ``{version}`` filled in; as it is if it has none.
 
-    Of the ways to write a version (``1.7.5``, ``1.7.5_coreos.1``, ``1.7.5+coreos.1``, ``1.7``, each
-    with a ``v`` or without), the first counts for which there is a file. Raises KubeClusterError if
-    there is none.
+    Of the ways to write a version (``1.7.5``, ``v1.7.5``, ``1.7``, ``v1.7``), the first counts for
+    which there is a file, with a build (``_coreos.1``) or without. Raises KubeClusterError if there
+    is none.
     """
-    if PLACE not in str(path):
+    before, found, after = str(path).partition(PLACE)
+    if not found:
         return path
-    builds = (version.tag[1:], version.git_version[1:])
-    texts = dict.fromkeys([version.number, *builds, version.minor_version])
-    spellings = [spelling for text in texts for spelling in (text, f"v{text}")]
-    candidates = [Path(str(path).replace(PLACE, spelling)) for spelling in spellings]
-    for candidate in candidates:
-        if candidate.exists():
-            return candidate
-    names = ", ".join(candidate.name for candidate in candidates)
-    raise KubeClusterError(f"there is no kubelet {version.number}: {path} is none of {names}")
+    tags = [version.tag, version.git_version, version.number, version.minor_version]
+    for text in dict.fromkeys(tag.removeprefix("v") for tag in tags):
+        for spelling in (text, f"v{text}"):
+            exact = Path(before + spelling + after.replace(PLACE, spelling))
+            if exact.exists():
+                return exact
+            built = glob.glob(f"{glob.escape(before)}{spelling}[_+]*{glob.escape(after)}")
+            if built:
+                return Path(max(built))
+    raise KubeClusterError(
+        f"there is no kubelet {version.number} at {path}, neither as {version.number} nor as "
+        f"v{version.number}, {version.minor_version} or with a build behind it"
+    )
 
 
 def inspect_kubelet(path: Path) -> KubeletBinary:

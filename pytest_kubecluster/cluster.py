@@ -160,6 +160,18 @@ class Cluster:
                     phase.detail = self._changes(changed)
                 kept.write(provisioning=wanted.provisioning)
 
+    def change(self, spec: ClusterSpec, settings: Settings) -> None:
+        """Make the nodes' kubelets those of another spec with the same machines.
+
+        Raises KubeClusterError; the cluster stays.
+        """
+        self.spec, self.settings = spec, settings
+        self._make_handles()
+        deadline = time.monotonic() + settings.timeout
+        self._provision(settings.timeout)
+        with ThreadPoolExecutor(max_workers=len(self.nodes)) as pool:
+            self._wait_for_kubelets(pool, deadline)
+
     def stop(self) -> None:
         """End the commands of a boot that another thread is in: it fails, and removes all."""
         if self._commands:

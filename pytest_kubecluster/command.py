@@ -11,6 +11,8 @@ import dataclasses
 import json
 import os
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -28,7 +30,7 @@ from pytest_kubecluster.fixtures import SESSION
 from pytest_kubecluster.host import check_tools
 from pytest_kubecluster.machines import VagrantMachines
 from pytest_kubecluster.progress import Progress
-from pytest_kubecluster.session import ClusterSession
+from pytest_kubecluster.session import ClusterSession, interrupt
 from pytest_kubecluster.state import (
     ClusterFolder,
     Record,
@@ -39,6 +41,7 @@ from pytest_kubecluster.state import (
 )
 
 DONE, FAILED, USAGE = 0, 1, 2
+_WIDE = 160
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options and not arguments.takes_options:
         parser.error(f"unrecognized arguments: {' '.join(options)}")
     arguments.options, arguments.remote = options, remote
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
     try:
         return int(arguments.run(arguments))
     except KubeClusterError as error:
@@ -96,6 +101,18 @@ def _parser() -> argparse.ArgumentParser:
     _takes_name(destroy)
     listing = command("list", _list, "List all clusters")
     listing.add_argument("--json", action="store_true", help="print JSON")
+    matrix = command(
+        "matrix",
+        _matrix,
+        "Run the bundled suite with many kubelet versions on one cluster; behind --, pytest's "
+        "arguments for other tests",
+        options=True,
+    )
+    matrix.add_argument(
+        "versions", nargs="+", metavar="VERSION", help="1.7.5, v1.30.0 …, or all for every minor"
+    )
+    matrix.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
+    matrix.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page")
     command("gc", _gc, "Remove what ended runs left behind; kept clusters stay")
     return parser
 
@@ -180,6 +197,29 @@ def _gc(arguments: argparse.Namespace) -> int:
         remove_cluster(folder, keep_logs=False)
         print(f"removed cluster {folder.name}")
     return DONE
+
+
+def _matrix(arguments: argparse.Namespace) -> int:
+    from pytest_kubecluster.matrix import read_versions, run_matrix
+    from pytest_kubecluster.matrix_report import as_html, as_junit, as_text
+
+    try:
+        versions = read_versions(arguments.versions)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+    for path in filter(None, (arguments.junit, arguments.html)):
+        if not path.absolute().parent.is_dir():
+            raise pytest.UsageError(f"{path} cannot be written: its folder does not exist")
+    matrix = run_matrix(
+        _session(arguments.options).config, versions, arguments.remote, Progress(sys.stdout)
+    )
+    width = shutil.get_terminal_size((_WIDE, 0)).columns
+    print(f"\n{as_text(matrix, width)}", end="")
+    if arguments.junit:
+        arguments.junit.write_bytes(as_junit(matrix))
+    if arguments.html:
+        arguments.html.write_text(as_html(matrix))
+    return FAILED if matrix.failed else DONE
 
 
 def _session(options: Sequence[str]) -> ClusterSession:

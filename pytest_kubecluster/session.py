@@ -47,7 +47,7 @@ _ATTEMPTS = 10
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
-def _interrupt(number: int, frame: object) -> None:
+def interrupt(number: int, frame: object) -> None:
     """Turn a signal that would end us with machines running into what Ctrl-C is."""
     raise KeyboardInterrupt(signal.Signals(number).name)
 
@@ -55,9 +55,14 @@ def _interrupt(number: int, frame: object) -> None:
 class ClusterSession:
     """What the plugin knows in one process of a run."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        """Read nothing yet: a session that needs no cluster pays for none."""
+    def __init__(self, config: pytest.Config, settings: Settings | None = None) -> None:
+        """Read nothing yet: a session that needs no cluster pays for none.
+
+        ``settings`` are used instead of the options.
+        """
         self.config = config
+        if settings is not None:
+            self.settings = settings
         self.enabled: bool = config.getoption("--kube-cluster")
         self.cluster: Cluster | None = None
         self.phases: list[Phase] = []
@@ -203,7 +208,7 @@ class ClusterSession:
 
         A controller of pytest-xdist boots in the background, while its workers start and collect.
         """
-        self._before = {number: signal.signal(number, _interrupt) for number in _ENDING}
+        self._before = {number: signal.signal(number, interrupt) for number in _ENDING}
         try:
             self.open(self._progress(), reuse=self.settings.reuse, background=self.distributes)
         except KubeClusterError as error:
@@ -236,13 +241,13 @@ class ClusterSession:
             kept = find_cluster(reuse) if reuse else kept_cluster(project)
         if kept is not None:
             if (record := kept.record) and record.network:
-                self._move_to(IPv4Network(record.network))
+                self.move_to(IPv4Network(record.network))
             self.cluster = Cluster(self.spec, self.settings, project, progress)
             self.cluster.reuse(kept, provision=provision)
         else:
             for attempts_left in reversed(range(_ATTEMPTS)):
                 network = free_network(self.spec.network)
-                if self._move_to(network):
+                if self.move_to(network):
                     progress.say(f"the default network is taken; using {network}")
                 self.cluster = Cluster(self.spec, self.settings, project, progress)
                 try:
@@ -267,7 +272,14 @@ class ClusterSession:
             if not self._finishing:
                 self._show(str(error))
 
-    def _move_to(self, network: IPv4Network) -> bool:
+    def prepared(self, progress: Progress) -> Settings:
+        """Return the settings with a kubelet that is here: downloaded now, if it is to be.
+
+        Raises KubeClusterError.
+        """
+        return self.settings
+
+    def move_to(self, network: IPv4Network) -> bool:
         """Take another network, unless one was asked for, and say whether that was done."""
         moves = self.settings.network is None and network != self.spec.network
         if moves:

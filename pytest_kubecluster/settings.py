@@ -168,7 +168,12 @@ def add_options(parser: pytest.Parser) -> None:
         parser.addini(option.ini, f"{option.help} (default for {option.flag})")
 
 
-def read_settings(config: pytest.Config) -> Settings:
+def settings_for(config: pytest.Config, version: KubeVersion) -> Settings:
+    """Read and check the options, for another version than the one they name."""
+    return read_settings(config, version)
+
+
+def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> Settings:
     """Read and check the options. Raises pytest.UsageError naming the option and what it takes."""
 
     def read(name: str, parse: Callable[[str], T]) -> T:
@@ -184,7 +189,7 @@ def read_settings(config: pytest.Config) -> Settings:
         except (ValueError, KubeClusterError) as error:
             raise pytest.UsageError(f"{source}: {error}") from None
 
-    version = read("hyperkube", KubeVersion.parse_known)
+    version = version or read("hyperkube", KubeVersion.parse_known)
     asks = config.getoption("--kube-reuse") is not None or config.getini("kube_reuse")
     reuse = read("reuse", _name) if asks else None
     return Settings(

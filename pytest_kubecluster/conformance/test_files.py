@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_kubecluster.node import Node
+from pytest_kubecluster.resolution import CONFIG_SINCE
 from pytest_kubecluster.view import FileView
 
 
@@ -32,8 +33,7 @@ def config_path(kube_node: Node) -> str:
     """Where the node has its KubeletConfiguration, if its kubelet gets one."""
     kubelet = kube_node.spec.kubelet
     if not kubelet.config:
-        version = kubelet.version.number
-        pytest.skip(f"kubelet {version} is given no --config: it has that flag from 1.10 on")
+        pytest.skip(f"no KubeletConfiguration is given: --config is there from 1.{CONFIG_SINCE} on")
     return kubelet.config_path
 
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from pytest_kubecluster.cluster import Cluster
+from pytest_kubecluster.launcher import WRAPPER
 from pytest_kubecluster.node import Node
 from pytest_kubecluster.pki import Pki
 from pytest_kubecluster.spec import ClusterSpec
@@ -36,8 +37,9 @@ def test_masters_and_workers(
 
 
 def test_first_test_of_the_readme(kube_master: Node) -> None:
-    flags = kube_master.kubelet.flags
-    assert flags["register-with-taints"] == "node-role.kubernetes.io/master=:NoSchedule"
+    settings = kube_master.kubelet.settings
+    assert settings["register-with-taints"] == ",".join(kube_master.spec.kubelet.node_taints)
+    assert kube_master.kubelet.taints[0].endswith("=:NoSchedule")
     assert kube_master.host.service("kubelet").is_running
 
 
@@ -172,23 +174,26 @@ def test_idle_node_is_small(kube_node: Node) -> None:
 
 
 def test_kubelet_says_what_it_is(kube_node: Node) -> None:
-    path = next(word for word in kube_node.kubelet.command_line.launcher if "/hyperkube" in word)
-    version = kube_node.host.check_output(f"{path} --version")
-    assert version.startswith("Kubernetes v1.7.5+coreos.1")
-    hollow = kube_node.kubelet.command_line.launcher[0] == "python3"
+    launcher = kube_node.kubelet.command_line.launcher
+    version = kube_node.host.check_output(f"{' '.join(launcher)} --version")
+    assert version.startswith(f"Kubernetes v{kube_node.spec.kubelet.version.number}")
+    hollow = launcher[0] == "python3"
     assert version.endswith("+hollow") is hollow
 
 
 def test_wrapper_refuses_what_it_cannot_run(kube_node: Node) -> None:
-    wrapper = "/usr/lib/coreos/kubelet-wrapper"
+    wrapper, kubelet = WRAPPER, kube_node.spec.kubelet
+    if kubelet.launcher.program != wrapper:
+        pytest.skip(f"kubelet {kubelet.version.number} is started without a wrapper")
     host = kube_node.host
     missing = host.run(f"KUBELET_IMAGE_TAG=v9.9.9 {wrapper} --version")
     assert (missing.rc, "hyperkube:v9.9.9 is installed" in missing.stderr) == (1, True)
     unset = host.run(wrapper)
     assert unset.stderr == "One of KUBELET_IMAGE KUBELET_IMAGE_TAG must be set\n"
-    tag = kube_node.spec.kubelet.version.tag
+    tag, args = kubelet.version.tag, f"KUBELET_IMAGE_ARGS={kubelet.launcher.image_args}"
     for variable in (f"KUBELET_VERSION={tag}", f"KUBELET_IMAGE=quay.io/coreos/hyperkube:{tag}"):
-        assert "Kubernetes v1.7.5" in host.check_output(f"{variable} {wrapper} --version")
+        said = host.check_output(f"{args} {variable} {wrapper} --version")
+        assert f"Kubernetes v{kubelet.version.number}" in said
 
 
 def test_ssh_masters_are_short_of_name(kube_cluster: Cluster, kube_nodes: tuple[Node, ...]) -> None:

@@ -80,6 +80,18 @@ class Bench:
         }
 
 
+def command(bench: Bench, *words: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest_kubecluster", *words],
+        cwd=bench.project,
+        env=bench.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
 def docker(*words: str) -> list[str]:
     return subprocess.check_output(["docker", *words], text=True).split()
 

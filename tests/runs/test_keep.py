@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.runs.conftest import NOTHING, Bench, docker
+from tests.runs.conftest import NOTHING, Bench, command, docker
 
 PASSES = "def test_it(kube_node): assert kube_node.kubelet == kube_node.spec.kubelet\n"
 
@@ -24,18 +22,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     for cluster in json.loads(command(bench, "list", "--json")[1]):
         command(bench, "destroy", cluster["name"])
     assert bench.left() == NOTHING
-
-
-def command(bench: Bench, *words: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest_kubecluster", *words],
-        cwd=bench.project,
-        env=bench.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 def kept_name(output: str) -> str:

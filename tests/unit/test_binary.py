@@ -30,7 +30,13 @@ def test_plain_path_stays(tmp_path: Path) -> None:
 
 
 def test_no_file_for_the_version(tmp_path: Path) -> None:
-    with pytest.raises(
-        KubeClusterError, match=r"no kubelet 1\.7\.5: .*\{version\} is none of 1\.7\.5, v1"
-    ):
+    (tmp_path / "1.7.51").touch()
+    with pytest.raises(KubeClusterError, match=r"there is no kubelet 1\.7\.5 at .*\{version\}"):
         path_for_version(tmp_path / "{version}", VERSION)
+
+
+def test_file_may_have_a_build_that_was_not_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "hyperkube-v1.7.5_coreos.0").touch()
+    (tmp_path / "hyperkube-v1.7.5_coreos.1").touch()
+    found = path_for_version(tmp_path / "hyperkube-{version}", KubeVersion.parse("1.7.5"))
+    assert found.name == "hyperkube-v1.7.5_coreos.1"
