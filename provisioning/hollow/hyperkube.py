@@ -3483,9 +3483,8 @@ def notify_systemd(state: str) -> None:
     path = os.environ.get("NOTIFY_SOCKET", "")
     if path:
         address = "\0" + path[1:] if path.startswith("@") else path
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
-            with suppress(OSError):
-                notifications.sendto(state.encode(), address)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service, suppress(OSError):
+            service.sendto(state.encode(), address)
 
 
 HYPERKUBE_USAGE = """\
