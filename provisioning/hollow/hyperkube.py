@@ -120,6 +120,15 @@ def quote(text: str) -> str:
     return '"' + "".join(map(shown, text)) + '"'
 
 
+def structured(message: str, **values: object) -> str:
+    """Return a log line's text as klog's InfoS and ErrorS write it, the style from 1.21 on."""
+    shown = "".join(
+        f" {name}={quote(value) if isinstance(value, str) else value}"
+        for name, value in values.items()
+    )
+    return quote(message) + shown
+
+
 def aggregate(problems: list[str]) -> str:
     """Return several errors as one, as k8s.io/apimachinery/pkg/util/errors prints them."""
     return problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]"
@@ -1378,14 +1387,18 @@ def take_lock(path: str, exit_on_contention: bool) -> None:
         raise Failure("cannot exit on lock file contention: no lock file specified")
     if not path:
         return
-    log("I", "server.go:370", f"acquiring file lock on {quote(path)}")
+    text = f"acquiring file lock on {quote(path)}"
+    log("I", "server.go:370", structured("Acquiring file lock", path=path) if since(21) else text)
     try:
         fcntl.flock(os.open(path, os.O_CREAT | os.O_RDWR, 0o600), fcntl.LOCK_EX)
     except OSError as error:
         problem = f"unable to acquire file lock on {quote(path)}: {errno_text(error)}"
         raise Failure(problem) from None
     if exit_on_contention:
-        log("I", "server.go:375", f"watching for inotify events for: {path}")
+        text = f"watching for inotify events for: {path}"
+        if since(21):
+            text = structured("Watching for inotify events", path=path)
+        log("I", "server.go:375", text)
         try:
             watch = Inotify(path, IN_OPEN | IN_DELETE_SELF)
         except OSError as error:
@@ -1398,7 +1411,9 @@ def exit_on_event(watch: Inotify) -> None:
     """End the kubelet, as if all were well, on the first event."""
     mask, path = watch.next()
     names = "|".join(name for bit, name in INOTIFY_NAMES.items() if mask & bit)
-    log("I", "server_linux.go:37", f"inotify event: {quote(path)}: {mask:#x} == {names}")
+    event = f"{quote(path)}: {mask:#x} == {names}"
+    text = structured("inotify event", event=event) if since(21) else f"inotify event: {event}"
+    log("I", "server_linux.go:37", text)
     os._exit(0)
 
 
@@ -1534,14 +1549,7 @@ class Configuration:
         except ValueError as error:
             raise Failure(f"{decode} {error}") from None
         if unknown and since(17):
-            quoted = ", ".join(f"unknown field {quote(name)}" for name in unknown)
-            problem = f"strict decoding error: {quoted}"
-            if since(21):
-                text = f'"Using lenient decoding as strict decoding failed" err={quote(problem)}'
-                log("I", "codec.go:109", text)
-            else:
-                text = f"using lenient decoding as strict decoding failed: {problem}"
-                log("W", "codec.go:109", text)
+            warn_of_unknown(unknown, content)
         for name in PATHS:
             if self.values.get(name):
                 self.values[name] = os.path.join(folder, self.values[name])
@@ -1592,6 +1600,20 @@ class Configuration:
             if value or always:
                 place[name] = format_duration(value) if kind == "duration" else value
         return {"kubeletconfig" if since(8) else "componentconfig": answer}
+
+
+def warn_of_unknown(names: list[str], content: Any) -> None:
+    """Say that a file has fields that this version does not know, and go on."""
+    problem = f"strict decoding error: {', '.join(f'unknown field {quote(n)}' for n in names)}"
+    if not since(23):
+        found = f"found unknown field: {names[0].rpartition('.')[2]}"
+        problem = f"v1beta1.KubeletConfiguration.ReadObject: {found}"
+        problem = f"strict decoder error for {go_json(content)}: {problem}"
+    if since(21):
+        message = "Using lenient decoding as strict decoding failed"
+        log("I", "codec.go:109", structured(message, err=problem))
+    else:
+        log("W", "codec.go:109", f"using lenient decoding as strict decoding failed: {problem}")
 
 
 DURATIONS = ("duration", "nanoseconds")
@@ -2512,6 +2534,7 @@ CONDITIONS = (
     ("OutOfDisk", "KubeletHasSufficientDisk", "kubelet has sufficient disk space available"),
     ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
 )
 NETWORK_NOT_READY = (
     "NetworkReady=false reason:NetworkPluginNotReady "
@@ -2563,7 +2586,7 @@ class Node:
                 raise
         path = f"/api/v1/nodes/{self.name}"
         existing = api.request("GET", path)
-        if existing.get("spec", {}).get("externalID") == self.name:
+        if since(11) or existing.get("spec", {}).get("externalID") == self.name:
             problem = f"Node {self.name} was previously registered"
             log("I", "kubelet_node_status.go:133", problem)
             return True
@@ -2612,7 +2635,7 @@ class Node:
             key = "node.cloudprovider.kubernetes.io/uninitialized"
             taints.append({"key": key, "value": "true", "effect": "NoSchedule", "timeAdded": None})
         spec = {
-            "externalID": self.name,
+            "externalID": "" if since(11) else self.name,
             "providerID": self.flags["provider-id"],
             "unschedulable": not self.flags["register-schedulable"],
             "taints": taints,
@@ -2625,6 +2648,8 @@ class Node:
                 "labels": {
                     "beta.kubernetes.io/arch": architecture(),
                     "beta.kubernetes.io/os": "linux",
+                    **({"kubernetes.io/arch": architecture()} if since(14) else {}),
+                    **({"kubernetes.io/os": "linux"} if since(14) else {}),
                     "kubernetes.io/hostname": self.name,
                     **self.flags["node-labels"],
                 },
@@ -2739,14 +2764,15 @@ class Node:
             status, reason = "False", "KubeletNotReady"
             message = f"runtime network not ready: {NETWORK_NOT_READY}"
         now = timestamp()
-        since = {(one["type"], one["status"]): one.get("lastTransitionTime") for one in before}
-        found = [(kind, "False", why, text) for kind, why, text in CONDITIONS]
+        changed = {(one["type"], one["status"]): one.get("lastTransitionTime") for one in before}
+        absent = ("PIDPressure",) if not since(10) else ("OutOfDisk",) if since(16) else ()
+        found = [(kind, "False", why, text) for kind, why, text in CONDITIONS if kind not in absent]
         return [
             {
                 "type": kind,
                 "status": state,
                 "lastHeartbeatTime": now,
-                "lastTransitionTime": since.get((kind, state)) or now,
+                "lastTransitionTime": changed.get((kind, state)) or now,
                 "reason": why,
                 "message": text,
             }
@@ -2845,6 +2871,7 @@ def json_page(value: Any, ending: str = "") -> Page:
 
 NOT_FOUND = text_page("404 page not found\n", 404)
 NO_ROUTE = text_page("404: Page Not Found", 404)
+DISABLED = text_page("Debug endpoints are disabled.\n", 405)
 NOT_ALLOWED = text_page("405: Method Not Allowed", 405)
 
 
@@ -2878,7 +2905,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(page.body)))
         if page.location:
             self.send_header("Location", page.location)
-        if page is NOT_FOUND:
+        if page in (NOT_FOUND, DISABLED):
             self.send_header("X-Content-Type-Options", "nosniff")
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self.send_header("Connection", "close")  # nothing here reads a request's body
@@ -3068,13 +3095,18 @@ def healthz_port(request: Request) -> Page:
     return answer_healthz(request, ("ping",)) or NOT_FOUND
 
 
+CLOSED = (
+    "/run/", "/exec/", "/attach/", "/portForward/", "/containerLogs/", "/runningpods/",
+    "/debug/pprof/", "/logs/",
+)  # fmt: skip
+
+
 class KubeletPages:
     """The pages of the kubelet's own port and of the read-only one: pkg/kubelet/server/server.go.
 
     The path of a service ends in a slash if there is nothing but what is below it.
     """
 
-    CHECKS = ("ping", "syncloop")
     LOGS = "/var/log"
 
     def __init__(
@@ -3085,11 +3117,13 @@ class KubeletPages:
         self.configz = configz
         self.standalone = standalone
         self.started = timestamp()
+        self.checks = ("ping", "log", "syncloop") if since(12) else ("ping", "syncloop")
         self.services: dict[str, Callable[[str], Page]] = {
             "/pods": self.pod_list,
             "/stats/": self.stats,
-            "/spec/": self.spec,
         }
+        if not since(21):
+            self.services["/spec/"] = self.spec
         self.debugging: dict[str, Callable[[str], Page]] = {
             "/attach": self.no_container,
             "/containerLogs": self.no_container,
@@ -3102,13 +3136,16 @@ class KubeletPages:
             "/runningpods/": self.running_pods,
         }
 
+        closed = dict.fromkeys(CLOSED, self.disabled) if since(9) else {}
+        self.open_to_all = {**self.services, **closed}
+
     def read_only(self, request: Request) -> Page:
         """Answer on --read-only-port: nobody is refused, and little is shown."""
-        return self.page(request, gate=None, services=self.services, configz=False)
+        return self.page(request, gate=None, services=self.open_to_all, configz=False)
 
     def protected(self, gate: Gate, debugging: bool) -> Callable[[Request], Page]:
         """Return what answers on --port."""
-        services = {**self.services, **(self.debugging if debugging else {})}
+        services = {**self.services, **self.debugging} if debugging else self.open_to_all
         return lambda request: self.page(request, gate, services, debugging)
 
     def page(
@@ -3129,6 +3166,8 @@ class KubeletPages:
         refusal = gate.refuse(request) if gate else None
         if refusal or simple:
             return refusal or simple or NOT_FOUND
+        if services[root] == self.disabled:
+            return self.disabled("")
         posted = services[root] == self.no_container and root != "/containerLogs"
         if request.method not in (("GET", "POST") if posted else ("GET",)):
             return NOT_ALLOWED
@@ -3140,7 +3179,7 @@ class KubeletPages:
             return metrics_page()
         if request.path == "/configz" and configz:
             return text_page(go_json(self.configz))
-        return answer_healthz(request, self.CHECKS)
+        return answer_healthz(request, self.checks)
 
     def pod_list(self, below: str) -> Page:
         """Return the static pods."""
@@ -3185,6 +3224,10 @@ class KubeletPages:
         _, slash, rest = below.partition("/")
         pod = rest.partition("/")[0]
         return text_page(f"pod {quote(pod)} does not exist\n", 404) if slash else NO_ROUTE
+
+    def disabled(self, below: str) -> Page:
+        """Answer for a service that is turned off, in the words of 1.9 and later."""
+        return DISABLED
 
     def nothing(self, below: str) -> Page:
         """Answer for a service that is not there."""
@@ -3299,13 +3342,7 @@ class Kubelet:
             self.make_folders()
         except Failure as error:
             raise Failure(f"failed to create kubelet: {error}") from None
-        if flags["container-runtime"] == "docker":
-            # dockershim's server makes these signals end the process: pkg/util/interrupt.
-            for number in TERMINATING:
-                signal.signal(number, lambda *_: os._exit(1))
-        elif since(10):
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: os._exit(0))
+        self.handle_signals()
         if flags["runonce"]:
             raise Failure("runonce failed: the hollow kubelet runs no pods")
         log("I", "server.go:943", f"Started kubelet {version()}")
@@ -3337,6 +3374,15 @@ class Kubelet:
         if not since(11):
             self.bootstrap()
 
+    def handle_signals(self) -> None:
+        """End as asked to: until 1.10 as dockershim does (pkg/util/interrupt), if it is there."""
+        if since(11):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: os._exit(0))
+        elif self.flags["container-runtime"] == "docker":
+            for number in TERMINATING:
+                signal.signal(number, lambda *_: os._exit(1))
+
     def bootstrap(self) -> None:
         """Refuse to make a kubeconfig: bootstrapClientCert in cmd/kubelet/app/bootstrap.go."""
         path = self.flags["bootstrap-kubeconfig"] or self.flags["experimental-bootstrap-kubeconfig"]
@@ -3358,15 +3404,19 @@ class Kubelet:
         if since(11):
             return self.new_api_server()
         flags = self.flags
+        if flags["require-kubeconfig"] and since(8):
+            advice = "Set --kubeconfig without using --require-kubeconfig."
+            log("W", "server.go:285", f"--require-kubeconfig is deprecated. {advice}")
         try:
             config = self.client_config()
         except Failure as error:
             if flags["require-kubeconfig"] or (since(10) and not self.standalone):
                 raise Failure(f"invalid kubeconfig: {error}") from None
             if self.standalone:
-                log("W", "server.go:496", f"No API client: {error}")
+                text = STANDALONE if since(8) else f"No API client: {error}"
+                log("W", "server.go:496", text)
             else:
-                log("W", "server.go:493", f"Invalid kubeconfig: {error}")
+                log("W", "server.go:493", f"{'i' if since(8) else 'I'}nvalid kubeconfig: {error}")
             return None
         try:
             return ApiServer(config)
@@ -3381,7 +3431,8 @@ class Kubelet:
     def new_api_server(self) -> ApiServer | None:
         """Return the connection to the API server as from 1.11 on: all that is wrong is fatal."""
         if self.standalone:
-            log("W", "server.go:556", "standalone mode, no API client")
+            text = structured("Standalone mode, no API client") if since(21) else STANDALONE
+            log("I" if since(21) else "W", "server.go:556", text)
             return None
         self.bootstrap()
         try:
@@ -3635,7 +3686,7 @@ def command(name: str, words: list[str]) -> int:
         if flags["version"] != "false":
             print_version(flags["version"])
             return 0
-        configuration = prepare(flags)
+        configuration = prepare(flags, words)
         try:
             start(flags, configuration, name.split()[0])
         except Failure as error:
@@ -3644,7 +3695,7 @@ def command(name: str, words: list[str]) -> int:
         return give_up(refusal, usage, flags["config"])
 
 
-def prepare(flags: FlagSet) -> Configuration:
+def prepare(flags: FlagSet, words: list[str]) -> Configuration:
     """Return the configuration that flags and file make, checked as the command does."""
     configuration = Configuration()
     try:
@@ -3654,6 +3705,8 @@ def prepare(flags: FlagSet) -> Configuration:
     check_flags(flags)
     if flags["config"]:
         configuration.load(flags["config"])
+        if not since(27):
+            FlagSet().parse(words)  # the flags are read once more, and warn once more
         configuration.take_flags(flags, only_changed=True)
         configuration.give_flags(flags)
         try:
