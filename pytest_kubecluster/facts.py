@@ -98,22 +98,43 @@ def history(name: str) -> History | None:
     )
 
 
-@cache
-def feature_gates(minor: str) -> tuple[str, ...]:
-    """Return the feature gates that the kubelet of ``minor`` knows."""
-    return tuple(_data()["gates"][minor])
+@dataclass(frozen=True)
+class Field:
+    """A field of the KubeletConfiguration.
 
-
-@cache
-def configz(minor: str) -> Mapping[str, Any]:
-    """Return the shape of the answer that a kubelet of ``minor`` gives on /configz.
-
-    ``key`` is the answer's only key, ``fields`` names for each field the flag whose value it holds,
-    ``omitempty`` the fields left out while they are empty: the json tags of KubeletConfiguration in
-    pkg/apis/componentconfig/v1alpha1/types.go, bound to flags in cmd/kubelet/app/options.
+    ``type`` is Go's, ``default`` what a configuration file starts from (durations as text), and
+    ``shown`` says whether /configz shows the field while it is empty. ``flag`` sets it, and reads
+    its value as ``kind`` says.
     """
-    shape: dict[str, Any] = json.loads((_DATA / f"configz-{minor}.json").read_text())
-    return MappingProxyType(shape)
+
+    type: str
+    shown: bool
+    default: Any
+    flag: str | None
+    kind: str | None
+
+
+@cache
+def fields(minor: str) -> Mapping[str, Field]:
+    """Return the fields of the KubeletConfiguration of ``minor``, by path.
+
+    Until 1.9 no file is read; there they are what /configz shows.
+    """
+    number = int(minor.partition(".")[2])
+    found = {path: _at(number, marks) for path, marks in _configuration()["fields"].items()}
+    return MappingProxyType({path: Field(*field) for path, field in found.items() if field})
+
+
+@cache
+def feature_gates(minor: str) -> Mapping[str, str]:
+    """Return the feature gates that the kubelet of ``minor`` knows, by name.
+
+    Each says its stage (alpha, beta, ga, deprecated), its default and, where it has to keep that,
+    ``locked``.
+    """
+    number = int(minor.partition(".")[2])
+    found = {name: _at(number, marks) for name, marks in _configuration()["gates"].items()}
+    return MappingProxyType({name: gate for name, gate in found.items() if gate})
 
 
 def _field(number: int, flag: Mapping[str, Any]) -> str | None:
@@ -121,7 +142,7 @@ def _field(number: int, flag: Mapping[str, Any]) -> str | None:
     return field if number >= since else None
 
 
-def _at(number: int, marks: Iterable[tuple[int, int, str]]) -> str | None:
+def _at(number: int, marks: Iterable[tuple[int, int, Any]]) -> Any:
     """Return what marks of the form (first, last, value) say about a minor."""
     return next((value for first, last, value in marks if first <= number <= last), None)
 
@@ -129,4 +150,10 @@ def _at(number: int, marks: Iterable[tuple[int, int, str]]) -> str | None:
 @cache
 def _data() -> dict[str, Any]:
     data: dict[str, Any] = json.loads((_DATA / "kubelet.json").read_text())
+    return data
+
+
+@cache
+def _configuration() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((_DATA / "configuration.json").read_text())
     return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from pytest_kubecluster import facts
 from pytest_kubecluster.resources import provisioning
@@ -13,18 +14,54 @@ PLACEHOLDER = (
 )
 
 
+LEGACY_DEFAULTS = {
+    "anonymous-auth": "true",
+    "authentication-token-webhook": "false",
+    "authorization-mode": "AlwaysAllow",
+    "read-only-port": "10255",
+}
+"""Flags whose default is not that of a configuration file."""
+
+NEW_DEFAULTS: dict[str, tuple[int, str]] = {
+    "allow-privileged": (11, "true"),
+    "cadvisor-port": (11, "0"),
+    "cert-dir": (8, "/var/lib/kubelet/pki"),
+    "cloud-provider": (9, ""),
+    "cni-bin-dir": (12, "/opt/cni/bin"),
+    "cni-conf-dir": (12, "/etc/cni/net.d"),
+    "container-runtime": (24, "remote"),
+    "container-runtime-endpoint": (24, ""),
+    "experimental-fail-swap-on": (8, "true"),
+    "kubeconfig": (10, ""),
+}
+"""Flags outside the configuration whose default changed after 1.7, and when it did."""
+
+ZEROS = {"bool": "false", "version": "false", "duration": "0s", "stringSlice": "[]"}
+NUMBERS = ("Level", "float64", "int", "int32", "int64", "quantity", "severity", "uint")
+
+
 def render_hollow(version: KubeVersion) -> bytes:
-    """Return the hollow kubelet of ``version``, ready to be installed as ``hyperkube``."""
+    """Return the hollow kubelet of ``version``, ready to be installed under its name.
+
+    That is ``hyperkube`` up to 1.16, and ``kubelet`` from then on.
+    """
     minor = version.minor_version
+    number = int(minor.partition(".")[2])
+    fields = facts.fields(minor)
+    bound = {field.flag: field for field in fields.values() if field.flag}
     values = {
         "git_version": version.git_version,
+        "minor": number,
         # name: type, default, warning, hidden, origin
         "flags": {
-            name: [flag.type, flag.default, flag.deprecated, flag.hidden, flag.origin]
-            for name, flag in facts.flags(minor).items()
+            name: _flag(flag, bound.get(name), number) for name, flag in facts.flags(minor).items()
         },
-        "gates": facts.feature_gates(minor),
-        "configz": dict(facts.configz(minor)),
+        "gates": dict(facts.feature_gates(minor)),
+        # path: type, shown while empty, default, flag
+        "fields": {
+            path: [field.type, field.shown, field.default, field.flag]
+            for path, field in fields.items()
+        },
     }
     before, found, after = (
         (provisioning() / "hollow" / "hyperkube.py").read_text().partition(PLACEHOLDER)
@@ -34,3 +71,36 @@ def render_hollow(version: KubeVersion) -> bytes:
     # A string literal of a JSON text: Python's own repr escapes whatever is in it.
     line = f"FACTS: dict[str, Any] = json.loads({json.dumps(values)!r})\n"
     return (before + line + after).encode()
+
+
+def _flag(flag: facts.Flag, field: facts.Field | None, number: int) -> list[Any]:
+    kind = (field and field.kind) or flag.type
+    default = flag.default
+    if default is None and field:
+        default = LEGACY_DEFAULTS.get(flag.name, _as_text(kind, field.default))
+    if default is None:
+        default = _older_default(flag.name, number)
+    if default is None:
+        default = ZEROS.get(kind, "0" if kind in NUMBERS else "")
+    return [kind, default, flag.deprecated, flag.hidden, flag.origin]
+
+
+def _older_default(name: str, number: int) -> str | None:
+    """Return the default that 1.7 had, if nothing newer is known."""
+    since, default = NEW_DEFAULTS.get(name, (number + 1, ""))
+    if number >= since:
+        return default
+    oldest = facts.flags(facts.MINORS[0]).get(name)
+    return oldest.default if oldest else None
+
+
+def _as_text(kind: str, value: Any) -> str | None:
+    """Write a field's default as its flag's default."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(value)}]"
+    if isinstance(value, dict):
+        mark = "<" if kind.endswith("<") else "="
+        return ",".join(f"{name}{mark}{content}" for name, content in sorted(value.items()))
+    return None if value is None else str(value)

@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
-"""A hollow kubelet: what provisioning installs where hyperkube would be.
+"""A hollow kubelet: what provisioning installs where hyperkube or the kubelet would be.
 
-It behaves as ``hyperkube kubelet`` of the version it was rendered for in all that a node's checks
-look at: flags taken and refused, lock file, kubeconfig, certificates, ports and who may use them,
-/configz, static pods, registration with the API server, log lines and exit statuses. It runs no
+It behaves as the kubelet of the version it was rendered for, 1.7 to 1.36, in all that a node's
+checks look at: flags taken and refused, configuration file, lock file, kubeconfig, certificates,
+ports and who may use them, /configz, static pods, registration with the API server, log lines and
+exit statuses. Up to 1.16 it is ``hyperkube kubelet``, from then on ``kubelet``. It runs no
 containers and needs no container runtime, the one deliberate difference; and it never pretends:
 ``--version`` and the Node's kubeletVersion end in ``+hollow``.
 
 Standard library only, Python 3.7 and newer. It calls ``openssl`` where it has to sign its own
 serving certificate.
 
-What it imitates was read in the Kubernetes tree at v1.7.5 and compared with that release's real
-hyperkube; paths in the docstrings are of that tree. Messages of Go's own libraries are those of
-Go 1.8, which built it.
+What it imitates was read in the Kubernetes trees of all these minors and compared with real
+kubelets. Paths and places in the log are those of v1.7.5 where nothing else is said. Messages of
+Go's own libraries are those of the Go that built a release.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -50,8 +51,21 @@ if TYPE_CHECKING:
 FACTS: dict[str, Any] = {}  # replaced by the facts of one version when the file is rendered
 
 
+def since(minor: int) -> bool:
+    """Say whether the version this kubelet plays is 1.``minor`` or newer."""
+    return bool(FACTS["minor"] >= minor)
+
+
 class Failure(Exception):
-    """An error as Go returns one; at the top it ends the kubelet with exit status 1."""
+    """An error as Go returns one; at the top it ends the kubelet."""
+
+
+class Refusal(Failure):
+    """An error of one of the steps before the kubelet runs; ``step`` is a key of STEPS."""
+
+    def __init__(self, step: str, text: str) -> None:
+        super().__init__(text)
+        self.step = step
 
 
 class Fatal(Exception):
@@ -177,7 +191,8 @@ def parse_duration(text: str) -> int:
     if rest == "0":
         return 0
     total = 0
-    invalid = ValueError(f"time: invalid duration {text}")
+    shown = quote(text) if since(19) else text
+    invalid = ValueError(f"time: invalid duration {shown}")
     if not rest:
         raise invalid
     while rest:
@@ -185,9 +200,10 @@ def parse_duration(text: str) -> int:
         if not part or not part["number"].strip("."):
             raise invalid
         if not part["unit"]:
-            raise ValueError(f"time: missing unit in duration {text}")
+            raise ValueError(f"time: missing unit in duration {shown}")
         if part["unit"] not in UNITS:
-            raise ValueError(f"time: unknown unit {part['unit']} in duration {text}")
+            unit = quote(part["unit"]) if since(19) else part["unit"]
+            raise ValueError(f"time: unknown unit {unit} in duration {shown}")
         total += round(float(part["number"]) * UNITS[part["unit"]])
         rest = rest[part.end() :]
     return -total if text.startswith("-") else total
@@ -235,11 +251,26 @@ def join_host_port(host: str, port: int) -> str:
 
 NAME_PART = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 DNS_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-LABEL_VALUE_ADVICE = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
-    "and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
-    f"'12345', regex used for validation is '({NAME_PART})?')"
+QUALIFIED_NAME_ADVICE = (
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
+    f"validation is '{NAME_PART}')"
 )
+SUBDOMAIN_ADVICE = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
+    "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
+    "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+
+
+def label_value_advice() -> str:
+    """Return what a label's value must look like."""
+    return (
+        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "
+        "'.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or "
+        f"'my_value',  or '12345', regex used for validation is '({NAME_PART})?')"
+    )
 
 
 def parse_ip(text: str) -> str:
@@ -258,7 +289,12 @@ def parse_list(text: str) -> list[str]:
         if not value:
             column = len(text) - len(rest) + rest.index('"', 1 if quoted else 0)
             problem = 'extraneous " in field' if quoted else 'bare " in non-quoted-field'
-            raise ValueError(f"line 1, column {column}: {problem}")
+            if not since(10):
+                raise ValueError(f"line 1, column {column}: {problem}")
+            # Go 1.10 counts from the quote on, Go 1.17 from 1.
+            column += 1 if since(23) else 0
+            problem = problem.replace("-field", " field") if since(20) else problem
+            raise ValueError(f"parse error on line 1, column {column}: {problem}")
         values.append(value[1].replace('""', '"') if quoted else value[1])
         rest, more = rest[value.end() :], value[2]
     return values
@@ -270,9 +306,163 @@ def parse_map(text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
+def parse_pairs(text: str, mark: str = "=", kind: str = "string", split: bool = True) -> Any:
+    """Read a map that insists on its pairs: map_string_string.go and its like beside that file."""
+    pairs = {}
+    for pair in filter(None, text.split(",") if split else [text]):
+        key, found, value = pair.partition(mark)
+        if not found:
+            raise ValueError(f"malformed pair, expect string{mark}{kind}")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def parse_switches(text: str) -> dict[str, bool]:
+    """Read a mapStringBool: map_string_bool.go."""
+    switches = {}
+    for name, value in parse_pairs(text, kind="bool").items():
+        try:
+            switches[name] = parse_bool(value)
+        except ValueError as error:
+            raise ValueError(f"invalid value of {name}: {value}, err: {error}") from None
+    return switches
+
+
+def parse_headers(text: str) -> dict[str, list[str]]:
+    """Read a colonSeparatedMultimapStringString: its values are lists."""
+    headers: dict[str, list[str]] = {}
+    for pair in filter(None, text.split(",")):
+        name, found, value = pair.partition(":")
+        if not found:
+            raise ValueError("malformed pair, expect string:string")
+        headers.setdefault(name.strip(), []).append(value.strip())
+    return headers
+
+
+def parse_reserved_memory(text: str) -> list[dict[str, Any]]:
+    """Read --reserved-memory: pkg/util/flag/flags.go."""
+    reservations = []
+    for reservation in filter(None, text.split(";")):
+        node, *limits = reservation.split(":")
+        if len(limits) != 1:
+            raise ValueError(
+                "the reserved memory has incorrect format, expected "
+                f"numaNodeID:type=quantity[,type=quantity...], got {reservation}"
+            )
+        if not re.fullmatch(r"[+-]?[0-9]+", node):
+            raise ValueError(f"failed to convert the NUMA node ID, expected integer, got {node}")
+        amounts = {}
+        for limit in limits[0].split(","):
+            name, equals, amount = limit.partition("=")
+            if not equals or "=" in amount:
+                raise ValueError(
+                    f"the reserved limit has incorrect value, expected type=quantity, got {limit}"
+                )
+            if name != "memory" and not name.startswith("hugepages-"):
+                raise ValueError(f"memory type conversion error, unknown type: {quote(name)}")
+            try:
+                parse_quantity(amount)
+            except Failure:
+                problem = "failed to retrieve quantity, error"
+                raise ValueError(f"{problem}: {NO_QUANTITY}") from None
+            amounts[name] = amount
+        reservations.append({"numaNode": int(node), "limits": amounts})
+    return reservations
+
+
+def parse_amount(text: str) -> str:
+    """Read a quantity."""
+    try:
+        parse_quantity(text)
+    except Failure as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def parse_unsigned(text: str) -> int:
+    """Read what strconv.ParseUint reads in base 0."""
+    problem = ValueError(f"strconv.ParseUint: parsing {quote(text)}: invalid syntax")
+    if text[:1] in ("+", "-"):
+        raise problem
+    try:
+        return parse_int(text)
+    except ValueError:
+        raise problem from None
+
+
 def parse_taints(text: str) -> list[dict[str, Any]]:
-    """Read taints: pkg/util/taints/taints.go, which in 1.7 insists on the ``=``."""
-    return [parse_taint(spec) for spec in text.split(",")]
+    """Read taints: pkg/util/taints/taints.go."""
+    if not since(15):
+        return [parse_taint(spec) for spec in text.split(",")]
+    taints = [parse_new_taint(spec) for spec in text.split(",") if text]
+    seen = set()
+    for taint in taints:
+        key, effect = taint["key"], taint["effect"]
+        if (key, effect) in seen:
+            value = taint.get("value", "")
+            shown = f"{{{key} {value} {effect} <nil>}}"
+            raise ValueError(f"duplicated taints with the same key and effect: {shown}")
+        seen.add((key, effect))
+    return taints
+
+
+def parse_new_taint(spec: str) -> dict[str, Any]:
+    """Read key:effect or key=value:effect, as from 1.15 on."""
+    invalid = f"invalid taint spec: {spec}"
+    pair, colon, effect = spec.partition(":")
+    key, _, value = pair.partition("=")
+    if ":" in effect:
+        raise ValueError(invalid)
+    if colon:
+        if effect not in TAINT_EFFECTS:
+            raise ValueError(f"invalid taint effect: {effect}, unsupported taint effect")
+        if "=" in value:
+            raise ValueError(invalid)
+        advice = label_value_problems(value)
+        if advice:
+            raise ValueError(f"{invalid}, {'; '.join(advice)}")
+    else:
+        key = pair
+    advice = qualified_name_problems(key)
+    if advice:
+        raise ValueError(f"{invalid}, {'; '.join(advice)}")
+    if not colon:
+        raise ValueError(invalid)
+    return {"key": key, **({"value": value} if value else {}), "effect": effect}
+
+
+def label_value_problems(value: str) -> list[str]:
+    """Return what is wrong with a label's value: k8s.io/apimachinery/pkg/util/validation."""
+    problems = []
+    if len(value) > 63:
+        few = "bytes" if since(34) else "characters"
+        problems.append(f"must be no more than 63 {few if since(10) else 'characters'}")
+    if not re.fullmatch(f"({NAME_PART})?", value):
+        problems.append(label_value_advice())
+    return problems
+
+
+def qualified_name_problems(key: str) -> list[str]:
+    """Return what is wrong with a label's or a taint's key."""
+    parts = key.split("/")
+    if len(parts) > 2:
+        return [
+            f"a qualified name {QUALIFIED_NAME_ADVICE} with an optional DNS subdomain prefix "
+            "and '/' (e.g. 'example.com/MyName')"
+        ]
+    problems = []
+    if len(parts) == 2:
+        if not parts[0]:
+            problems.append("prefix part must be non-empty")
+        elif not re.fullmatch(DNS_SUBDOMAIN, parts[0]) or len(parts[0]) > 253:
+            problems.append(f"prefix part {SUBDOMAIN_ADVICE}")
+    if not parts[-1]:
+        problems.append("name part must be non-empty")
+    elif len(parts[-1]) > 63:
+        problems.append("name part must be no more than 63 characters")
+    if not re.fullmatch(NAME_PART, parts[-1]):
+        problems.append(f"name part {QUALIFIED_NAME_ADVICE}")
+    return problems
 
 
 def parse_taint(spec: str) -> dict[str, Any]:
@@ -284,16 +474,12 @@ def parse_taint(spec: str) -> dict[str, Any]:
     if len(parts) != 2 or not parts[1] or not named or not placed:
         raise ValueError(f"invalid taint spec: {spec}")
     value, *effects = parts[1].split(":")
-    if not effects:
+    if not effects and not since(9):
         raise Panic("runtime error: index out of range")
-    advice = []
-    if len(value) > 63:
-        advice.append("must be no more than 63 characters")
-    if not re.fullmatch(f"({NAME_PART})?", value):
-        advice.append(LABEL_VALUE_ADVICE)
+    advice = label_value_problems(value)
     if len(effects) != 1 or advice:
         raise ValueError(f"invalid taint spec: {spec}, {'; '.join(advice)}")
-    if effects[0] not in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
+    if effects[0] not in TAINT_EFFECTS:
         raise ValueError(f"invalid taint spec: {spec}, unsupported taint effect")
     taint = {"key": parts[0], "value": value, "effect": effects[0], "timeAdded": None}
     return {field: content for field, content in taint.items() if content != ""}
@@ -344,6 +530,7 @@ def parse_trace_location(text: str) -> str:
 
 PARSERS: dict[str, Callable[[str], Any]] = {
     "[]api.Taint": parse_taints,
+    "[]v1.Taint": parse_taints,
     "Level": atoi,
     "bool": parse_bool,
     "cidrs": parse_cidrs,
@@ -353,17 +540,36 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "int32": lambda text: parse_int(text, 32),
     "int64": parse_int,
     "ip": parse_ip,
+    "colonSeparatedMultimapStringString": parse_headers,
+    "mapStringBool": parse_switches,
     "mapStringString": parse_map,
+    "mapStringString!": lambda text: parse_pairs(text, split=False),
+    "mapStringString<": lambda text: parse_pairs(text, "<"),
+    "mapStringString=": parse_pairs,
     "moduleSpec": parse_vmodule,
+    "pattern=N,...": parse_vmodule,
+    "quantity": parse_amount,
+    "reservedMemory": parse_reserved_memory,
     "severity": parse_severity,
     "string": str,
     "stringSlice": parse_list,
     "traceLocation": parse_trace_location,
+    "uint": parse_unsigned,
     "version": parse_version,
 }
 """What reads each type of flag; durations are kept in nanoseconds."""
 
-EMPTY: dict[str, Callable[[], Any]] = {"mapStringString": dict, "[]api.Taint": list}
+MAPS = {kind for kind in PARSERS if "map" in kind}
+LISTS = {"[]api.Taint", "[]v1.Taint", "reservedMemory"}
+READ = ("bool", "duration", "float64", "int", "int32", "int64", "uint", "Level")
+
+
+IN_THE_FILE = (
+    "This parameter should be set via the config file specified by the Kubelet's --config flag. "
+    "See https://kubernetes.io/docs/tasks/administer-cluster/kubelet-config-file/ for more "
+    "information."
+)
+"""What a flag marked ``config-file`` says when it is used."""
 
 
 class Flag:
@@ -375,16 +581,16 @@ class Flag:
         self.name = name
         self.kind = kind
         self.default = default
-        self.deprecated = deprecated
+        self.deprecated = IN_THE_FILE if deprecated == "config-file" else deprecated
         self.hidden = hidden
         self.origin = origin
         self.changed = False
         self.value: Any = default
-        if kind in EMPTY:
-            self.value = EMPTY[kind]()
+        if kind in LISTS:
+            self.value = []
         elif kind == "stringSlice":
             self.value = parse_list(default[1:-1])
-        elif kind in ("bool", "duration", "float64", "int", "int32", "int64", "Level"):
+        elif kind in READ or kind in MAPS:
             self.value = PARSERS[kind](default)
 
     @property
@@ -395,23 +601,42 @@ class Flag:
     def usage(self) -> str:
         """Return how help shows the flag."""
         letter = {"help": "  -h, ", "v": "  -v, "}.get(self.name, "      ")
-        return f"{letter}--{self.name}" + ("" if self.boolean else f" {self.kind}")
+        return f"{letter}--{self.name}" + ("" if self.boolean else f" {self.kind.rstrip('<=!')}")
 
     def usage_default(self) -> str:
         """Return the default as help shows it, which is not at all if it is a zero value."""
-        if self.default in ("", "0", "0s", "[]", "false"):
-            return ""
-        return f"(default {quote(self.default) if self.kind == 'string' else self.default})"
+        shown = f" (DEPRECATED: {self.deprecated})" if self.deprecated else ""
+        if self.default not in ("", "0", "0s", "[]", "false"):
+            default = quote(self.default) if self.kind == "string" else self.default
+            shown = f" (default {default})" + shown
+        return shown.strip()
 
     def set(self, text: str) -> None:
-        """Give the flag a value; a list given again grows, a map is merged."""
+        """Give the flag a value; a list given again grows, a map is merged.
+
+        The first value given replaces the default, but for the map that takes any pair.
+        """
         value = PARSERS[self.kind](text)
-        if self.kind == "mapStringString":
+        if self.kind == "mapStringString" or (self.kind in MAPS and self.changed):
             value = {**self.value, **value}
-        elif self.kind == "stringSlice" and self.changed:
+        elif self.kind in ("stringSlice", "reservedMemory") and self.changed:
             value = self.value + value
         self.value = value
         self.changed = True
+
+
+ABSENT: dict[str, Any] = {
+    "allow-privileged": False, "api-servers": [], "bootstrap-kubeconfig": "", "cadvisor-port": 0,
+    "cloud-config": "", "cni-conf-dir": "", "config": "", "config-dir": "",
+    "container-runtime": "remote", "container-runtime-endpoint": "", "enable-server": True,
+    "experimental-allocatable-ignore-eviction": False, "experimental-bootstrap-kubeconfig": "",
+    "experimental-qos-reserved": {}, "fail-cgroupv1": False, "fail-swap-on": False,
+    "host-ipc-sources": [], "host-network-sources": [], "host-pid-sources": [],
+    "iptables-drop-bit": 15, "iptables-masquerade-bit": 14, "keep-terminated-pod-volumes": False,
+    "network-plugin": "", "provider-id": "", "register-schedulable": True,
+    "require-kubeconfig": False, "runonce": False,
+}  # fmt: skip
+"""What counts for a flag in the versions that do not have it."""
 
 
 class FlagSet:
@@ -422,12 +647,17 @@ class FlagSet:
         self.flags = {
             name: Flag(name, *fact)
             for name, fact in FACTS["flags"].items()
-            if not origins or fact[4] in origins
+            if not origins or fact[4] in origins or name == "help"
         }
         self.shorthands = {"h": self.flags["help"], "v": self.flags["v"]}
 
     def __getitem__(self, name: str) -> Any:
-        return self.flags[name].value
+        """Return a flag's value, or what counts in a version that does not have the flag."""
+        return self.flags[name].value if name in self.flags else ABSENT[name]
+
+    def changed(self, name: str) -> bool:
+        """Say whether the flag is on the command line."""
+        return name in self.flags and self.flags[name].changed
 
     def parse(self, words: list[str], interspersed: bool = True) -> list[str]:
         """Read a command line and return the words that belong to no flag.
@@ -487,13 +717,20 @@ class FlagSet:
         try:
             flag.set(value)
         except ValueError as error:
+            if since(10):
+                letter = {"help": "-h, ", "v": "-v, "}.get(flag.name, "")
+                written = f'"{letter}--{flag.name}" flag'
             raise Failure(f"invalid argument {quote(value)} for {written}: {error}") from None
         if flag.deprecated:
             complain(f"Flag --{flag.name} has been deprecated, {flag.deprecated}")
 
     def usage(self) -> str:
         """Return the flags that help shows, each with its type and default."""
-        shown = [flag for flag in self.flags.values() if not flag.deprecated and not flag.hidden]
+        shown = [
+            flag
+            for flag in self.flags.values()
+            if not flag.hidden and (since(10) or not flag.deprecated)
+        ]
         names = [flag.usage() for flag in shown]
         width = max(map(len, names))
         return "".join(
@@ -853,6 +1090,7 @@ def load_yaml(data: bytes) -> Any:
 # ------------------------------------------------------------------------------------ kubeconfig
 
 NO_CONFIGURATION = "no configuration has been provided"
+NO_CONFIGURATION_HINT = ", try setting KUBERNETES_MASTER environment variable"
 NO_SERVER = "cluster has no server defined"
 CLUSTER_FIELDS = {
     "server": str,
@@ -907,7 +1145,7 @@ def client_config(path: str, server: str = "") -> ClientConfig:
     problems += user_problems(context["user"], user)
     problems += cluster_problems(context["cluster"], cluster) if exists else [NO_SERVER]
     if problems == [NO_SERVER]:
-        problems = [NO_CONFIGURATION]
+        problems = [NO_CONFIGURATION + (NO_CONFIGURATION_HINT if since(18) else "")]
     if problems:
         raise Failure(f"invalid configuration: {aggregate(problems)}")
     if not is_secure(cluster["server"]):
@@ -1182,22 +1420,24 @@ EVICTION_SIGNALS = (
 )  # fmt: skip
 
 
+NO_QUANTITY = (
+    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+)
+
+
 def parse_quantity(text: str) -> float:
     """Read a resource quantity: k8s.io/apimachinery/pkg/api/resource/quantity.go."""
     found = QUANTITY.fullmatch(text)
     if found is None:
-        raise Failure(
-            "quantities must match the regular expression "
-            "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-        )
+        raise Failure(NO_QUANTITY)
     number, suffix = float(found[1]), found[2] or ""
     return number * SUFFIXES[suffix] if suffix in SUFFIXES else float(found[1] + suffix)
 
 
-def set_feature_gates(text: str) -> None:
-    """Check --feature-gates: k8s.io/apiserver/pkg/util/feature/feature_gate.go."""
+def set_feature_gates(given: Any) -> None:
+    """Check --feature-gates: feature_gate.go in k8s.io/apiserver or k8s.io/component-base."""
     enabled = {}
-    for pair in filter(None, text.split(",")):
+    for pair in filter(None, given.split(",")) if isinstance(given, str) else ():
         name, equals, value = (part.strip() for part in pair.partition("="))
         if name not in FACTS["gates"]:
             raise Failure(f"unrecognized key: {name}")
@@ -1207,12 +1447,357 @@ def set_feature_gates(text: str) -> None:
             enabled[name] = parse_bool(value)
         except ValueError as error:
             raise Failure(f"invalid value of {name}: {value}, err: {error}") from None
+    for name, on in sorted({} if isinstance(given, str) else given.items()):
+        if name not in FACTS["gates"]:
+            raise Failure(f"unrecognized {'feature gate' if since(12) else 'key'}: {name}")
+        stage, default, *locked = FACTS["gates"][name].split()
+        if locked and on != (default == "true"):
+            raise Failure(
+                f"cannot set feature gate {name} to {str(on).lower()}, "
+                f"feature is locked to {default}"
+            )
+        if since(12) and stage in ("ga", "deprecated"):
+            kind = "GA" if stage == "ga" else stage
+            switched = f"{name}={str(on).lower()}"
+            problem = f"Setting {kind} feature gate {switched}. It will be removed in a future"
+            log("W", "feature_gate.go:235", f"{problem} release.")
+        enabled[name] = on
     shown = " ".join(f"{name}:{str(on).lower()}" for name, on in sorted(enabled.items()))
-    log("I", "feature_gate.go:144", f"feature gates: map[{shown}]")
+    text = f"&{{map[{shown}]}}" if since(10) else f"map[{shown}]"
+    log("I", "feature_gate.go:144", f"feature gates: {text}", level=1 if since(12) else 0)
+
+
+class Configuration:
+    """The KubeletConfiguration: what is there by default, what a file says, what the flags say.
+
+    ``values`` are kept by path, durations in nanoseconds. Without a file the defaults are those of
+    the flags, which let everybody in; they differ from those that a file starts from.
+    """
+
+    KIND = ("kubelet.config.k8s.io/v1beta1", "KubeletConfiguration")
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {
+            path: parse_duration(default) if default and kind in DURATIONS else default
+            for path, (kind, _, default, _) in FACTS["fields"].items()
+        }
+
+    def take_flags(self, flags: FlagSet, only_changed: bool = False) -> None:
+        """Let the flags say what they can say."""
+        for path, flag in self.bound(flags):
+            if not only_changed or flag.changed:
+                merged = path == "featureGates" and only_changed and self.values[path]
+                self.values[path] = {**self.values[path], **flag.value} if merged else flag.value
+
+    def give_flags(self, flags: FlagSet) -> None:
+        """Make the flags say what counts in the end."""
+        for path, flag in self.bound(flags):
+            flag.value = self.values[path] if self.values[path] is not None else flag.value
+
+    @staticmethod
+    def bound(flags: FlagSet) -> Iterator[tuple[str, Flag]]:
+        """Yield the paths that a flag sets, each with its flag."""
+        for path, (_, _, _, name) in FACTS["fields"].items():
+            if name in flags.flags and not path.startswith("logging.v"):
+                yield path, flags.flags[name]
+
+    def load(self, path: str) -> None:
+        """Take what a file says: pkg/kubelet/kubeletconfig/configfiles/configfiles.go."""
+        absolute_path = os.path.abspath(path)
+        try:
+            try:
+                data = read_file(absolute_path)
+            except Failure as error:
+                problem = f"failed to read kubelet config file {quote(absolute_path)}"
+                raise Failure(f"{problem}, error: {error}") from None
+            if not data:
+                raise Failure(f"kubelet config file {quote(absolute_path)} was empty")
+            self.read(data, os.path.dirname(absolute_path))
+        except Failure as error:
+            problem = f"failed to load Kubelet config file {path}, error {error}"
+            raise Refusal("file", problem) from None
+
+    def read(self, data: bytes, folder: str) -> None:
+        """Decode a file's content; what is not known in it is passed over, from 1.17 on loudly."""
+        decode = "failed to decode:" if since(17) else "failed to decode, error:"
+        try:
+            content = load_yaml(data)
+        except YamlError as error:
+            problem = f"couldn't get version/kind; json parse error: {error}"
+            raise Failure(f"{decode} {problem}") from None
+        problem = self.wrong_kind(content)
+        if problem:
+            raise Failure(f"{decode} {problem}")
+        unknown: list[str] = []
+        try:
+            self.merge(content, "", unknown)
+        except ValueError as error:
+            raise Failure(f"{decode} {error}") from None
+        if unknown and since(17):
+            quoted = ", ".join(f"unknown field {quote(name)}" for name in unknown)
+            problem = f"strict decoding error: {quoted}"
+            if since(21):
+                text = f'"Using lenient decoding as strict decoding failed" err={quote(problem)}'
+                log("I", "codec.go:109", text)
+            else:
+                text = f"using lenient decoding as strict decoding failed: {problem}"
+                log("W", "codec.go:109", text)
+        for name in PATHS:
+            if self.values.get(name):
+                self.values[name] = os.path.join(folder, self.values[name])
+
+    def wrong_kind(self, content: Any) -> str:
+        """Return why a document is no KubeletConfiguration."""
+        if not isinstance(content, dict):
+            found = GO_TYPES.get(type(content), "number")
+            return (
+                f"couldn't get version/kind; json parse error: json: cannot unmarshal {found} into "
+                "Go value of type struct { APIVersion string "
+                r'"json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+            )
+        version, kind = content.get("apiVersion"), content.get("kind")
+        if not kind or not version:
+            missing = "apiVersion" if kind else "Kind"
+            return f"Object '{missing}' is missing in '{go_json(content)}'"
+        if (version, kind) != self.KIND:
+            scheme = "k8s.io/kubernetes/pkg/kubelet/apis/config/scheme/scheme.go:33"
+            where = f" in scheme {quote(scheme)}" if since(12) else ""
+            return f"no kind {quote(kind)} is registered for version {quote(version)}{where}"
+        return ""
+
+    def merge(self, content: dict[str, Any], prefix: str, unknown: list[str]) -> None:
+        """Take over a mapping's fields."""
+        for name, value in content.items():
+            path = f"{prefix}{name}"
+            if path in FACTS["fields"]:
+                kind = FACTS["fields"][path][0]
+                if value is not None:
+                    self.values[path] = read_field(path, kind, value)
+            elif any(known.startswith(f"{path}.") for known in FACTS["fields"]):
+                if value is not None and not isinstance(value, dict):
+                    raise ValueError(unfit(value, path, "v1beta1 struct"))
+                self.merge(value or {}, f"{path}.", unknown)
+            elif path not in ("kind", "apiVersion"):
+                unknown.append(path)
+
+    def shown(self) -> dict[str, Any]:
+        """Return the answer on /configz."""
+        answer: dict[str, Any] = {}
+        for path, (kind, always, _, _) in FACTS["fields"].items():
+            *parents, name = path.split(".")
+            place = answer
+            for parent in parents:
+                place = place.setdefault(parent, {})
+            value = self.values[path]
+            if value or always:
+                place[name] = format_duration(value) if kind == "duration" else value
+        return {"kubeletconfig" if since(8) else "componentconfig": answer}
+
+
+DURATIONS = ("duration", "nanoseconds")
+PATHS = ("staticPodPath", "authentication.x509.clientCAFile", "tlsCertFile", "tlsPrivateKeyFile")
+"""Fields whose value, if it is relative, starts at the file's folder."""
+
+FIELD_TYPES: dict[str, Any] = {
+    "bool": bool, "string": str, "duration": str, "int32": int, "int64": int, "uint32": int,
+    "float64": (int, float), "[]string": list, "[]int32": list, "map[string]string": dict,
+    "map[string]bool": dict, "map[string][]string": dict,
+}  # fmt: skip
+
+
+def read_field(path: str, kind: str, value: Any) -> Any:
+    """Return a field's value; the ValueError is worded as encoding/json's error."""
+    wanted = FIELD_TYPES.get(kind, object)
+    if not isinstance(value, wanted) or (isinstance(value, bool) and kind not in ("bool", "any")):
+        raise ValueError(unfit(value, path, "string" if kind == "duration" else kind))
+    if kind == "map[string]string" and not all(isinstance(one, str) for one in value.values()):
+        found = next(one for one in value.values() if not isinstance(one, str))
+        raise ValueError(unfit(found, path, "string"))
+    if kind == "map[string]bool" and not all(isinstance(one, bool) for one in value.values()):
+        found = next(one for one in value.values() if not isinstance(one, bool))
+        raise ValueError(unfit(found, path, "bool"))
+    if kind == "duration":
+        return parse_duration(value)
+    return value
+
+
+def unfit(value: Any, path: str, kind: str) -> str:
+    """Return what is wrong with a value of the wrong type."""
+    found = GO_TYPES.get(type(value), "number")
+    place = f"KubeletConfiguration.{path}"
+    return f"json: cannot unmarshal {found} into Go struct field {place} of type {kind}"
+
+
+KUBELET_LABELS = (
+    "beta.kubernetes.io/arch", "beta.kubernetes.io/instance-type", "beta.kubernetes.io/os",
+    "failure-domain.beta.kubernetes.io/region", "failure-domain.beta.kubernetes.io/zone",
+)  # fmt: skip
+LABELS_TO_1_16 = (
+    "failure-domain.kubernetes.io/region", "failure-domain.kubernetes.io/zone",
+    "kubernetes.io/arch", "kubernetes.io/hostname", "kubernetes.io/instance-type",
+    "kubernetes.io/os",
+)  # fmt: skip
+LABELS_FROM_1_17 = (
+    "kubernetes.io/arch", "kubernetes.io/hostname", "kubernetes.io/os",
+    "node.kubernetes.io/instance-type", "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+)  # fmt: skip
+LABEL_NAMESPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
+
+
+def check_labels(labels: dict[str, str]) -> None:
+    """Refuse what --node-labels may not set: ValidateKubeletFlags, from 1.13 on."""
+    if not since(13):
+        return
+    allowed = (*KUBELET_LABELS, *(LABELS_FROM_1_17 if since(17) else LABELS_TO_1_16))
+    unknown = sorted(
+        key
+        for key in labels
+        if in_domain(key.rpartition("/")[0], ("kubernetes.io", "k8s.io"))
+        and not in_domain(key.rpartition("/")[0], LABEL_NAMESPACES)
+        and key not in allowed
+    )
+    problem = "unknown 'kubernetes.io' or 'k8s.io' labels specified with --node-labels: "
+    rule = (
+        "--node-labels in the 'kubernetes.io' namespace must begin with an allowed prefix "
+        f"({', '.join(LABEL_NAMESPACES)}) or be in the specifically allowed set "
+        f"({', '.join(allowed)})"
+    )
+    problem += f"[{' '.join(unknown)}]"
+    if unknown and since(16):
+        raise Refusal("flags", f"{problem}\n{rule}")
+    if unknown:
+        log("W", "options.go:251", problem)
+        log("W", "options.go:252", f"in {'1.16' if since(14) else '1.15'}, {rule}")
+    if since(25):
+        check_label_syntax(labels)
+
+
+def in_domain(prefix: str, domains: tuple[str, ...]) -> bool:
+    """Say whether a label's prefix is one of the domains or below it."""
+    return any(f".{prefix}".endswith(f".{domain}") for domain in domains)
+
+
+def check_label_syntax(labels: dict[str, str]) -> None:
+    """Refuse labels that the API would not take."""
+    problems = [(key, qualified_name_problems(key)) for key in labels]
+    problems += [(value, label_value_problems(value)) for value in labels.values()]
+    found = [f"'{text}' - {', '.join(advice)}" for text, advice in problems if advice]
+    if found:
+        raise Refusal("flags", f"invalid node labels: {'; '.join(found)}")
+
+
+def check_flags(flags: FlagSet) -> None:
+    """Check what ValidateKubeletFlags does (cmd/kubelet/app/options/options.go)."""
+    if since(24) and not since(27):
+        runtime = flags["container-runtime"]
+        if runtime != "remote":
+            problem = f"unsupported CRI runtime: {quote(runtime)}"
+            raise Refusal("flags", f'{problem}, only "remote" is currently supported')
+        if since(26) and not flags["container-runtime-endpoint"]:
+            problem = "the container runtime endpoint address was not specified or empty"
+            raise Refusal("flags", f"{problem}, use --container-runtime-endpoint to set")
+    check_labels(flags["node-labels"])
+
+
+PORTS = range(1, 65536)
+LIMITS: dict[str, tuple[str, range, str]] = {
+    "cadvisor-port": ("CAdvisorPort", range(65536), "must be between 0 and 65535, inclusive"),
+    "event-burst": ("EventBurst", range(2**31), "must not be a negative number"),
+    "event-qps": ("EventRecordQPS", range(2**31), "must not be a negative number"),
+    "healthz-port": ("HealthzPort", range(65536), "must be between 1 and 65535, inclusive"),
+    "image-gc-high-threshold": (
+        "ImageGCHighThresholdPercent", range(101), "must be between 0 and 100, inclusive",
+    ),
+    "image-gc-low-threshold": (
+        "ImageGCLowThresholdPercent", range(101), "must be between 0 and 100, inclusive",
+    ),
+    "iptables-drop-bit": ("IPTablesDropBit", range(32), "must be between 0 and 31, inclusive"),
+    "iptables-masquerade-bit": (
+        "IPTablesMasqueradeBit", range(32), "must be between 0 and 31, inclusive",
+    ),
+    "kube-api-burst": ("KubeAPIBurst", range(2**31), "must not be a negative number"),
+    "kube-api-qps": ("KubeAPIQPS", range(2**31), "must not be a negative number"),
+    "max-open-files": ("MaxOpenFiles", range(2**63), "must not be a negative number"),
+    "max-pods": ("MaxPods", range(2**31), "must not be a negative number"),
+    "oom-score-adj": (
+        "OOMScoreAdj", range(-1000, 1001), "must be between -1000 and 1000, inclusive",
+    ),
+    "pods-per-core": ("PodsPerCore", range(2**31), "must not be a negative number"),
+    "port": ("Port", PORTS, "must be between 1 and 65535, inclusive"),
+    "read-only-port": ("ReadOnlyPort", range(65536), "must be between 0 and 65535, inclusive"),
+    "registry-burst": ("RegistryBurst", range(2**31), "must not be a negative number"),
+    "registry-qps": ("RegistryPullQPS", range(2**31), "must not be a negative number"),
+}  # fmt: skip
+"""What ValidateKubeletConfiguration says of the numbers, in its order."""
+
+
+def field_name(flag: str, name: str) -> str:
+    """Return a field as validation names it: from 1.20 on as it is written in the file."""
+    paths = (path for path, (_, _, _, bound) in FACTS["fields"].items() if bound == flag)
+    shown = next(paths, name) if since(20) else name
+    return f"{shown} (--{flag})"
+
+
+def configuration_problems(flags: FlagSet) -> list[str]:
+    """Return what ValidateKubeletConfiguration finds; 1.7 has less to say (check_configuration)."""
+    found = []
+    levels = flags["enforce-node-allocatable"]
+    invalid = "invalid configuration:" if since(10) else "Invalid configuration:"
+    enforced = field_name("enforce-node-allocatable", "EnforceNodeAllocatable")
+    qos = field_name("cgroups-per-qos", "CgroupsPerQOS")
+    if not flags["cgroups-per-qos"] and levels and not since(32):
+        how = "is set to true" if since(20) else "feature is turned on"
+        start = f"{invalid} " if since(10) else ""
+        found.append(f"{start}{enforced} is not supported unless {qos} {how}")
+    if flags["system-cgroups"] and not flags["cgroup-root"]:
+        system = field_name("system-cgroups", "SystemCgroups")
+        root = field_name("cgroup-root", "CgroupRoot")
+        found.append(f"{invalid} {system} was specified and {root} was not specified")
+    for flag, (name, allowed, rule) in LIMITS.items():
+        if flag in flags.flags and flags[flag] not in allowed:
+            found.append(f"{invalid} {field_name(flag, name)} {flags[flag]} {rule}")
+    if since(32) and flags["runonce"]:
+        problem = "Runonce mode has been deprecated and should not be set"
+        found.append(f"{invalid} runOnce (--runOnce) true, {problem}")
+    if since(27) and not flags["container-runtime-endpoint"]:
+        found.append(f"{invalid} the containerRuntimeEndpoint was not specified or empty")
+    if flags["hairpin-mode"] not in HAIRPIN_MODES and since(10):
+        found.append(
+            f"{invalid} option {quote(flags['hairpin-mode'])} specified for "
+            f"{field_name('hairpin-mode', 'HairpinMode')}. "
+            'Valid options are "none", "hairpin-veth" or "promiscuous-bridge"'
+        )
+    return found + [problem for problem in [cgroup_problem(flags)] if problem]
+
+
+HAIRPIN_MODES = ("promiscuous-bridge", "hairpin-veth", "none")
+
+
+def cgroup_problem(flags: FlagSet) -> str:
+    """Return what is wrong with the host's cgroups: validation_linux.go, from 1.35 on an error."""
+    if not since(31) or os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+        return ""
+    if flags["fail-cgroupv1"] and since(35):
+        return (
+            "kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is "
+            "unsupported and will be removed in a future release"
+        )
+    if flags["fail-cgroupv1"]:
+        return (
+            "kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is in "
+            "maintenance mode"
+        )
+    return ""
 
 
 def check_configuration(flags: FlagSet) -> None:
-    """Check what validateConfig does (cmd/kubelet/app/server.go), and the cloud provider."""
+    """Check what validation does before anything is started."""
+    if since(8):
+        problems = configuration_problems(flags)
+        if problems:
+            raise Failure(aggregate(problems))
+        return
     levels = flags["enforce-node-allocatable"]
     if not flags["cgroups-per-qos"] and levels:
         raise Failure(
@@ -1230,15 +1815,44 @@ def check_configuration(flags: FlagSet) -> None:
                 f"invalid option {quote(level)} specified for EnforceNodeAllocatable setting. "
                 'Valid options are "pods", "system-reserved" or "kube-reserved"'
             )
-    if flags["cloud-provider"] not in ("", "auto-detect", "external"):
-        raise Failure(f"unknown cloud provider {quote(flags['cloud-provider'])}")
+
+
+def check_cloud(flags: FlagSet) -> None:
+    """Refuse a cloud provider that is not built in."""
+    name = flags["cloud-provider"]
+    known = ("", "external", *(() if since(9) else ("auto-detect",)))
+    if name in known or since(34):
+        return
+    if since(32):
+        raise Failure(
+            f"cloud provider {quote(name)} was specified, but built-in cloud providers are "
+            "disabled. Please set --cloud-provider=external and migrate to an external cloud "
+            "provider"
+        )
+    raise Failure(f"unknown cloud provider {quote(name)}")
+
+
+def check_swap(flags: FlagSet) -> None:
+    """Refuse to run with swap: pkg/kubelet/cm/container_manager_linux.go."""
+    lines = text_of("/proc/swaps").strip().splitlines()
+    if not flags["fail-swap-on"] or len(lines) < 2:
+        return
+    running = "running" if since(16) else "Running"
+    problem = f"{running} with swap on is not supported, please disable swap"
+    if since(31):
+        raise Failure(f"{problem} or set --fail-swap-on flag to false")
+    shown = f"[{' '.join(lines)}]"
+    raise Failure(f"{problem}! or set --fail-swap-on flag to false. /proc/swaps contained: {shown}")
+
+
+RESERVABLE = ("cpu", "memory", "storage", "ephemeral-storage", "pid")
 
 
 def check_resources(flags: FlagSet) -> None:
     """Check reservations and hard evictions as run() does for the container manager."""
     for flag in ("kube-reserved", "system-reserved"):
         for name, amount in flags[flag].items():
-            if name not in ("cpu", "memory", "storage"):
+            if name not in RESERVABLE:
                 raise Failure(f"cannot reserve {quote(name)} resource")
             if parse_quantity(amount) < 0:
                 raise Failure(f"resource quantity for {quote(name)} cannot be negative: {amount}")
@@ -1255,10 +1869,10 @@ def check_resources(flags: FlagSet) -> None:
             raise Failure("percentage must be between 0 and 100")
 
 
-def parse_evictions(text: str) -> dict[str, str]:
+def parse_evictions(text: Any) -> dict[str, str]:
     """Return eviction thresholds by signal: pkg/kubelet/eviction/helpers.go."""
     thresholds: dict[str, str] = {}
-    for statement in text.split(",") if text else ():
+    for statement in statements_of(text, "<"):
         parts = statement.split("<")
         if len(parts) != 2:
             raise Failure(
@@ -1273,6 +1887,13 @@ def parse_evictions(text: str) -> dict[str, str]:
             raise Failure(f"found duplicate eviction threshold for signal {signal_name}")
         thresholds[signal_name] = value
     return thresholds
+
+
+def statements_of(given: Any, mark: str) -> list[str]:
+    """Return eviction statements one by one; from 1.9 on their flags are maps."""
+    if isinstance(given, str):
+        return given.split(",") if given else []
+    return [f"{name}{mark}{value}" for name, value in given.items()]
 
 
 def parse_percentage(text: str) -> float:
@@ -1290,10 +1911,10 @@ def known_signal(name: str) -> str:
     return name
 
 
-def parse_statements(text: str, what: str, value: str) -> dict[str, str]:
+def parse_statements(text: Any, what: str, value: str) -> dict[str, str]:
     """Return signal=value statements by signal; the words are for the complaint."""
     statements: dict[str, str] = {}
-    for statement in text.split(",") if text else ():
+    for statement in statements_of(text, "="):
         parts = statement.split("=")
         if len(parts) != 2:
             raise Failure(f"invalid eviction {what} {statement}, expected <signal>=<{value}>")
@@ -1345,7 +1966,7 @@ def check_kubelet(flags: FlagSet) -> None:
         if flags["iptables-masquerade-bit"] == flags["iptables-drop-bit"]:
             raise Failure("iptables-masquerade-bit and iptables-drop-bit must be different")
     header = flags["manifest-url-header"]
-    if header and header.count(":") != 1:
+    if isinstance(header, str) and header and header.count(":") != 1:
         raise Failure(
             f"manifest-url-header must have a single ':' key-value separator, got {quote(header)}"
         )
@@ -1353,13 +1974,14 @@ def check_kubelet(flags: FlagSet) -> None:
     for address in flags["cluster-dns"]:
         if not is_ip(address):
             log("W", "kubelet.go:434", f"Invalid clusterDNS ip '{quote(address)}'")
-    if flags["hairpin-mode"] not in ("promiscuous-bridge", "hairpin-veth", "none"):
+    if flags["hairpin-mode"] not in HAIRPIN_MODES:
         mode = quote(flags["hairpin-mode"])
         raise Fatal("kubelet.go:506", f"Invalid hairpin mode: unknown value: {mode}")
     plugin = flags["network-plugin"]
     if plugin not in ("", "cni", "kubenet"):
         raise Failure(f"Network plugin {quote(plugin)} not found.")
-    if flags["container-runtime"] not in ("docker", "rkt", "remote"):
+    runtimes = ("docker", "remote") if since(11) else ("docker", "rkt", "remote")
+    if flags["container-runtime"] not in runtimes:
         raise Failure(f"unsupported CRI runtime: {quote(flags['container-runtime'])}")
     thresholds = {}
     for level in ("High", "Low"):
@@ -1376,29 +1998,6 @@ def check_kubelet(flags: FlagSet) -> None:
             f"LowThresholdPercent {thresholds['Low']} can not be higher than "
             f"HighThresholdPercent {thresholds['High']}"
         )
-
-
-def configz(flags: FlagSet) -> dict[str, Any]:
-    """Return the KubeletConfiguration that the flags make, as /configz shows it."""
-    shape = FACTS["configz"]
-
-    def shown(fields: dict[str, Any]) -> dict[str, Any]:
-        return {
-            field: value(flags.flags[flag]) if isinstance(flag, str) else shown(flag)
-            for field, flag in fields.items()
-        }
-
-    def value(flag: Flag) -> Any:
-        return format_duration(flag.value) if flag.kind == "duration" else flag.value
-
-    fields = shown(shape["fields"])
-    return {
-        shape["key"]: {
-            field: content
-            for field, content in fields.items()
-            if content or field not in shape["omitempty"]
-        }
-    }
 
 
 # ---------------------------------------------------------------------------------- certificates
@@ -1467,6 +2066,9 @@ def trust(context: ssl.SSLContext, pem: bytes) -> None:
 def load_client_ca(path: str) -> bytes:
     """Read --client-ca-file: k8s.io/client-go/util/cert/io.go."""
     complaint = f"unable to load client CA file {path}"
+    if since(17) and not os.path.exists(path):
+        problem = f"open {path}: no such file or directory"
+        raise Failure(f"{complaint}: {problem}" if not since(36) else problem)
     try:
         data = read_file(path)
     except Failure as error:
@@ -1859,7 +2461,9 @@ class ApiServer:
             text = response.read()
         except (OSError, HTTPException) as error:
             problem = self.problem(error)
-            raise ApiError(f"{method.capitalize()} {self.url}{path}: {problem}") from None
+            url = f"{self.url}{path}"
+            url = quote(url) if since(19) else url
+            raise ApiError(f"{method.capitalize()} {url}: {problem}") from None
         finally:
             connection.close()
         try:
@@ -1888,7 +2492,8 @@ class ApiServer:
         if isinstance(error, socket.timeout):
             return f"dial tcp {self.address()}: i/o timeout"
         if isinstance(error, OSError) and error.errno:
-            call = "connect" if error.errno == errno.ENETUNREACH else "getsockopt"
+            old = error.errno != errno.ENETUNREACH and not since(11)
+            call = "getsockopt" if old else "connect"
             return f"dial tcp {self.address()}: {call}: {errno_text(error)}"
         return str(error)
 
@@ -2372,15 +2977,16 @@ class Gate:
         if self.tokens and api is None:
             raise Failure("no client provided, cannot use webhook authentication")
         if not (flags["client-ca-file"] or self.tokens or self.anonymous):
-            raise Failure("No authentication method configured")
+            raise Failure(f"{'no' if since(21) else 'No'} authentication method configured")
         if self.mode == "Webhook" and api is None:
             raise Failure("no client provided, cannot use webhook authorization")
         if self.mode not in ("AlwaysAllow", "Webhook"):
-            raise Failure(
+            problem = (
                 f"Unknown authorization mode {self.mode}"
                 if self.mode
                 else "No authorization mode specified"
             )
+            raise Failure(problem[0].lower() + problem[1:] if since(16) else problem)
 
     def refuse(self, request: Request) -> Page | None:
         """Return the answer to a request that may not be made."""
@@ -2650,26 +3256,29 @@ def keep_trying(
 
 # ------------------------------------------------------------------------------------------ main
 
+STANDALONE = "standalone mode, no API client"
 TERMINATING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
 
 class Kubelet:
     """The kubelet with its flags: run() in cmd/kubelet/app/server.go and what that calls."""
 
-    def __init__(self, flags: FlagSet) -> None:
+    def __init__(self, flags: FlagSet, configuration: Configuration) -> None:
         self.flags = flags
+        self.configuration = configuration
         self.node = Node(flags)
-        self.standalone = not flags["api-servers"] and not flags["require-kubeconfig"]
+        self.standalone = not (
+            flags["require-kubeconfig"]
+            or (flags["kubeconfig"] and flags.changed("kubeconfig") and since(8))
+            or (flags["api-servers"] and not since(8))
+        )
         self.broken_client = False
 
     def run(self) -> NoReturn:
         """Start everything in the real one's order, and stay."""
         flags = self.flags
-        take_lock(flags["lock-file"], flags["exit-on-lock-contention"])
-        set_feature_gates(flags["feature-gates"])
-        shown = configz(flags)
-        check_configuration(flags)
-        self.bootstrap()
+        self.check()
+        shown = self.configuration.shown()
         api = self.api_server()
         certificate, key = serving_files(flags, self.node.name)
         client_ca = load_client_ca(flags["client-ca-file"]) if flags["client-ca-file"] else None
@@ -2680,7 +3289,9 @@ class Kubelet:
         if not api:
             problem = "No api server defined - no events will be sent to API server."
             log("W", "server.go:356", problem)
+        check_runtime_endpoint(flags)
         check_resources(flags)
+        check_swap(flags)
         check_sources(flags)
         pods = self.static_pods()
         try:
@@ -2692,6 +3303,9 @@ class Kubelet:
             # dockershim's server makes these signals end the process: pkg/util/interrupt.
             for number in TERMINATING:
                 signal.signal(number, lambda *_: os._exit(1))
+        elif since(10):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: os._exit(0))
         if flags["runonce"]:
             raise Failure("runonce failed: the hollow kubelet runs no pods")
         log("I", "server.go:943", f"Started kubelet {version()}")
@@ -2703,8 +3317,25 @@ class Kubelet:
         in_background(self.node.initial)  # looking up an address may take its time
         pages = KubeletPages(self.node, pods, shown, self.standalone)
         self.serve(pages, gate, (certificate, key), client_ca)
+        if since(10):
+            notify_systemd("READY=1")
         while True:
             signal.pause()
+
+    def check(self) -> None:
+        """Take the lock and check the configuration; 1.7 takes the lock first of all."""
+        flags = self.flags
+        if not since(8):
+            take_lock(flags["lock-file"], flags["exit-on-lock-contention"])
+        set_feature_gates(flags["feature-gates"])
+        check_configuration(flags)
+        if since(10):
+            check_flags(flags)
+        if since(8):
+            take_lock(flags["lock-file"], flags["exit-on-lock-contention"])
+        check_cloud(flags)
+        if not since(11):
+            self.bootstrap()
 
     def bootstrap(self) -> None:
         """Refuse to make a kubeconfig: bootstrapClientCert in cmd/kubelet/app/bootstrap.go."""
@@ -2720,14 +3351,17 @@ class Kubelet:
     def api_server(self) -> ApiServer | None:
         """Return the connection to the API server that the flags ask for.
 
-        --kubeconfig counts only with --require-kubeconfig or --api-servers. A kubeconfig that is
-        right but whose credentials cannot be used leaves a nil client behind.
+        In 1.7 --kubeconfig counts only with --require-kubeconfig or --api-servers; until 1.9 a
+        wrong one is no error without --require-kubeconfig, and one that is right but whose
+        credentials cannot be used leaves a nil client behind.
         """
+        if since(11):
+            return self.new_api_server()
         flags = self.flags
         try:
             config = self.client_config()
         except Failure as error:
-            if flags["require-kubeconfig"]:
+            if flags["require-kubeconfig"] or (since(10) and not self.standalone):
                 raise Failure(f"invalid kubeconfig: {error}") from None
             if self.standalone:
                 log("W", "server.go:496", f"No API client: {error}")
@@ -2744,19 +3378,34 @@ class Kubelet:
             self.broken_client = True
             return None
 
+    def new_api_server(self) -> ApiServer | None:
+        """Return the connection to the API server as from 1.11 on: all that is wrong is fatal."""
+        if self.standalone:
+            log("W", "server.go:556", "standalone mode, no API client")
+            return None
+        self.bootstrap()
+        try:
+            config = client_config(self.flags["kubeconfig"])
+        except Failure as error:
+            raise Failure(f"invalid kubeconfig: {error}") from None
+        try:
+            return ApiServer(config)
+        except Failure as error:
+            raise Failure(f"failed to initialize kubelet client: {error}") from None
+
     def client_config(self) -> ClientConfig:
-        """Return how to reach the API server: createClientConfig."""
+        """Return how to reach the API server: createClientConfig, until 1.10."""
         flags = self.flags
         path = flags["kubeconfig"]
-        if flags["require-kubeconfig"]:
+        if flags["require-kubeconfig"] or (since(8) and not self.standalone):
             return client_config(path)
         if self.standalone:
-            raise Failure("no api servers specified")
+            raise Failure(STANDALONE if since(8) else "no api servers specified")
         server = flags["api-servers"][0]
         try:
             return client_config(path, server)
         except Failure as error:
-            if flags.flags["kubeconfig"].changed:
+            if flags.changed("kubeconfig"):
                 raise
             problem = f"Could not load kubeconfig file {path}: {error}."
             log("W", "server.go:825", f"{problem} Using default client config instead.")
@@ -2820,6 +3469,24 @@ class Kubelet:
             keep_trying(5, report, host, flags["healthz-port"], healthz_port)
 
 
+def check_runtime_endpoint(flags: FlagSet) -> None:
+    """Insist on a runtime's endpoint, all that 1.24 and 1.25 look at."""
+    if since(24) and not since(26) and not flags["container-runtime-endpoint"]:
+        raise Failure(
+            "unable to determine runtime API version: rpc error: code = Unavailable desc = "
+            'connection error: desc = "transport: Error while dialing dial unix: missing address"'
+        )
+
+
+def notify_systemd(state: str) -> None:
+    """Tell systemd how it stands, if it wants to know: sd_notify(3)."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if path:
+        address = "\0" + path[1:] if path.startswith("@") else path
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service, suppress(OSError):
+            service.sendto(state.encode(), address)
+
+
 HYPERKUBE_USAGE = """\
 This is a hollow hyperkube. Of its servers there is but one, and that runs no containers.
 
@@ -2861,10 +3528,40 @@ def print_version(value: str) -> None:
     print("version.Info{" + ", ".join(f'{name}:"{text}"' for name, text in fields.items()) + "}")
 
 
+STEPS = {
+    "parse": ("Failed to parse kubelet flag", "failed to parse kubelet flag: {}"),
+    "gates": (
+        "Failed to set feature gates from initial flags-based config",
+        "failed to set feature gates from initial flags-based config: {}",
+    ),
+    "flags": ("Failed to validate kubelet flags", "failed to validate kubelet flags: {}"),
+    "file": ("Failed to load kubelet config file", "failed to load kubelet config file, {}"),
+    "configuration": (
+        "Failed to validate kubelet configuration",
+        "failed to validate kubelet configuration, error: {}, path: "
+        "&TypeMeta{{Kind:,APIVersion:,}}",
+    ),
+    "run": ("Failed to run kubelet", "{}"),
+}
+"""What is said of each step's failure: from 1.21 on, and from 1.24 on with the failure in it."""
+
+
 def main(argv: list[str]) -> int:
-    """Run as hyperkube or, called by that name, as kubelet: cmd/hyperkube/hyperkube.go."""
+    """Run as hyperkube or, called by that name, as kubelet: cmd/hyperkube."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     name, words = os.path.basename(argv[0]), argv[1:]
+    if since(17):
+        return command("kubelet", words)
+    if not since(10):
+        return server(name, words)
+    if name in ("hyperkube", "hyperkube.py"):
+        return cobra(words)
+    return command("kubelet", words) if name == "kubelet" else cobra([name, *words])
+
+
+def server(name: str, words: list[str]) -> int:
+    """Run as hyperkube until 1.9: cmd/hyperkube/hyperkube.go."""
+    called = name
     if name in ("hyperkube", "hyperkube.py"):
         base = FlagSet("library", "hyperkube")
         try:
@@ -2894,13 +3591,118 @@ def main(argv: list[str]) -> int:
     if flags["version"] != "false":
         print_version(flags["version"])
         return 0
-    log.verbosity = flags["v"]
-    libc.prctl(PR_SET_NAME, os.path.basename(argv[0]).partition(".")[0].encode())
+    configuration = Configuration()
+    configuration.take_flags(flags)
     try:
-        Kubelet(flags).run()
+        start(flags, configuration, called)
     except Failure as error:
         # hyperkube prints what its server returns, and then its main prints it again.
         return refuse(f"failed to run Kubelet: {error}", "", "")
+
+
+def cobra(words: list[str]) -> int:
+    """Run as hyperkube from 1.10 to 1.16: cmd/hyperkube/main.go."""
+    base = FlagSet("library", "hyperkube")
+    try:
+        rest = base.parse(words, interspersed=False)
+    except Failure as error:
+        complain(f"Error: {error}\n{hyperkube_usage()}\n{error}")
+        return 1
+    if not rest:
+        print(hyperkube_usage())
+        return 0 if base["help"] else 1
+    if rest[0] != "kubelet":
+        problem = f'unknown command {quote(rest[0])} for "hyperkube"'
+        complain(f"Error: {problem}\nRun 'hyperkube --help' for usage.\n{problem}")
+        return 1
+    return command("hyperkube kubelet", rest[1:])
+
+
+def command(name: str, words: list[str]) -> int:
+    """Run as the kubelet from 1.10 on: NewKubeletCommand in cmd/kubelet/app/server.go."""
+    flags = FlagSet()
+    usage = f"Usage:\n  {name}{'' if since(17) else ' [flags]'}\n\nFlags:\n{flags.usage()}"
+    try:
+        try:
+            others = flags.parse(words)
+        except Failure as error:
+            raise Refusal("parse", str(error)) from None
+        if others and since(11):
+            raise Refusal("words", others[0])
+        if flags["help"]:
+            print(usage)
+            return 0
+        if flags["version"] != "false":
+            print_version(flags["version"])
+            return 0
+        configuration = prepare(flags)
+        try:
+            start(flags, configuration, name.split()[0])
+        except Failure as error:
+            raise Refusal("run", f"failed to run Kubelet: {error}") from None
+    except Refusal as refusal:
+        return give_up(refusal, usage, flags["config"])
+
+
+def prepare(flags: FlagSet) -> Configuration:
+    """Return the configuration that flags and file make, checked as the command does."""
+    configuration = Configuration()
+    try:
+        set_feature_gates(flags["feature-gates"])
+    except Failure as error:
+        raise Refusal("gates", str(error)) from None
+    check_flags(flags)
+    if flags["config"]:
+        configuration.load(flags["config"])
+        configuration.take_flags(flags, only_changed=True)
+        configuration.give_flags(flags)
+        try:
+            set_feature_gates(flags["feature-gates"])
+        except Failure as error:
+            raise Refusal("gates", str(error)) from None
+    else:
+        configuration.take_flags(flags)
+    if since(11):
+        try:
+            check_configuration(flags)
+        except Failure as error:
+            raise Refusal("configuration", str(error)) from None
+    return configuration
+
+
+def start(flags: FlagSet, configuration: Configuration, called: str) -> NoReturn:
+    """Be the kubelet, under the name it was called by."""
+    log.verbosity = flags["v"]
+    libc.prctl(PR_SET_NAME, called.partition(".")[0].encode())
+    Kubelet(flags, configuration).run()
+
+
+def give_up(refusal: Refusal, usage: str, path: str) -> int:
+    """End as the version does: with a fatal log line, with one and the usage, or with an error."""
+    text, step = str(refusal), refusal.step
+    if not since(21):
+        if step in ("parse", "words"):
+            complain(usage)
+        raise Fatal("server.go:145", f"unknown command: {text}" if step == "words" else text)
+    if not since(24):
+        if step == "words":
+            log("E", "server.go:165", f'"Unknown command" command={quote(text)}')
+        else:
+            where = f" path={quote(path)}" if step == "file" else ""
+            log("E", "server.go:158", f"{quote(STEPS[step][0])} err={quote(text)}{where}")
+        if step in ("parse", "words"):
+            complain(usage)
+        return 1
+    if step == "words":
+        text = f"unknown command {text}"
+    elif step == "file":
+        text = f"error: {text}, path: {path}" if not since(28) else f"path: {path}, error: {text}"
+    text = text if step == "words" else STEPS[step][1].format(text)
+    if since(25):
+        log("E", "run.go:74", f'"command failed" err={quote(text)}')
+    else:
+        complain(f"Error: {text}\n{usage}")
+    return 1
 
 
 def hyperkube_usage() -> str:

@@ -156,19 +156,20 @@ def test_facts_cannot_be_changed() -> None:
 def test_feature_gates() -> None:
     gates = facts.feature_gates("1.7")
     assert len(gates) == 16
-    assert "AppArmor" in gates
+    assert gates["AppArmor"] == "beta true"
+    assert facts.feature_gates("1.30")["APIListChunking"] == "ga true locked"
+    assert "AppArmor" not in facts.feature_gates("1.36")
 
 
-def test_configz_shows_values_of_flags() -> None:
-    shape = facts.configz("1.7")
-    fields = json.dumps(shape["fields"])
-    flags = facts.flags("1.7")
-    assert shape["key"] == "componentconfig"
-    assert shape["fields"]["authentication"]["x509"] == {"clientCAFile": "client-ca-file"}
-    assert shape["fields"]["registerWithTaints"] == "register-with-taints"
-    shown = [name for name in flags if f'"{name}"' in fields]
-    assert len(shown) == 108
-    assert set(shape["omitempty"]) <= set(shape["fields"])
+def test_fields_hold_values_of_flags() -> None:
+    fields = facts.fields("1.7")
+    assert fields["authentication.x509.clientCAFile"].flag == "client-ca-file"
+    assert fields["registerWithTaints"].flag == "register-with-taints"
+    assert sum(field.flag is not None for field in fields.values()) == 108
+    assert "registerWithTaints" not in facts.fields("1.9")
+    for minor in facts.MINORS:
+        flags = {field.flag for field in facts.fields(minor).values() if field.flag}
+        assert flags <= set(facts.flags(minor))
 
 
 def test_data_is_small_and_read_late() -> None:

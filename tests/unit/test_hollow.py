@@ -755,7 +755,7 @@ def test_kubelet_does_not_come_up(
     ]
     parsed.parse(["--cadvisor-port=0", f"--root-dir={tmp_path}", *certificates, *flags])
     with pytest.raises(module.Failure) as refusal:
-        module.Kubelet(parsed).run()
+        module.Kubelet(parsed, module.Configuration()).run()
     assert str(refusal.value) == problem
 
 
