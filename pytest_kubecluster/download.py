@@ -369,12 +369,13 @@ def _unwritable(path: Path, error: OSError) -> KubeClusterError:
 
 
 def _mirror(text: str | None) -> _Mirror:
-    base = (text or OFFICIAL).rstrip("/")
-    scheme, slashes, rest = base.partition("://")
-    if not slashes:
-        return _Folder(Path(base).expanduser().absolute())
+    text = text or OFFICIAL
+    base = text.rstrip("/")
+    scheme, slashes, rest = text.partition("://")
     # A password may hold unescaped slashes: all up to the last @ is taken for credentials.
-    name = f"{scheme}://{rest.rpartition('@')[2]}"
+    shown = scheme + slashes + rest.rpartition("@")[2].partition("?")[0]
+    if not slashes:
+        return _Folder(Path(text).expanduser().absolute())
     try:
         parts = urlsplit(base)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -383,10 +384,16 @@ def _mirror(text: str | None) -> _Mirror:
     else:
         usable = usable and not parts.query and not parts.fragment
     if not usable:
-        raise KubeClusterError(
-            f"{name} is no mirror; give a URL such as {OFFICIAL}, or a folder laid out the same way"
-        )
-    return _Site(base, name)
+        raise _no_mirror(shown)
+    return _Site(base, shown.rstrip("/"))
+
+
+def _no_mirror(shown: str) -> KubeClusterError:
+    return KubeClusterError(
+        f"{shown} is no mirror\n"
+        f"  give a folder, or a URL with http or https and a host, laid out as {OFFICIAL}; "
+        "in a password, write characters such as / percent-encoded"
+    )
 
 
 @dataclass(frozen=True)
@@ -405,9 +412,8 @@ class _Folder:
             file = (self.root / path).open("rb")
         except (FileNotFoundError, NotADirectoryError):
             if not self.root.is_dir():
-                raise KubeClusterError(
-                    f"the mirror {self.root} is no folder; give one, or a URL such as {OFFICIAL}"
-                ) from None
+                # It may be a URL without its scheme, but with credentials.
+                raise _no_mirror(str(self.root).rpartition("@")[2]) from None
             yield None
             return
         except OSError as error:
