@@ -20,13 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from filelock import Timeout
 from rich.console import Console
 from rich.table import Table
 
+from pytest_kubecluster import facts
 from pytest_kubecluster.cluster import remove_cluster
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.fixtures import SESSION
+from pytest_kubecluster.flags import normal_name
 from pytest_kubecluster.host import check_tools
 from pytest_kubecluster.machines import VagrantMachines
 from pytest_kubecluster.progress import Progress
@@ -39,6 +42,7 @@ from pytest_kubecluster.state import (
     find_cluster,
     kept_cluster,
 )
+from pytest_kubecluster.version import KNOWN
 
 DONE, FAILED, USAGE = 0, 1, 2
 _WIDE = 160
@@ -113,6 +117,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     matrix.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
     matrix.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page")
+    spec = command("spec", _spec, "Show what every node must be; boots nothing", options=True)
+    spec.add_argument("--json", action="store_true", help="print JSON")
+    render = command("render", _render, "Write every file a node gets; boots nothing", options=True)
+    render.add_argument("folder", type=Path, metavar="DIR", help="a folder, made if need be")
+    explain = command("explain", _explain, "Say where a flag's value comes from", options=True)
+    explain.add_argument("node", help="the node's name")
+    explain.add_argument("flag", help="the flag, without dashes: cluster-domain")
     command("gc", _gc, "Remove what ended runs left behind; kept clusters stay")
     return parser
 
@@ -196,6 +207,46 @@ def _gc(arguments: argparse.Namespace) -> int:
     for folder in abandoned_clusters():
         remove_cluster(folder, keep_logs=False)
         print(f"removed cluster {folder.name}")
+    return DONE
+
+
+def _spec(arguments: argparse.Namespace) -> int:
+    from pytest_kubecluster.explain import describe
+
+    described = describe(_session(arguments.options).spec)
+    if arguments.json:
+        print(json.dumps(described, indent=1))
+    else:
+        print(yaml.safe_dump(described, sort_keys=False, width=120), end="")
+    return DONE
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    from pytest_kubecluster.files import private_folder
+    from pytest_kubecluster.pki import ensure_pki
+    from pytest_kubecluster.render import write_files
+
+    spec = _session(arguments.options).spec
+    folder = private_folder(arguments.folder.absolute())
+    paths = write_files(spec, ensure_pki(folder / "pki"), folder)
+    for files in paths.values():
+        for path in files.values():
+            print(path)
+    print(f"the keys in {folder} are real: keep them to yourself", file=sys.stderr)
+    return DONE
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from pytest_kubecluster.explain import explain_flag
+
+    session = _session(arguments.options)
+    if arguments.node not in [node.name for node in session.spec]:
+        known = ", ".join(node.name for node in session.spec)
+        raise pytest.UsageError(f"there is no node {arguments.node}; there are {known}")
+    flag = normal_name(arguments.flag)
+    if facts.history(flag) is None:
+        raise pytest.UsageError(f"no kubelet from {KNOWN} has a flag --{flag}")
+    print("\n".join(explain_flag(session.spec_steps(), arguments.node, flag)))
     return DONE
 
 

@@ -6,12 +6,14 @@ From cluster/images/hyperkube and the history of Container Linux's and Flatcar's
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from pytest_kubecluster.version import KubeVersion
 
 LauncherName = Literal["rkt", "docker", "host"]
 """kubelet-wrapper with an ACI (the seed), with a ``docker://`` image, or a binary on the host."""
+
+LAUNCHERS: tuple[LauncherName, ...] = get_args(LauncherName)
 
 Runtime = Literal["docker", "containerd"]
 

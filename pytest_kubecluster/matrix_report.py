@@ -14,7 +14,7 @@ from rich.table import Table
 from pytest_kubecluster.matrix import Column, Matrix, Result
 
 PASSED, FAILED, MISSING = "ok", "FAIL", "·"
-_NAME_WIDTH = 46
+_NAME_WIDTH, _GAP = 46, 2
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def as_text(matrix: Matrix, width: int = 100) -> str:
     """Return the matrix as tables no wider than ``width`` characters, with what is below them."""
     grid = Grid(matrix)
     console = Console(file=io.StringIO(), width=width, no_color=True, highlight=False, markup=False)
-    room = max(1, (width - _NAME_WIDTH) // 7)
+    widest = max((len(column.version.number) for column in matrix.columns), default=0)
+    room = max(1, (width - _NAME_WIDTH) // (widest + _GAP))
     shown = range(0, len(matrix.columns), room) if grid.rows else ()
     for start in shown:
         console.print(_table(grid, start, start + room))
@@ -80,7 +81,7 @@ def as_text(matrix: Matrix, width: int = 100) -> str:
 
 def _table(grid: Grid, start: int, end: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column("check", width=_NAME_WIDTH - 2, no_wrap=True)
+    table.add_column("check", width=_NAME_WIDTH - _GAP, no_wrap=True)
     columns = grid.matrix.columns[start:end]
     for column in columns:
         table.add_column(column.version.number, justify="center", no_wrap=True)

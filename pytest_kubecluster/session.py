@@ -82,24 +82,31 @@ class ClusterSession:
     @cached_property
     def spec(self) -> ClusterSpec:
         """The cluster that is asked for, as the hook left it. Raises pytest.UsageError."""
-        settings = self.settings
-        network = self.network or settings.network or DEFAULT_NETWORK
         try:
-            spec = cluster_spec(
-                settings.masters,
-                settings.workers,
-                network,
-                settings.version,
-                cgroup_v1=CGROUP_V1 in self._tolerated,
-                swap=SWAP in self._tolerated,
-            )
-            hook = self.config.hook.pytest_kubecluster_spec
-            changed = hook(config=self.config, spec=spec)
-            spec = spec if changed is None else changed
+            *_, (_, spec) = self.spec_steps()
             spec.check()
         except SpecError as error:
             raise pytest.UsageError(f"the cluster cannot be as asked: {error}") from None
         return spec
+
+    def spec_steps(self) -> Iterator[tuple[str, ClusterSpec]]:
+        """Yield the cluster as each who has a say makes it, in order. Raises SpecError."""
+        settings = self.settings
+        spec = cluster_spec(
+            settings.masters,
+            settings.workers,
+            self.network or settings.network or DEFAULT_NETWORK,
+            settings.version,
+            cgroup_v1=CGROUP_V1 in self._tolerated,
+            swap=SWAP in self._tolerated,
+        )
+        yield "the article, and the options", spec
+        if settings.spec_file.path:
+            for table, changed in settings.spec_file.steps(spec):
+                yield f"{settings.spec_file.path.name} {table}", changed
+                spec = changed
+        hook = self.config.hook.pytest_kubecluster_spec
+        yield "the hook pytest_kubecluster_spec", hook(config=self.config, spec=spec) or spec
 
     @property
     def _tolerated(self) -> frozenset[str]:

@@ -14,12 +14,14 @@ from pytest_kubecluster.binary import KubeletBinary, inspect_kubelet, path_for_v
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kernel import TOLERABLE
 from pytest_kubecluster.spec import DEFAULT_NETWORK, DEFAULT_VERSION
+from pytest_kubecluster.specfile import SpecFile, SpecFileError, find_spec_file
 from pytest_kubecluster.state import check_name
 from pytest_kubecluster.version import KNOWN, KubeVersion
 
 T = TypeVar("T")
 
 PROVIDERS = ("docker",)
+_TOPOLOGY_OPTIONS = {"version": "hyperkube"}
 HOLLOW, DOWNLOAD = "hollow", "download"
 KEEP = ("never", "failed", "always")
 
@@ -50,6 +52,8 @@ class Settings:
     """``never``, ``failed`` or ``always``."""
     reuse: str | None
     """The name of the kept cluster to use, empty for the project's own, None to boot one."""
+    spec_file: SpecFile = SpecFile()
+    """The project's own description of its cluster."""
 
     @property
     def real(self) -> bool:
@@ -183,12 +187,18 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         if given is None:
             given, source = config.getini(option.ini), f"ini key {option.ini}"
         if not given and source != option.flag:
-            given = option.default
+            given = from_file.get(name) or option.default
         try:
             return parse(str(given))
         except (ValueError, KubeClusterError) as error:
             raise pytest.UsageError(f"{source}: {error}") from None
 
+    spec_file = _spec_file(config.rootpath)
+    from_file = {
+        _TOPOLOGY_OPTIONS.get(name, name): str(value)
+        for name, value in vars(spec_file.topology).items()
+        if value is not None
+    }
     version = version or read("hyperkube", KubeVersion.parse_known)
     asks = config.getoption("--kube-reuse") is not None or config.getini("kube_reuse")
     reuse = read("reuse", _name) if asks else None
@@ -206,7 +216,15 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         report=read("report", lambda text: config.rootpath / text if text else None),
         keep=read("keep", _keep) or ("always" if reuse is not None else "never"),
         reuse=reuse,
+        spec_file=spec_file,
     )
+
+
+def _spec_file(project: Path) -> SpecFile:
+    try:
+        return find_spec_file(project)
+    except SpecFileError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _provider(text: str) -> str:

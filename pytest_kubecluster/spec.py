@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,6 +35,12 @@ _FIRST_HOST = {"master": 101, "worker": 201}
 """Where the seed counts its nodes from: 172.17.5.101 to .103, and .201."""
 
 
+TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_TAINT = re.compile(
+    rf"(?P<key>[^=:,]+)(?:=(?P<value>[^=:,]*))?:(?P<effect>{'|'.join(TAINT_EFFECTS)})"
+)
+
+
 class SpecError(ValueError):
     """A cluster that cannot be; the message names the culprit and the way out."""
 
@@ -56,6 +63,17 @@ class Taint:
     key: str
     value: str = ""
     effect: str = "NoSchedule"
+
+    @classmethod
+    def parse(cls, text: str) -> Taint:
+        """Read ``key=value:effect``, ``key=:effect`` or ``key:effect``. Raises ValueError."""
+        match = _TAINT.fullmatch(text)
+        if match is None:
+            effects = ", ".join(TAINT_EFFECTS)
+            raise ValueError(
+                f"{text!r} is no taint; write it as key=value:effect, with one of {effects}"
+            )
+        return cls(match["key"], match["value"] or "", match["effect"])
 
     def __str__(self) -> str:
         return f"{self.key}={self.value}:{self.effect}"
