@@ -1500,7 +1500,8 @@ class Configuration:
     def take_flags(self, flags: FlagSet, only_changed: bool = False) -> None:
         """Let the flags say what they can say."""
         for path, flag in self.bound(flags):
-            if not only_changed or flag.changed:
+            nothing = not flag.changed and not flag.value and self.values[path] is None
+            if not nothing and (flag.changed or not only_changed):
                 merged = path == "featureGates" and only_changed and self.values[path]
                 self.values[path] = {**self.values[path], **flag.value} if merged else flag.value
 
@@ -1538,9 +1539,8 @@ class Configuration:
         try:
             content = load_yaml(data)
         except YamlError as error:
-            problem = f"couldn't get version/kind; json parse error: {error}"
-            raise Failure(f"{decode} {problem}") from None
-        problem = self.wrong_kind(content)
+            raise Failure(f"{decode} {error}") from None
+        problem = self.wrong_kind(content, data.decode())
         if problem:
             raise Failure(f"{decode} {problem}")
         unknown: list[str] = []
@@ -1554,8 +1554,8 @@ class Configuration:
             if self.values.get(name):
                 self.values[name] = os.path.join(folder, self.values[name])
 
-    def wrong_kind(self, content: Any) -> str:
-        """Return why a document is no KubeletConfiguration."""
+    def wrong_kind(self, content: Any, text: str) -> str:
+        """Return why a document is no KubeletConfiguration; ``text`` is what it was read from."""
         if not isinstance(content, dict):
             found = GO_TYPES.get(type(content), "number")
             return (
@@ -1566,7 +1566,7 @@ class Configuration:
         version, kind = content.get("apiVersion"), content.get("kind")
         if not kind or not version:
             missing = "apiVersion" if kind else "Kind"
-            return f"Object '{missing}' is missing in '{go_json(content)}'"
+            return f"Object '{missing}' is missing in '{text}'"
         if (version, kind) != self.KIND:
             scheme = "k8s.io/kubernetes/pkg/kubelet/apis/config/scheme/scheme.go:33"
             where = f" in scheme {quote(scheme)}" if since(12) else ""
@@ -1644,7 +1644,23 @@ def read_field(path: str, kind: str, value: Any) -> Any:
 
 
 def unfit(value: Any, path: str, kind: str) -> str:
-    """Return what is wrong with a value of the wrong type."""
+    """Return what is wrong with a value of the wrong type.
+
+    Until 1.22 json-iterator reads the file; where it stood then is left out here.
+    """
+    if not since(23):
+        found = json.dumps(value)[0]
+        wanted = {
+            "bool": f"ReadBool: expect t or f, but found {found}",
+            "string": f'ReadString: expects " or n, but found {found}',
+            "[]string": f"[]string: decode slice: expect [ or n, but found {found}",
+        }.get(kind)
+        if wanted is None:
+            number = kind.startswith(("int", "float"))
+            wanted = "readUint32: unexpected character: \ufffd" if number else ""
+            wanted = wanted or f"readObjectStart: expect {{ or n, but found {found}"
+        names = (part[:1].upper() + part[1:] for part in path.split("."))
+        return f"v1beta1.KubeletConfiguration.{'.'.join(names)}: {wanted}"
     found = GO_TYPES.get(type(value), "number")
     place = f"KubeletConfiguration.{path}"
     return f"json: cannot unmarshal {found} into Go struct field {place} of type {kind}"
@@ -1768,7 +1784,7 @@ def configuration_problems(flags: FlagSet) -> list[str]:
     invalid = "invalid configuration:" if since(10) else "Invalid configuration:"
     enforced = field_name("enforce-node-allocatable", "EnforceNodeAllocatable")
     qos = field_name("cgroups-per-qos", "CgroupsPerQOS")
-    if not flags["cgroups-per-qos"] and levels and not since(32):
+    if not flags["cgroups-per-qos"] and levels and not since(31):
         how = "is set to true" if since(20) else "feature is turned on"
         start = f"{invalid} " if since(10) else ""
         found.append(f"{start}{enforced} is not supported unless {qos} {how}")
@@ -1779,6 +1795,7 @@ def configuration_problems(flags: FlagSet) -> list[str]:
     for flag, (name, allowed, rule) in LIMITS.items():
         if flag in flags.flags and flags[flag] not in allowed:
             found.append(f"{invalid} {field_name(flag, name)} {flags[flag]} {rule}")
+    found += enforcement_problems(flags, invalid, enforced, qos)
     if since(32) and flags["runonce"]:
         problem = "Runonce mode has been deprecated and should not be set"
         found.append(f"{invalid} runOnce (--runOnce) true, {problem}")
@@ -1791,6 +1808,56 @@ def configuration_problems(flags: FlagSet) -> list[str]:
             'Valid options are "none", "hairpin-veth" or "promiscuous-bridge"'
         )
     return found + [problem for problem in [cgroup_problem(flags)] if problem]
+
+
+def enforcement_problems(flags: FlagSet, invalid: str, enforced: str, qos: str) -> list[str]:
+    """Return what is wrong with --enforce-node-allocatable from 1.8 on."""
+    found = []
+    levels = ["pods", "system-reserved", "kube-reserved"]
+    if since(32):
+        levels[2:2] = ["system-reserved-compressible"]
+        levels.append("kube-reserved-compressible")
+    given = flags["enforce-node-allocatable"]
+    for level in given:
+        if level == "none" and since(10):
+            if len(given) > 1:
+                word = quote(level) if since(31) else f"'{level}'"
+                rule = f"may not contain additional enforcements when {word} is specified"
+                found.append(f"{invalid} {enforced} {rule}")
+            continue
+        if level not in levels:
+            # 1.10 to 1.15 name the first option twice, and never the last.
+            none = [levels[0] if not since(16) else "none"] if since(10) else []
+            quoted = [quote(one) for one in levels + none]
+            comma = "," if since(10) and not since(32) else ""
+            options = f"{', '.join(quoted[:-1])}{comma} or {quoted[-1]}"
+            found.append(
+                f"{invalid} option {quote(level)} specified for {enforced}. "
+                f"Valid options are {options}"
+                if since(10)
+                else f"Invalid option {quote(level)} specified for {enforced} setting. "
+                f"Valid options are {options}"
+            )
+            continue
+        found += cgroup_needed(flags, level, invalid, enforced)
+        if since(31) and not flags["cgroups-per-qos"]:
+            rule = f"must be set to true when {quote(level)} contained in {enforced}"
+            found.append(f"{invalid} {qos} {rule}")
+    return found
+
+
+def cgroup_needed(flags: FlagSet, level: str, invalid: str, enforced: str) -> list[str]:
+    """Insist on the cgroup that a reservation is enforced in, from 1.16 on."""
+    what = level.rpartition("-compressible")[0] or level
+    if not since(16) or what == "pods" or flags[f"{what}-cgroup"]:
+        return []
+    field = f"{'system' if what.startswith('system') else 'kube'}ReservedCgroup (--{what}-cgroup)"
+    if since(32):
+        either = f"{quote(what)} or {quote(what + '-compressible')} included"
+    else:
+        word = quote(what) if since(31) else f"'{what}'" if since(20) else what
+        either = f"{word} contained"
+    return [f"{invalid} {field} must be specified when {either} in {enforced}"]
 
 
 HAIRPIN_MODES = ("promiscuous-bridge", "hairpin-veth", "none")
@@ -2088,9 +2155,6 @@ def trust(context: ssl.SSLContext, pem: bytes) -> None:
 def load_client_ca(path: str) -> bytes:
     """Read --client-ca-file: k8s.io/client-go/util/cert/io.go."""
     complaint = f"unable to load client CA file {path}"
-    if since(17) and not os.path.exists(path):
-        problem = f"open {path}: no such file or directory"
-        raise Failure(f"{complaint}: {problem}" if not since(36) else problem)
     try:
         data = read_file(path)
     except Failure as error:
@@ -3316,15 +3380,26 @@ class Kubelet:
             or (flags["api-servers"] and not since(8))
         )
         self.broken_client = False
+        self.files = ("", "")
+        self.client_ca: bytes | None = None
+
+    def secure(self) -> None:
+        """Have certificate, key and client CA at hand: InitializeTLS."""
+        flags = self.flags
+        self.files = serving_files(flags, self.node.name)
+        if flags["client-ca-file"]:
+            self.client_ca = load_client_ca(flags["client-ca-file"])
 
     def run(self) -> NoReturn:
         """Start everything in the real one's order, and stay."""
         flags = self.flags
         self.check()
         shown = self.configuration.shown()
+        if since(8) and not since(10):
+            self.secure()
         api = self.api_server()
-        certificate, key = serving_files(flags, self.node.name)
-        client_ca = load_client_ca(flags["client-ca-file"]) if flags["client-ca-file"] else None
+        if not since(8):
+            self.secure()
         gate = Gate(flags, self.node.name, api)
         self.serve_cadvisor()
         if self.broken_client:
@@ -3353,7 +3428,7 @@ class Kubelet:
             log("W", "kubelet.go:1313", problem)
         in_background(self.node.initial)  # looking up an address may take its time
         pages = KubeletPages(self.node, pods, shown, self.standalone)
-        self.serve(pages, gate, (certificate, key), client_ca)
+        self.serve(pages, gate)
         if since(10):
             notify_systemd("READY=1")
         while True:
@@ -3491,17 +3566,15 @@ class Kubelet:
         if port > 0:
             keep_trying(60, report, "", port, cadvisor_port)
 
-    def serve(
-        self, pages: KubeletPages, gate: Gate, files: tuple[str, str], client_ca: bytes | None
-    ) -> None:
+    def serve(self, pages: KubeletPages, gate: Gate) -> None:
         """Open the kubelet's ports."""
         flags = self.flags
         address, port = flags["address"], flags["port"]
         if flags["enable-server"]:
             log("I", "server.go:132", f"Starting to listen on {address}:{port}")
             try:
-                certificate, key = map(read_file, files)
-                tls = ServingTls(certificate, key, client_ca)
+                certificate, key = map(read_file, self.files)
+                tls = ServingTls(certificate, key, self.client_ca)
                 answer = pages.protected(gate, flags["enable-debugging-handlers"])
                 Server(address, port, answer, tls)
             except Failure as error:
@@ -3592,6 +3665,10 @@ STEPS = {
         "failed to validate kubelet configuration, error: {}, path: "
         "&TypeMeta{{Kind:,APIVersion:,}}",
     ),
+    "dependencies": (
+        "Failed to construct kubelet dependencies",
+        "failed to construct kubelet dependencies: {}",
+    ),
     "run": ("Failed to run kubelet", "{}"),
 }
 """What is said of each step's failure: from 1.21 on, and from 1.24 on with the failure in it."""
@@ -3645,9 +3722,9 @@ def server(name: str, words: list[str]) -> int:
     configuration = Configuration()
     configuration.take_flags(flags)
     try:
-        start(flags, configuration, called)
+        start(Kubelet(flags, configuration), called)
     except Failure as error:
-        # hyperkube prints what its server returns, and then its main prints it again.
+        # Its main prints again what hyperkube's server returned, until 1.7.
         return refuse(f"failed to run Kubelet: {error}", "", "")
 
 
@@ -3686,9 +3763,13 @@ def command(name: str, words: list[str]) -> int:
         if flags["version"] != "false":
             print_version(flags["version"])
             return 0
-        configuration = prepare(flags, words)
+        kubelet = Kubelet(flags, prepare(flags, words))
         try:
-            start(flags, configuration, name.split()[0])
+            kubelet.secure()
+        except Failure as error:
+            raise Refusal("dependencies", str(error)) from None
+        try:
+            start(kubelet, name.split()[0])
         except Failure as error:
             raise Refusal("run", f"failed to run Kubelet: {error}") from None
     except Refusal as refusal:
@@ -3723,11 +3804,11 @@ def prepare(flags: FlagSet, words: list[str]) -> Configuration:
     return configuration
 
 
-def start(flags: FlagSet, configuration: Configuration, called: str) -> NoReturn:
+def start(kubelet: Kubelet, called: str) -> NoReturn:
     """Be the kubelet, under the name it was called by."""
-    log.verbosity = flags["v"]
+    log.verbosity = kubelet.flags["v"]
     libc.prctl(PR_SET_NAME, called.partition(".")[0].encode())
-    Kubelet(flags, configuration).run()
+    kubelet.run()
 
 
 def give_up(refusal: Refusal, usage: str, path: str) -> int:
@@ -3764,8 +3845,9 @@ def hyperkube_usage() -> str:
 
 
 def refuse(problem: str, gap: str, usage: str) -> int:
-    """Print a problem twice, as hyperkube does, with the usage between; return the exit status."""
-    complain(f"Error: {problem}\n{gap}{usage}Error: {problem}")
+    """Print a problem as hyperkube does, in 1.7 again behind the usage; return the exit status."""
+    last = "" if since(8) else f"Error: {problem}"
+    complain(f"Error: {problem}\n{gap}{usage}{last}".rstrip("\n"))
     return 1
 
 

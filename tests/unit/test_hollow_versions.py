@@ -119,9 +119,13 @@ FAILS = "--lock-file=/nonexist/lock"
 LOCKED = 'unable to acquire file lock on "/nonexist/lock": no such file or directory'
 
 
+CERTIFICATES = ("--tls-cert-file=/nonexist/crt", "--tls-private-key-file=/nonexist/key")
+
+
 def needed(number: int) -> list[str]:
     """Flags without which a kubelet of the minor does not get as far as its lock file here."""
-    words = ["--container-runtime-endpoint=unix:///run/x.sock"] if 24 <= number < 27 else []
+    words = [*CERTIFICATES] if number >= 10 else []
+    words += ["--container-runtime-endpoint=unix:///run/x.sock"] if 24 <= number < 27 else []
     return words + ["--fail-cgroupv1=false"] * (number >= 35)
 
 
@@ -230,6 +234,14 @@ def test_version_and_help(run: Run, number: int) -> None:
     assert other == ""
     assert re.search(r"^      --node-ip string$", text, re.MULTILINE)
     assert ("(DEPRECATED: This parameter" in text) == (number >= 10)
+
+
+@pytest.mark.parametrize("number", range(10, 37))
+def test_a_client_ca_that_is_not_there(run: Run, number: int) -> None:
+    ended = run(number, *needed(number), *CERTIFICATES, FAILS, "--client-ca-file=/nonexist/ca")
+    problem = "unable to load client CA file /nonexist/ca: open /nonexist/ca: no such file or"
+    assert problem in ended.problem
+    assert "failed to run Kubelet" not in ended.problem, "it comes before the lock"
 
 
 def said(number: int, parsed: str) -> tuple[int, str]:
@@ -428,9 +440,6 @@ def test_the_runtimes_endpoint(run: Run, number: int) -> None:
         assert "is currently supported" in problem
 
 
-CERTIFICATES = ("--tls-cert-file=/nonexist/crt", "--tls-private-key-file=/nonexist/key")
-
-
 @pytest.mark.parametrize("number", range(8, 37))
 def test_a_kubeconfig_without_server(run: Run, tmp_path: Path, number: int) -> None:
     (tmp_path / "kubeconfig").write_text("kind: Config\napiVersion: v1\n")
@@ -438,14 +447,14 @@ def test_a_kubeconfig_without_server(run: Run, tmp_path: Path, number: int) -> N
         number,
         *needed(number),
         *CERTIFICATES,
-        "--client-ca-file=/nonexist/ca",
+        "--authorization-mode=Nope",
         f"--kubeconfig={tmp_path / 'kubeconfig'}",
     )
     problem = "invalid kubeconfig: invalid configuration: no configuration has been provided"
     hint = ", try setting KUBERNETES_MASTER environment variable"
     assert (problem in ended.problem) == (number >= 10)
     assert (problem + hint in ended.problem) == (number >= 18)
-    assert ("unable to load client CA file /nonexist/ca" in ended.problem) == (number < 10)
+    assert ("nknown authorization mode Nope" in ended.problem) == (number < 10)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -543,29 +552,46 @@ def test_unknown_fields_are_passed_over(
 
 BAD_FILES = {
     "": 'kubelet config file "PATH" was empty',
-    "maxPods: 7\n": "Object 'Kind' is missing in '{\"maxPods\":7}'",
-    "kind: KubeletConfiguration\n": "Object 'apiVersion' is missing in ",
+    "maxPods: 7\n": "Object 'Kind' is missing in 'maxPods: 7",
+    "kind: KubeletConfiguration\n": "Object 'apiVersion' is missing in 'kind: KubeletConfiguration",
     HEAD.replace("v1beta1", "v2"): 'no kind "KubeletConfiguration" is registered for version "kubelet.config.k8s.io/v2"',
     HEAD.replace("KubeletC", "C"): 'no kind "Configuration" is registered for version "kubelet.config.k8s.io/v1beta1"',
-    HEAD + "port: x\n": "json: cannot unmarshal string into Go struct field KubeletConfiguration.port of type int32",
-    HEAD + "failSwapOn: 1\n": "json: cannot unmarshal number into Go struct field KubeletConfiguration.failSwapOn of type bool",
-    HEAD + "clusterDNS: x\n": "json: cannot unmarshal string into Go struct field KubeletConfiguration.clusterDNS of type []string",
-    HEAD + "syncFrequency: 5\n": "json: cannot unmarshal number into Go struct field KubeletConfiguration.syncFrequency of type string",
-    HEAD + "authentication: x\n": "json: cannot unmarshal string into Go struct field KubeletConfiguration.authentication of type ",
-    HEAD + "a: b: c\n": "yaml: line 3: mapping values are not allowed in this context",
+    HEAD + "a: b: c\n": "mapping values are not allowed in this context",
+}  # fmt: skip
+BAD_FIELDS = {
+    "port: x": ("string", "port", "int32"),
+    "failSwapOn: 1": ("number", "failSwapOn", "bool"),
+    "clusterDNS: x": ("string", "clusterDNS", "[]string"),
+    "clusterDomain: 1": ("number", "clusterDomain", "string"),
+    "syncFrequency: 5": ("number", "syncFrequency", "string"),
+    "authentication: x": ("string", "authentication", ""),
+    "authentication: {anonymous: {enabled: 1}}": ("number", "authentication.anonymous.enabled", "bool"),
+    "evictionHard: {a: 1}": ("number", "evictionHard", "string"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [10, 16, 20, 23, 24, 28, 36])
+@pytest.mark.parametrize("number", [10, 16, 20, 22, 23, 24, 28, 36])
 def test_files_that_are_refused(run: Run, tmp_path: Path, number: int) -> None:
     path = tmp_path / "config.yaml"
-    for text, problem in BAD_FILES.items():
+
+    def refused(text: str) -> str:
         path.write_text(text)
         ended = run(number, *needed(number), FAILS, f"--config={path}")
         assert ended.status == (255 if number < 21 else 1)
         found = ended.problem.replace('\\"', '"').replace("\\\\", "\\")
-        assert problem.replace("PATH", str(path)) in found
         assert f"failed to load Kubelet config file {path}, error " in found
+        return found
+
+    for text, problem in BAD_FILES.items():
+        assert problem.replace("PATH", str(path)) in refused(text)
+    for text, (kind, field, wanted) in BAD_FIELDS.items():
+        found = refused(f"{HEAD}{text}\n")
+        if number >= 23:
+            place = f"Go struct field KubeletConfiguration.{field} of type {wanted}"
+            assert f"failed to decode: json: cannot unmarshal {kind} into {place}" in found
+        else:
+            name = ".".join(part[0].upper() + part[1:] for part in field.split("."))
+            assert f"v1beta1.KubeletConfiguration.{name}: " in found
 
 
 @pytest.mark.parametrize("number", WITH_FILES)
@@ -644,11 +670,11 @@ def start(
         port, read_only, healthz = (free_port() for _ in range(3))
         log = tmp_path / "log"
         line = [
-            *([] if number >= 17 else ["kubelet"]), "--address=127.0.0.1", f"--port={port}",
+            *([] if number >= 17 else ["kubelet"]), *needed(number), "--address=127.0.0.1", f"--port={port}",
             f"--read-only-port={read_only}", f"--healthz-port={healthz}",
             "--hostname-override=node1", f"--root-dir={tmp_path}", f"--tls-cert-file={serving.crt}",
             f"--tls-private-key-file={serving.key}",
-            *(["--cadvisor-port=0"] if number < 12 else []), *needed(number), *words,
+            *(["--cadvisor-port=0"] if number < 12 else []), *words,
         ]  # fmt: skip
         with log.open("wb") as file:
             process = subprocess.Popen(
