@@ -300,6 +300,19 @@ def test_checksum_that_is_none(site: Site, tmp_path: Path, content: bytes) -> No
     assert site.asked_for_kubelet() == 0
 
 
+def test_checksum_without_an_end(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "_READ_SECONDS", 2)
+    site.answers[f"{PATH}.sha512"] = lambda handler: site.hold(handler)
+    assert f"{site.url}{PATH}.sha512 is no sha512 checksum" in failure(site.url, tmp_path)
+
+
+def test_bytes_are_asked_for_as_they_are_stored(site: Site, tmp_path: Path) -> None:
+    fetch(site.url, tmp_path)
+    assert {headers["Accept-Encoding"] for headers in site.headers} == {"identity"}
+
+
 # What is no kubelet
 
 
