@@ -128,18 +128,22 @@ def run_matrix(
 
 
 def _boot(session: ClusterSession, column: Column, progress: Progress) -> ClusterSession | None:
-    """Boot with a version and return the owner of the cluster; None if its kubelet does not start.
+    """Boot with a version and return the owner of the cluster; None if it has no working kubelet.
 
     Raises KubeClusterError for what would be no better with another version.
     """
+    ready = False
     try:
+        session.settings = session.prepared(progress)
+        ready = True
         session.open(progress)
     except KubeClusterError as error:
-        if progress.phases and progress.phases[-1].name == "start":
-            column.problem = str(error)
-            progress.say(_line(column))
-            return None
-        raise
+        kubelet = not ready or (progress.phases and progress.phases[-1].name == "start")
+        if not kubelet:
+            raise
+        column.problem = str(error)
+        progress.say(_line(column))
+        return None
     return session
 
 

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -243,6 +243,7 @@ class ClusterSession:
 
         project = self.config.rootpath
         remove_abandoned(progress)
+        self.settings = self.prepared(progress)
         kept = None
         if reuse is not None:
             kept = find_cluster(reuse) if reuse else kept_cluster(project)
@@ -284,7 +285,20 @@ class ClusterSession:
 
         Raises KubeClusterError.
         """
-        return self.settings
+        settings = self.settings
+        if settings.download and settings.kubelet is None:
+            from pytest_kubecluster.binary import inspect_kubelet
+            from pytest_kubecluster.download import download_kubelet
+            from pytest_kubecluster.state import cache_folder
+
+            path = download_kubelet(
+                settings.version,
+                mirror=settings.mirror,
+                cache=cache_folder(),
+                progress=progress.say,
+            )
+            settings = replace(settings, kubelet=inspect_kubelet(path).of(settings.version))
+        return settings
 
     def move_to(self, network: IPv4Network) -> bool:
         """Take another network, unless one was asked for, and say whether that was done."""

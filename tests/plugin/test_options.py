@@ -45,6 +45,9 @@ def usage_error(pytester: pytest.Pytester, *args: str) -> str:
         (["--kube-timeout=0"], "--kube-timeout: '0' is no number of seconds above 0"),
         (["--kube-timeout=soon"], "--kube-timeout: 'soon' is no number of seconds"),
         (["--kube-kubelet=nothing-here"], "nothing-here does not exist"),
+        (["--kube-kubelet=no-{version}"], "there is no kubelet 1.7.5 at"),
+        (["--kube-tolerate=cgroup-v1,noise"], "--kube-tolerate: 'noise' is not one of cgroup-v1, swap"),
+        (["--kube-kubelet=download", "--kube-mirror=nowhere"], "--kube-mirror: 'nowhere' is neither a folder nor"),
         (["--kube-kubelet=."], "is no file; give the hyperkube or kubelet itself"),
     ],
 )  # fmt: skip
@@ -155,6 +158,32 @@ def test_docker_not_running(
     message = boot_error(pytester, own_state)
     assert "Docker does not answer" in message
     assert "systemctl start docker" in message
+
+
+def test_download_of_what_a_mirror_does_not_have(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, own_state: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(pytester.path / "cache"))
+    mirror = pytester.mkdir("mirror")
+    args = ["--kube-hyperkube=1.30.0", "--kube-kubelet=download", f"--kube-mirror={mirror}"]
+    message = boot_error(pytester, own_state, *args)
+    assert f"there is no kubelet v1.30.0 for amd64: {mirror}/v1.30.0/bin/linux/" in message
+    files = [path for path in pytester.path.glob("cache/**/*") if path.is_file()]
+    assert [path.name for path in files if path.suffix != ".lock"] == []
+
+
+def test_spec_file_that_is_wrong(pytester: pytest.Pytester, own_state: Path) -> None:
+    (pytester.path / "kubecluster.toml").write_text("[kubelet]\nclusterDomain = 'x'\n")
+    assert "kubecluster.toml: unknown key kubelet.clusterDomain" in usage_error(pytester)
+
+
+def test_options_and_ini_keys_win_over_the_spec_file(pytester: pytest.Pytester) -> None:
+    (pytester.path / "kubecluster.toml").write_text("masters = 1\nworkers = 1\n")
+    pytester.makeini("[pytest]\nkube_workers = 3\n")
+    pytester.makepyfile(NEEDS_NODE)
+    result = pytester.runpytest("--collect-only", "-q")
+    names = [line.partition("[")[2] for line in result.outlines if "test_it[" in line]
+    assert names == ["master01]", "worker01]", "worker02]", "worker03]"]
 
 
 def test_network_of_the_host(pytester: pytest.Pytester, own_state: Path) -> None:

@@ -300,6 +300,19 @@ def test_checksum_that_is_none(site: Site, tmp_path: Path, content: bytes) -> No
     assert site.asked_for_kubelet() == 0
 
 
+def test_checksum_without_an_end(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "_READ_SECONDS", 2)
+    site.answers[f"{PATH}.sha512"] = lambda handler: site.hold(handler)
+    assert f"{site.url}{PATH}.sha512 is no sha512 checksum" in failure(site.url, tmp_path)
+
+
+def test_bytes_are_asked_for_as_they_are_stored(site: Site, tmp_path: Path) -> None:
+    fetch(site.url, tmp_path)
+    assert {headers["Accept-Encoding"] for headers in site.headers} == {"identity"}
+
+
 # What is no kubelet
 
 
@@ -362,7 +375,12 @@ def test_unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for client in (first, second):
             client.setblocking(False)
             client.connect_ex(full.getsockname())
-        message = failure(f"http://127.0.0.1:{full.getsockname()[1]}", tmp_path)
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        # Without a deadline of the client's own, it would be refused in the end.
+        end = threading.Timer(5, full.close)
+        end.start()
+        message = failure(url, tmp_path)
+        end.cancel()
     assert "the server cannot be reached within 0.2 s" in message
 
 
@@ -705,7 +723,7 @@ def test_runs_share_a_download(
     kubelet = fetch(site.url, tmp_path)
     assert [lines.splitlines()[-1] for lines in printed] == [str(kubelet)] * 3
     assert kubelet.read_bytes() == KUBELET
-    assert site.asked_for_kubelet() == 1
+    assert site.asked == [f"{PATH}.sha512", f"{PATH}.sha256", PATH]
 
 
 def test_killed_run_holds_up_nobody(
