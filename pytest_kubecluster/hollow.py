@@ -31,8 +31,9 @@ NEW_DEFAULTS: dict[str, dict[int, str]] = {
     "cni-cache-dir": {16: "/var/lib/cni/cache"},
     "cni-conf-dir": {12: "/etc/cni/net.d"},
     "container-runtime": {24: "remote"},
-    "container-runtime-endpoint": {24: ""},
+    "container-runtime-endpoint": {24: "", 27: "unix:///run/containerd/containerd.sock"},
     "docker-disable-shared-pid": {8: "true"},
+    "eviction-hard": {26: ""},
     "experimental-fail-swap-on": {8: "true"},
     "kubeconfig": {10: ""},
     "node-status-max-images": {11: "50"},
@@ -43,7 +44,7 @@ NEW_DEFAULTS: dict[str, dict[int, str]] = {
         26: "registry.k8s.io/pause:3.9", 31: "registry.k8s.io/pause:3.10",
     },
 }  # fmt: skip
-"""Defaults, outside the configuration, that changed after 1.7, by the minor that brought them."""
+"""Defaults that are not those of a file and changed after 1.7, by the minor that brought them."""
 
 ZEROS = {"bool": "false", "version": "false", "duration": "0s", "stringSlice": "[]"}
 NUMBERS = ("Level", "float64", "int", "int32", "int64", "quantity", "severity", "uint")
@@ -84,23 +85,18 @@ def render_hollow(version: KubeVersion) -> bytes:
 
 
 def _flag(flag: facts.Flag, kind: str, field: facts.Field | None, number: int) -> list[Any]:
+    changes = NEW_DEFAULTS.get(flag.name, {}).items()
     default = flag.default
+    if default is None:
+        default = next((text for since, text in reversed(changes) if since <= number), None)
     if default is None and field:
         default = LEGACY_DEFAULTS.get(flag.name, _as_text(kind, field.default))
     if default is None:
-        default = _older_default(flag.name, number)
+        oldest = facts.flags(facts.MINORS[0]).get(flag.name)
+        default = oldest.default if oldest else None
     if default is None:
         default = ZEROS.get(kind, "0" if kind in NUMBERS else "")
     return [kind, default, flag.deprecated, flag.hidden, flag.origin]
-
-
-def _older_default(name: str, number: int) -> str | None:
-    """Return the default that 1.7 had, if nothing newer is known."""
-    changes = [default for since, default in NEW_DEFAULTS.get(name, {}).items() if since <= number]
-    if changes:
-        return changes[-1]
-    oldest = facts.flags(facts.MINORS[0]).get(name)
-    return oldest.default if oldest else None
 
 
 def _as_text(kind: str, value: Any) -> str | None:

@@ -125,7 +125,9 @@ HARD_EVICTION = {
 }
 SECONDS = {"Millisecond": 0.001, "Second": 1, "Minute": 60, "Hour": 3600}
 
-GATE = re.compile(r'^\s+(\w+) +(?:\w+\.)?Feature += "(\w+)"', re.MULTILINE)
+GATE = re.compile(
+    r'^\s+(\w+) +(?:(?:\w+\.)?Feature +)?= +(?:(?:\w+\.)?Feature\()?"(\w+)"', re.MULTILINE
+)
 SPEC = re.compile(
     r"^\s+(?:\w+\.)?(\w+):\s*(\{(?:[^{}]|\{[^{}]*\})*\}),?(?:\s*//.*)?$", re.MULTILINE
 )
@@ -133,7 +135,7 @@ STAGE = re.compile(
     r"(?:MustParse\(\"1\.(?P<since>\d+)\"\), *)?Default: +(?P<on>true|false), *"
     r"PreRelease: +(?:\w+\.)?(?P<stage>\w*)(?P<locked>, *LockToDefault: +true)?"
 )
-NOT_THE_KUBELETS = re.compile("openshift|controller-manager|cloud-provider|kms")
+NOT_THE_KUBELETS = re.compile("controller-manager|cloud-provider|kms")
 LINKED_BY_HYPERKUBE = "apiextensions"
 NOT_UPSTREAM = re.compile("ADC_|csiMigrationRBD|rootless")
 
@@ -346,18 +348,19 @@ def read_bindings(tree: Path) -> dict[str, tuple[str, str]]:
 
 def read_gates(tree: Path, number: int) -> dict[str, str]:
     """Return the feature gates by name: stage, default, and "locked" if it cannot be changed."""
-    texts = [
-        path.read_text()
+    texts = {
+        path: path.read_text()
         for folder in ("pkg/features", "vendor/k8s.io")
         for path in sorted((tree / folder).rglob("*.go"))
-        if "feature" in str(path.relative_to(tree))
-        and not NOT_THE_KUBELETS.search(str(path))
-        and (number < 17 or LINKED_BY_HYPERKUBE not in str(path))
-    ]
-    named = (name for text in texts for name in GATE.findall(text))
+        if "feature" in str(path.relative_to(tree)) and "openshift" not in str(path)
+    }
+    named = (name for text in texts.values() for name in GATE.findall(text))
     names = {constant: name for constant, name in named if not NOT_UPSTREAM.match(name)}
     specs: dict[str, str] = {}
-    for text in texts:
+    for path, text in texts.items():
+        linked = number < 17 or LINKED_BY_HYPERKUBE not in str(path)
+        if NOT_THE_KUBELETS.search(str(path)) or not linked:
+            continue  # what of these a kubelet knows is listed in pkg/features, too
         for constant, body in SPEC.findall(text):
             if constant in names:
                 stages = [

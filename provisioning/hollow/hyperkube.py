@@ -122,11 +122,16 @@ def quote(text: str) -> str:
 
 def structured(message: str, **values: object) -> str:
     """Return a log line's text as klog's InfoS and ErrorS write it, the style from 1.21 on."""
-    shown = "".join(
-        f" {name}={quote(value) if isinstance(value, str) else value}"
-        for name, value in values.items()
-    )
-    return quote(message) + shown
+
+    def written(value: object) -> str:
+        if not isinstance(value, str):
+            return str(value)
+        if "\n" in value and since(23):
+            lines = value.rstrip("\n").replace("\n", "\n\t")
+            return f"<\n\t{lines}\n >"
+        return quote(value)
+
+    return quote(message) + "".join(f" {name}={written(value)}" for name, value in values.items())
 
 
 def aggregate(problems: list[str]) -> str:
@@ -466,8 +471,9 @@ def qualified_name_problems(key: str) -> list[str]:
     """Return what is wrong with a label's or a taint's key."""
     parts = key.split("/")
     if len(parts) > 2:
+        kind = "valid label key" if since(35) else "qualified name"
         return [
-            f"a qualified name {QUALIFIED_NAME_ADVICE} with an optional DNS subdomain prefix "
+            f"a {kind} {QUALIFIED_NAME_ADVICE} with an optional DNS subdomain prefix "
             "and '/' (e.g. 'example.com/MyName')"
         ]
     problems = []
@@ -974,6 +980,8 @@ class Yaml:
                 self.row += 1
                 line = self.peek() if text[0] in "[{" else None
                 if line is None:
+                    while not self.lines[self.row - 1].strip(BLANKS):
+                        self.row -= 1
                     self.row -= 1
                     closing = {"[": "]", "{": "}"}.get(text[0])
                     problem = f"did not find expected ',' or '{closing}'"
@@ -1608,6 +1616,11 @@ class Configuration:
         problem = self.wrong_kind(content, data.decode())
         if problem:
             raise Failure(f"{decode} {problem}")
+        gates = content.get("featureGates")
+        for name in sorted(gates) if isinstance(gates, dict) and since(32) else ():
+            if name not in FACTS["gates"]:
+                problem = "failed to merge global and in-flight KubeletConfiguration while setting"
+                raise Panic(f"{problem} defaults, error: unrecognized feature gate: {name}")
         unknown: list[str] = []
         try:
             self.merge(content, "", unknown, merged)
@@ -1659,6 +1672,8 @@ class Configuration:
     def shown(self) -> dict[str, Any]:
         """Return the answer on /configz."""
         answer: dict[str, Any] = {}
+        if since(36):
+            answer["apiVersion"], answer["kind"] = self.KIND
         for path, (kind, always, _, _) in FACTS["fields"].items():
             *parents, name = path.split(".")
             place = answer
@@ -3458,6 +3473,9 @@ class Kubelet:
         """Have certificate, key and client CA at hand: InitializeTLS."""
         flags = self.flags
         self.files = serving_files(flags, self.node.name)
+        if since(10):
+            for field, path in zip(("tlsCertFile", "tlsPrivateKeyFile"), self.files):  # noqa: B905
+                self.configuration.values[field] = path
         if flags["client-ca-file"]:
             self.client_ca = load_client_ca(flags["client-ca-file"])
 
@@ -3906,10 +3924,10 @@ def give_up(refusal: Refusal, usage: str, path: str) -> int:
         raise Fatal("server.go:145", f"unknown command: {text}" if step == "words" else text)
     if not since(24):
         if step == "words":
-            log("E", "server.go:165", f'"Unknown command" command={quote(text)}')
+            log("E", "server.go:165", structured("Unknown command", command=text))
         else:
-            where = f" path={quote(path)}" if step == "file" else ""
-            log("E", "server.go:158", f"{quote(STEPS[step][0])} err={quote(text)}{where}")
+            where = {"path": path} if step == "file" else {}
+            log("E", "server.go:158", structured(STEPS[step][0], err=text, **where))
         if step in ("parse", "words"):
             complain(usage)
         return 1
@@ -3919,7 +3937,7 @@ def give_up(refusal: Refusal, usage: str, path: str) -> int:
         text = f"error: {text}, path: {path}" if not since(28) else f"path: {path}, error: {text}"
     text = text if step == "words" else STEPS[step][1].format(text)
     if since(25):
-        log("E", "run.go:74", f'"command failed" err={quote(text)}')
+        log("E", "run.go:74", structured("command failed", err=text))
     else:
         complain(f"Error: {text}\n{usage}")
     return 1

@@ -76,8 +76,14 @@ class Ended(NamedTuple):
     @property
     def problem(self) -> str:
         """The line that says why, without klog's head."""
-        lines = [line for line in self.err.splitlines() if re.match(r"[EF]\d{4} |Error: ", line)]
+        text = re.sub(r"=<\n\t(.*?)\n >", self.in_one_line, self.err, flags=re.DOTALL)
+        lines = [line for line in text.splitlines() if re.match(r"[EF]\d{4} |Error: ", line)]
         return re.sub(r"^[EF]\d{4} \S+ +\d+ \S+ ", "", lines[0]) if lines else ""
+
+    @staticmethod
+    def in_one_line(value: re.Match[str]) -> str:
+        """A value of several lines as klog wrote it before it had a form of its own for them."""
+        return '="' + value[1].replace('"', '\\"').replace("\n\t", "\\n") + '"'
 
 
 Run = Callable[..., Ended]
@@ -388,6 +394,18 @@ def test_feature_gates(run: Run, number: int) -> None:
             assert LOCKED.replace('"', "") in run(
                 number, *needed(number), FAILS, f"--feature-gates={name}=true"
             ).problem.replace('\\"', "").replace('"', "")
+
+
+def test_an_unknown_feature_gate_in_a_file(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(HEAD + "featureGates: {Nope: true}\n")
+    for number in range(10, 32):
+        ended = run(number, *needed(number), FAILS, f"--config={path}")
+        assert re.search("unrecognized (key|feature gate): Nope", ended.problem)
+    for number in range(32, 37):  # a mistake in the real kubelet
+        ended = run(number, *needed(number), FAILS, f"--config={path}")
+        assert ended.status == 2
+        assert re.search("^panic: .*unrecognized feature gate: Nope$", ended.err, re.MULTILINE)
 
 
 def test_a_locked_feature_gate(run: Run) -> None:
@@ -742,6 +760,9 @@ def test_serves(start: Callable[..., Started], tmp_path: Path, number: int) -> N
     assert shown["authentication"]["anonymous"]["enabled"] is True
     assert shown["authorization"]["mode"] == "AlwaysAllow"
     assert ("registerWithTaints" in shown) == (number < 9)
+    assert bool(shown["tlsCertFile"])
+    assert (shown.get("kind") == "KubeletConfiguration") == (number == 36)
+    assert bool(shown.get("evictionHard")) == (number < 26)
     assert ("lockFilePath" in shown) == (number < 9)
     assert ("containerRuntimeEndpoint" in shown) == (number >= 27)
     assert kubelet.ask("/pods", kubelet.read_only)[0] == 200
