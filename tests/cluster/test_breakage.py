@@ -324,9 +324,10 @@ def test_whole_node_passes_all(node: Node, kube_spec: ClusterSpec) -> None:
 
 def test_another_executable(node: Node, kube_spec: ClusterSpec) -> None:
     path = f"/opt/hyperkube/{kube_spec.image_tag}/{node.spec.kubelet.executable}"
+    # Not in /run, from which nothing can be executed.
     other = r"#!/usr/bin/python3\nprint(\"Kubernetes v1.0.0\")\n"
     shell(
-        node, f"printf '{other}' >/run/other; chmod 755 /run/other; mount --bind /run/other {path}"
+        node, f"printf '{other}' >/opt/other; chmod 755 /opt/other; mount --bind /opt/other {path}"
     )
     try:
         assert failing(node, kube_spec) == {"version_is_that_of_the_spec"}
