@@ -203,6 +203,8 @@ def read_fields(tree: Path, number: int) -> dict[str, Any]:
             continue
         if path == "failSwapOn":
             default = True  # in 1.8 and 1.9 the flag itself says so
+        if path == "nodeLabels":
+            default = {}  # made with the options
         found[path] = [
             plain,
             shown and not (optional and default is None),

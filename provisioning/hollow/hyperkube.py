@@ -120,6 +120,15 @@ def quote(text: str) -> str:
     return '"' + "".join(map(shown, text)) + '"'
 
 
+def structured(message: str, **values: object) -> str:
+    """Return a log line's text as klog's InfoS and ErrorS write it, the style from 1.21 on."""
+    shown = "".join(
+        f" {name}={quote(value) if isinstance(value, str) else value}"
+        for name, value in values.items()
+    )
+    return quote(message) + shown
+
+
 def aggregate(problems: list[str]) -> str:
     """Return several errors as one, as k8s.io/apimachinery/pkg/util/errors prints them."""
     return problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]"
@@ -1378,14 +1387,18 @@ def take_lock(path: str, exit_on_contention: bool) -> None:
         raise Failure("cannot exit on lock file contention: no lock file specified")
     if not path:
         return
-    log("I", "server.go:370", f"acquiring file lock on {quote(path)}")
+    text = f"acquiring file lock on {quote(path)}"
+    log("I", "server.go:370", structured("Acquiring file lock", path=path) if since(21) else text)
     try:
         fcntl.flock(os.open(path, os.O_CREAT | os.O_RDWR, 0o600), fcntl.LOCK_EX)
     except OSError as error:
         problem = f"unable to acquire file lock on {quote(path)}: {errno_text(error)}"
         raise Failure(problem) from None
     if exit_on_contention:
-        log("I", "server.go:375", f"watching for inotify events for: {path}")
+        text = f"watching for inotify events for: {path}"
+        if since(21):
+            text = structured("Watching for inotify events", path=path)
+        log("I", "server.go:375", text)
         try:
             watch = Inotify(path, IN_OPEN | IN_DELETE_SELF)
         except OSError as error:
@@ -1398,7 +1411,9 @@ def exit_on_event(watch: Inotify) -> None:
     """End the kubelet, as if all were well, on the first event."""
     mask, path = watch.next()
     names = "|".join(name for bit, name in INOTIFY_NAMES.items() if mask & bit)
-    log("I", "server_linux.go:37", f"inotify event: {quote(path)}: {mask:#x} == {names}")
+    event = f"{quote(path)}: {mask:#x} == {names}"
+    text = structured("inotify event", event=event) if since(21) else f"inotify event: {event}"
+    log("I", "server_linux.go:37", text)
     os._exit(0)
 
 
@@ -1485,7 +1500,8 @@ class Configuration:
     def take_flags(self, flags: FlagSet, only_changed: bool = False) -> None:
         """Let the flags say what they can say."""
         for path, flag in self.bound(flags):
-            if not only_changed or flag.changed:
+            nothing = not flag.changed and not flag.value and self.values[path] is None
+            if not nothing and (flag.changed or not only_changed):
                 merged = path == "featureGates" and only_changed and self.values[path]
                 self.values[path] = {**self.values[path], **flag.value} if merged else flag.value
 
@@ -1523,9 +1539,8 @@ class Configuration:
         try:
             content = load_yaml(data)
         except YamlError as error:
-            problem = f"couldn't get version/kind; json parse error: {error}"
-            raise Failure(f"{decode} {problem}") from None
-        problem = self.wrong_kind(content)
+            raise Failure(f"{decode} {error}") from None
+        problem = self.wrong_kind(content, data.decode())
         if problem:
             raise Failure(f"{decode} {problem}")
         unknown: list[str] = []
@@ -1534,20 +1549,13 @@ class Configuration:
         except ValueError as error:
             raise Failure(f"{decode} {error}") from None
         if unknown and since(17):
-            quoted = ", ".join(f"unknown field {quote(name)}" for name in unknown)
-            problem = f"strict decoding error: {quoted}"
-            if since(21):
-                text = f'"Using lenient decoding as strict decoding failed" err={quote(problem)}'
-                log("I", "codec.go:109", text)
-            else:
-                text = f"using lenient decoding as strict decoding failed: {problem}"
-                log("W", "codec.go:109", text)
+            warn_of_unknown(unknown, content)
         for name in PATHS:
             if self.values.get(name):
                 self.values[name] = os.path.join(folder, self.values[name])
 
-    def wrong_kind(self, content: Any) -> str:
-        """Return why a document is no KubeletConfiguration."""
+    def wrong_kind(self, content: Any, text: str) -> str:
+        """Return why a document is no KubeletConfiguration; ``text`` is what it was read from."""
         if not isinstance(content, dict):
             found = GO_TYPES.get(type(content), "number")
             return (
@@ -1558,7 +1566,7 @@ class Configuration:
         version, kind = content.get("apiVersion"), content.get("kind")
         if not kind or not version:
             missing = "apiVersion" if kind else "Kind"
-            return f"Object '{missing}' is missing in '{go_json(content)}'"
+            return f"Object '{missing}' is missing in '{text}'"
         if (version, kind) != self.KIND:
             scheme = "k8s.io/kubernetes/pkg/kubelet/apis/config/scheme/scheme.go:33"
             where = f" in scheme {quote(scheme)}" if since(12) else ""
@@ -1594,6 +1602,20 @@ class Configuration:
         return {"kubeletconfig" if since(8) else "componentconfig": answer}
 
 
+def warn_of_unknown(names: list[str], content: Any) -> None:
+    """Say that a file has fields that this version does not know, and go on."""
+    problem = f"strict decoding error: {', '.join(f'unknown field {quote(n)}' for n in names)}"
+    if not since(23):
+        found = f"found unknown field: {names[0].rpartition('.')[2]}"
+        problem = f"v1beta1.KubeletConfiguration.ReadObject: {found}"
+        problem = f"strict decoder error for {go_json(content)}: {problem}"
+    if since(21):
+        message = "Using lenient decoding as strict decoding failed"
+        log("I", "codec.go:109", structured(message, err=problem))
+    else:
+        log("W", "codec.go:109", f"using lenient decoding as strict decoding failed: {problem}")
+
+
 DURATIONS = ("duration", "nanoseconds")
 PATHS = ("staticPodPath", "authentication.x509.clientCAFile", "tlsCertFile", "tlsPrivateKeyFile")
 """Fields whose value, if it is relative, starts at the file's folder."""
@@ -1622,7 +1644,23 @@ def read_field(path: str, kind: str, value: Any) -> Any:
 
 
 def unfit(value: Any, path: str, kind: str) -> str:
-    """Return what is wrong with a value of the wrong type."""
+    """Return what is wrong with a value of the wrong type.
+
+    Until 1.22 json-iterator reads the file; where it stood then is left out here.
+    """
+    if not since(23):
+        found = json.dumps(value)[0]
+        wanted = {
+            "bool": f"ReadBool: expect t or f, but found {found}",
+            "string": f'ReadString: expects " or n, but found {found}',
+            "[]string": f"[]string: decode slice: expect [ or n, but found {found}",
+        }.get(kind)
+        if wanted is None:
+            number = kind.startswith(("int", "float"))
+            wanted = "readUint32: unexpected character: \ufffd" if number else ""
+            wanted = wanted or f"readObjectStart: expect {{ or n, but found {found}"
+        names = (part[:1].upper() + part[1:] for part in path.split("."))
+        return f"v1beta1.KubeletConfiguration.{'.'.join(names)}: {wanted}"
     found = GO_TYPES.get(type(value), "number")
     place = f"KubeletConfiguration.{path}"
     return f"json: cannot unmarshal {found} into Go struct field {place} of type {kind}"
@@ -1746,7 +1784,7 @@ def configuration_problems(flags: FlagSet) -> list[str]:
     invalid = "invalid configuration:" if since(10) else "Invalid configuration:"
     enforced = field_name("enforce-node-allocatable", "EnforceNodeAllocatable")
     qos = field_name("cgroups-per-qos", "CgroupsPerQOS")
-    if not flags["cgroups-per-qos"] and levels and not since(32):
+    if not flags["cgroups-per-qos"] and levels and not since(31):
         how = "is set to true" if since(20) else "feature is turned on"
         start = f"{invalid} " if since(10) else ""
         found.append(f"{start}{enforced} is not supported unless {qos} {how}")
@@ -1757,6 +1795,7 @@ def configuration_problems(flags: FlagSet) -> list[str]:
     for flag, (name, allowed, rule) in LIMITS.items():
         if flag in flags.flags and flags[flag] not in allowed:
             found.append(f"{invalid} {field_name(flag, name)} {flags[flag]} {rule}")
+    found += enforcement_problems(flags, invalid, enforced, qos)
     if since(32) and flags["runonce"]:
         problem = "Runonce mode has been deprecated and should not be set"
         found.append(f"{invalid} runOnce (--runOnce) true, {problem}")
@@ -1769,6 +1808,56 @@ def configuration_problems(flags: FlagSet) -> list[str]:
             'Valid options are "none", "hairpin-veth" or "promiscuous-bridge"'
         )
     return found + [problem for problem in [cgroup_problem(flags)] if problem]
+
+
+def enforcement_problems(flags: FlagSet, invalid: str, enforced: str, qos: str) -> list[str]:
+    """Return what is wrong with --enforce-node-allocatable from 1.8 on."""
+    found = []
+    levels = ["pods", "system-reserved", "kube-reserved"]
+    if since(32):
+        levels[2:2] = ["system-reserved-compressible"]
+        levels.append("kube-reserved-compressible")
+    given = flags["enforce-node-allocatable"]
+    for level in given:
+        if level == "none" and since(10):
+            if len(given) > 1:
+                word = quote(level) if since(31) else f"'{level}'"
+                rule = f"may not contain additional enforcements when {word} is specified"
+                found.append(f"{invalid} {enforced} {rule}")
+            continue
+        if level not in levels:
+            # 1.10 to 1.15 name the first option twice, and never the last.
+            none = [levels[0] if not since(16) else "none"] if since(10) else []
+            quoted = [quote(one) for one in levels + none]
+            comma = "," if since(10) and not since(32) else ""
+            options = f"{', '.join(quoted[:-1])}{comma} or {quoted[-1]}"
+            found.append(
+                f"{invalid} option {quote(level)} specified for {enforced}. "
+                f"Valid options are {options}"
+                if since(10)
+                else f"Invalid option {quote(level)} specified for {enforced} setting. "
+                f"Valid options are {options}"
+            )
+            continue
+        found += cgroup_needed(flags, level, invalid, enforced)
+        if since(31) and not flags["cgroups-per-qos"]:
+            rule = f"must be set to true when {quote(level)} contained in {enforced}"
+            found.append(f"{invalid} {qos} {rule}")
+    return found
+
+
+def cgroup_needed(flags: FlagSet, level: str, invalid: str, enforced: str) -> list[str]:
+    """Insist on the cgroup that a reservation is enforced in, from 1.16 on."""
+    what = level.rpartition("-compressible")[0] or level
+    if not since(16) or what == "pods" or flags[f"{what}-cgroup"]:
+        return []
+    field = f"{'system' if what.startswith('system') else 'kube'}ReservedCgroup (--{what}-cgroup)"
+    if since(32):
+        either = f"{quote(what)} or {quote(what + '-compressible')} included"
+    else:
+        word = quote(what) if since(31) else f"'{what}'" if since(20) else what
+        either = f"{word} contained"
+    return [f"{invalid} {field} must be specified when {either} in {enforced}"]
 
 
 HAIRPIN_MODES = ("promiscuous-bridge", "hairpin-veth", "none")
@@ -2066,9 +2155,6 @@ def trust(context: ssl.SSLContext, pem: bytes) -> None:
 def load_client_ca(path: str) -> bytes:
     """Read --client-ca-file: k8s.io/client-go/util/cert/io.go."""
     complaint = f"unable to load client CA file {path}"
-    if since(17) and not os.path.exists(path):
-        problem = f"open {path}: no such file or directory"
-        raise Failure(f"{complaint}: {problem}" if not since(36) else problem)
     try:
         data = read_file(path)
     except Failure as error:
@@ -2512,6 +2598,7 @@ CONDITIONS = (
     ("OutOfDisk", "KubeletHasSufficientDisk", "kubelet has sufficient disk space available"),
     ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
 )
 NETWORK_NOT_READY = (
     "NetworkReady=false reason:NetworkPluginNotReady "
@@ -2563,7 +2650,7 @@ class Node:
                 raise
         path = f"/api/v1/nodes/{self.name}"
         existing = api.request("GET", path)
-        if existing.get("spec", {}).get("externalID") == self.name:
+        if since(11) or existing.get("spec", {}).get("externalID") == self.name:
             problem = f"Node {self.name} was previously registered"
             log("I", "kubelet_node_status.go:133", problem)
             return True
@@ -2612,7 +2699,7 @@ class Node:
             key = "node.cloudprovider.kubernetes.io/uninitialized"
             taints.append({"key": key, "value": "true", "effect": "NoSchedule", "timeAdded": None})
         spec = {
-            "externalID": self.name,
+            "externalID": "" if since(11) else self.name,
             "providerID": self.flags["provider-id"],
             "unschedulable": not self.flags["register-schedulable"],
             "taints": taints,
@@ -2625,6 +2712,8 @@ class Node:
                 "labels": {
                     "beta.kubernetes.io/arch": architecture(),
                     "beta.kubernetes.io/os": "linux",
+                    **({"kubernetes.io/arch": architecture()} if since(14) else {}),
+                    **({"kubernetes.io/os": "linux"} if since(14) else {}),
                     "kubernetes.io/hostname": self.name,
                     **self.flags["node-labels"],
                 },
@@ -2739,14 +2828,15 @@ class Node:
             status, reason = "False", "KubeletNotReady"
             message = f"runtime network not ready: {NETWORK_NOT_READY}"
         now = timestamp()
-        since = {(one["type"], one["status"]): one.get("lastTransitionTime") for one in before}
-        found = [(kind, "False", why, text) for kind, why, text in CONDITIONS]
+        changed = {(one["type"], one["status"]): one.get("lastTransitionTime") for one in before}
+        absent = ("PIDPressure",) if not since(10) else ("OutOfDisk",) if since(16) else ()
+        found = [(kind, "False", why, text) for kind, why, text in CONDITIONS if kind not in absent]
         return [
             {
                 "type": kind,
                 "status": state,
                 "lastHeartbeatTime": now,
-                "lastTransitionTime": since.get((kind, state)) or now,
+                "lastTransitionTime": changed.get((kind, state)) or now,
                 "reason": why,
                 "message": text,
             }
@@ -2845,6 +2935,7 @@ def json_page(value: Any, ending: str = "") -> Page:
 
 NOT_FOUND = text_page("404 page not found\n", 404)
 NO_ROUTE = text_page("404: Page Not Found", 404)
+DISABLED = text_page("Debug endpoints are disabled.\n", 405)
 NOT_ALLOWED = text_page("405: Method Not Allowed", 405)
 
 
@@ -2878,7 +2969,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(page.body)))
         if page.location:
             self.send_header("Location", page.location)
-        if page is NOT_FOUND:
+        if page in (NOT_FOUND, DISABLED):
             self.send_header("X-Content-Type-Options", "nosniff")
         if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
             self.send_header("Connection", "close")  # nothing here reads a request's body
@@ -3068,13 +3159,18 @@ def healthz_port(request: Request) -> Page:
     return answer_healthz(request, ("ping",)) or NOT_FOUND
 
 
+CLOSED = (
+    "/run/", "/exec/", "/attach/", "/portForward/", "/containerLogs/", "/runningpods/",
+    "/debug/pprof/", "/logs/",
+)  # fmt: skip
+
+
 class KubeletPages:
     """The pages of the kubelet's own port and of the read-only one: pkg/kubelet/server/server.go.
 
     The path of a service ends in a slash if there is nothing but what is below it.
     """
 
-    CHECKS = ("ping", "syncloop")
     LOGS = "/var/log"
 
     def __init__(
@@ -3085,11 +3181,13 @@ class KubeletPages:
         self.configz = configz
         self.standalone = standalone
         self.started = timestamp()
+        self.checks = ("ping", "log", "syncloop") if since(12) else ("ping", "syncloop")
         self.services: dict[str, Callable[[str], Page]] = {
             "/pods": self.pod_list,
             "/stats/": self.stats,
-            "/spec/": self.spec,
         }
+        if not since(21):
+            self.services["/spec/"] = self.spec
         self.debugging: dict[str, Callable[[str], Page]] = {
             "/attach": self.no_container,
             "/containerLogs": self.no_container,
@@ -3102,13 +3200,16 @@ class KubeletPages:
             "/runningpods/": self.running_pods,
         }
 
+        closed = dict.fromkeys(CLOSED, self.disabled) if since(9) else {}
+        self.open_to_all = {**self.services, **closed}
+
     def read_only(self, request: Request) -> Page:
         """Answer on --read-only-port: nobody is refused, and little is shown."""
-        return self.page(request, gate=None, services=self.services, configz=False)
+        return self.page(request, gate=None, services=self.open_to_all, configz=False)
 
     def protected(self, gate: Gate, debugging: bool) -> Callable[[Request], Page]:
         """Return what answers on --port."""
-        services = {**self.services, **(self.debugging if debugging else {})}
+        services = {**self.services, **self.debugging} if debugging else self.open_to_all
         return lambda request: self.page(request, gate, services, debugging)
 
     def page(
@@ -3129,6 +3230,8 @@ class KubeletPages:
         refusal = gate.refuse(request) if gate else None
         if refusal or simple:
             return refusal or simple or NOT_FOUND
+        if services[root] == self.disabled:
+            return self.disabled("")
         posted = services[root] == self.no_container and root != "/containerLogs"
         if request.method not in (("GET", "POST") if posted else ("GET",)):
             return NOT_ALLOWED
@@ -3140,7 +3243,7 @@ class KubeletPages:
             return metrics_page()
         if request.path == "/configz" and configz:
             return text_page(go_json(self.configz))
-        return answer_healthz(request, self.CHECKS)
+        return answer_healthz(request, self.checks)
 
     def pod_list(self, below: str) -> Page:
         """Return the static pods."""
@@ -3185,6 +3288,10 @@ class KubeletPages:
         _, slash, rest = below.partition("/")
         pod = rest.partition("/")[0]
         return text_page(f"pod {quote(pod)} does not exist\n", 404) if slash else NO_ROUTE
+
+    def disabled(self, below: str) -> Page:
+        """Answer for a service that is turned off, in the words of 1.9 and later."""
+        return DISABLED
 
     def nothing(self, below: str) -> Page:
         """Answer for a service that is not there."""
@@ -3273,15 +3380,26 @@ class Kubelet:
             or (flags["api-servers"] and not since(8))
         )
         self.broken_client = False
+        self.files = ("", "")
+        self.client_ca: bytes | None = None
+
+    def secure(self) -> None:
+        """Have certificate, key and client CA at hand: InitializeTLS."""
+        flags = self.flags
+        self.files = serving_files(flags, self.node.name)
+        if flags["client-ca-file"]:
+            self.client_ca = load_client_ca(flags["client-ca-file"])
 
     def run(self) -> NoReturn:
         """Start everything in the real one's order, and stay."""
         flags = self.flags
         self.check()
         shown = self.configuration.shown()
+        if since(8) and not since(10):
+            self.secure()
         api = self.api_server()
-        certificate, key = serving_files(flags, self.node.name)
-        client_ca = load_client_ca(flags["client-ca-file"]) if flags["client-ca-file"] else None
+        if not since(8):
+            self.secure()
         gate = Gate(flags, self.node.name, api)
         self.serve_cadvisor()
         if self.broken_client:
@@ -3299,13 +3417,7 @@ class Kubelet:
             self.make_folders()
         except Failure as error:
             raise Failure(f"failed to create kubelet: {error}") from None
-        if flags["container-runtime"] == "docker":
-            # dockershim's server makes these signals end the process: pkg/util/interrupt.
-            for number in TERMINATING:
-                signal.signal(number, lambda *_: os._exit(1))
-        elif since(10):
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: os._exit(0))
+        self.handle_signals()
         if flags["runonce"]:
             raise Failure("runonce failed: the hollow kubelet runs no pods")
         log("I", "server.go:943", f"Started kubelet {version()}")
@@ -3316,7 +3428,7 @@ class Kubelet:
             log("W", "kubelet.go:1313", problem)
         in_background(self.node.initial)  # looking up an address may take its time
         pages = KubeletPages(self.node, pods, shown, self.standalone)
-        self.serve(pages, gate, (certificate, key), client_ca)
+        self.serve(pages, gate)
         if since(10):
             notify_systemd("READY=1")
         while True:
@@ -3336,6 +3448,15 @@ class Kubelet:
         check_cloud(flags)
         if not since(11):
             self.bootstrap()
+
+    def handle_signals(self) -> None:
+        """End as asked to: until 1.10 as dockershim does (pkg/util/interrupt), if it is there."""
+        if since(11):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: os._exit(0))
+        elif self.flags["container-runtime"] == "docker":
+            for number in TERMINATING:
+                signal.signal(number, lambda *_: os._exit(1))
 
     def bootstrap(self) -> None:
         """Refuse to make a kubeconfig: bootstrapClientCert in cmd/kubelet/app/bootstrap.go."""
@@ -3358,15 +3479,19 @@ class Kubelet:
         if since(11):
             return self.new_api_server()
         flags = self.flags
+        if flags["require-kubeconfig"] and since(8):
+            advice = "Set --kubeconfig without using --require-kubeconfig."
+            log("W", "server.go:285", f"--require-kubeconfig is deprecated. {advice}")
         try:
             config = self.client_config()
         except Failure as error:
             if flags["require-kubeconfig"] or (since(10) and not self.standalone):
                 raise Failure(f"invalid kubeconfig: {error}") from None
             if self.standalone:
-                log("W", "server.go:496", f"No API client: {error}")
+                text = STANDALONE if since(8) else f"No API client: {error}"
+                log("W", "server.go:496", text)
             else:
-                log("W", "server.go:493", f"Invalid kubeconfig: {error}")
+                log("W", "server.go:493", f"{'i' if since(8) else 'I'}nvalid kubeconfig: {error}")
             return None
         try:
             return ApiServer(config)
@@ -3381,7 +3506,8 @@ class Kubelet:
     def new_api_server(self) -> ApiServer | None:
         """Return the connection to the API server as from 1.11 on: all that is wrong is fatal."""
         if self.standalone:
-            log("W", "server.go:556", "standalone mode, no API client")
+            text = structured("Standalone mode, no API client") if since(21) else STANDALONE
+            log("I" if since(21) else "W", "server.go:556", text)
             return None
         self.bootstrap()
         try:
@@ -3440,17 +3566,15 @@ class Kubelet:
         if port > 0:
             keep_trying(60, report, "", port, cadvisor_port)
 
-    def serve(
-        self, pages: KubeletPages, gate: Gate, files: tuple[str, str], client_ca: bytes | None
-    ) -> None:
+    def serve(self, pages: KubeletPages, gate: Gate) -> None:
         """Open the kubelet's ports."""
         flags = self.flags
         address, port = flags["address"], flags["port"]
         if flags["enable-server"]:
             log("I", "server.go:132", f"Starting to listen on {address}:{port}")
             try:
-                certificate, key = map(read_file, files)
-                tls = ServingTls(certificate, key, client_ca)
+                certificate, key = map(read_file, self.files)
+                tls = ServingTls(certificate, key, self.client_ca)
                 answer = pages.protected(gate, flags["enable-debugging-handlers"])
                 Server(address, port, answer, tls)
             except Failure as error:
@@ -3541,6 +3665,10 @@ STEPS = {
         "failed to validate kubelet configuration, error: {}, path: "
         "&TypeMeta{{Kind:,APIVersion:,}}",
     ),
+    "dependencies": (
+        "Failed to construct kubelet dependencies",
+        "failed to construct kubelet dependencies: {}",
+    ),
     "run": ("Failed to run kubelet", "{}"),
 }
 """What is said of each step's failure: from 1.21 on, and from 1.24 on with the failure in it."""
@@ -3594,9 +3722,9 @@ def server(name: str, words: list[str]) -> int:
     configuration = Configuration()
     configuration.take_flags(flags)
     try:
-        start(flags, configuration, called)
+        start(Kubelet(flags, configuration), called)
     except Failure as error:
-        # hyperkube prints what its server returns, and then its main prints it again.
+        # Its main prints again what hyperkube's server returned, until 1.7.
         return refuse(f"failed to run Kubelet: {error}", "", "")
 
 
@@ -3635,16 +3763,20 @@ def command(name: str, words: list[str]) -> int:
         if flags["version"] != "false":
             print_version(flags["version"])
             return 0
-        configuration = prepare(flags)
+        kubelet = Kubelet(flags, prepare(flags, words))
         try:
-            start(flags, configuration, name.split()[0])
+            kubelet.secure()
+        except Failure as error:
+            raise Refusal("dependencies", str(error)) from None
+        try:
+            start(kubelet, name.split()[0])
         except Failure as error:
             raise Refusal("run", f"failed to run Kubelet: {error}") from None
     except Refusal as refusal:
         return give_up(refusal, usage, flags["config"])
 
 
-def prepare(flags: FlagSet) -> Configuration:
+def prepare(flags: FlagSet, words: list[str]) -> Configuration:
     """Return the configuration that flags and file make, checked as the command does."""
     configuration = Configuration()
     try:
@@ -3654,6 +3786,8 @@ def prepare(flags: FlagSet) -> Configuration:
     check_flags(flags)
     if flags["config"]:
         configuration.load(flags["config"])
+        if not since(27):
+            FlagSet().parse(words)  # the flags are read once more, and warn once more
         configuration.take_flags(flags, only_changed=True)
         configuration.give_flags(flags)
         try:
@@ -3670,11 +3804,11 @@ def prepare(flags: FlagSet) -> Configuration:
     return configuration
 
 
-def start(flags: FlagSet, configuration: Configuration, called: str) -> NoReturn:
+def start(kubelet: Kubelet, called: str) -> NoReturn:
     """Be the kubelet, under the name it was called by."""
-    log.verbosity = flags["v"]
+    log.verbosity = kubelet.flags["v"]
     libc.prctl(PR_SET_NAME, called.partition(".")[0].encode())
-    Kubelet(flags, configuration).run()
+    kubelet.run()
 
 
 def give_up(refusal: Refusal, usage: str, path: str) -> int:
@@ -3711,8 +3845,9 @@ def hyperkube_usage() -> str:
 
 
 def refuse(problem: str, gap: str, usage: str) -> int:
-    """Print a problem twice, as hyperkube does, with the usage between; return the exit status."""
-    complain(f"Error: {problem}\n{gap}{usage}Error: {problem}")
+    """Print a problem as hyperkube does, in 1.7 again behind the usage; return the exit status."""
+    last = "" if since(8) else f"Error: {problem}"
+    complain(f"Error: {problem}\n{gap}{usage}{last}".rstrip("\n"))
     return 1
 
 
