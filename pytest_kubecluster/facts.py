@@ -103,15 +103,13 @@ class Field:
     """A field of the KubeletConfiguration.
 
     ``type`` is Go's, ``default`` what a configuration file starts from (durations as text), and
-    ``shown`` says whether /configz shows the field while it is empty. ``flag`` sets it, and reads
-    its value as ``kind`` says.
+    ``shown`` says whether /configz shows the field while it is empty. ``flag`` sets it.
     """
 
     type: str
     shown: bool
     default: Any
     flag: str | None
-    kind: str | None
 
 
 @cache
@@ -123,6 +121,18 @@ def fields(minor: str) -> Mapping[str, Field]:
     number = int(minor.partition(".")[2])
     found = {path: _at(number, marks) for path, marks in _configuration()["fields"].items()}
     return MappingProxyType({path: Field(*field) for path, field in found.items() if field})
+
+
+@cache
+def kinds(minor: str) -> Mapping[str, str]:
+    """Return how the flags of ``minor`` read their values, where their type does not say it.
+
+    ``=``, ``<`` and ``!`` behind a map's type are maps that insist on their pairs: separated by
+    that sign, or (``!``) by ``=`` and one pair each time.
+    """
+    number = int(minor.partition(".")[2])
+    found = {name: _at(number, marks) for name, marks in _configuration()["kinds"].items()}
+    return MappingProxyType({name: kind for name, kind in found.items() if kind})
 
 
 @cache

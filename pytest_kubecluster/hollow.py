@@ -22,19 +22,28 @@ LEGACY_DEFAULTS = {
 }
 """Flags whose default is not that of a configuration file."""
 
-NEW_DEFAULTS: dict[str, tuple[int, str]] = {
-    "allow-privileged": (11, "true"),
-    "cadvisor-port": (11, "0"),
-    "cert-dir": (8, "/var/lib/kubelet/pki"),
-    "cloud-provider": (9, ""),
-    "cni-bin-dir": (12, "/opt/cni/bin"),
-    "cni-conf-dir": (12, "/etc/cni/net.d"),
-    "container-runtime": (24, "remote"),
-    "container-runtime-endpoint": (24, ""),
-    "experimental-fail-swap-on": (8, "true"),
-    "kubeconfig": (10, ""),
-}
-"""Flags outside the configuration whose default changed after 1.7, and when it did."""
+NEW_DEFAULTS: dict[str, dict[int, str]] = {
+    "allow-privileged": {11: "true"},
+    "cadvisor-port": {11: "0"},
+    "cert-dir": {8: "/var/lib/kubelet/pki"},
+    "cloud-provider": {9: ""},
+    "cni-bin-dir": {12: "/opt/cni/bin"},
+    "cni-cache-dir": {16: "/var/lib/cni/cache"},
+    "cni-conf-dir": {12: "/etc/cni/net.d"},
+    "container-runtime": {24: "remote"},
+    "container-runtime-endpoint": {24: ""},
+    "docker-disable-shared-pid": {8: "true"},
+    "experimental-fail-swap-on": {8: "true"},
+    "kubeconfig": {10: ""},
+    "node-status-max-images": {11: "50"},
+    "pod-infra-container-image": {
+        10: "k8s.gcr.io/pause-amd64:3.1", 13: "k8s.gcr.io/pause:3.1", 18: "k8s.gcr.io/pause:3.2",
+        21: "k8s.gcr.io/pause:3.4.1", 22: "k8s.gcr.io/pause:3.5", 23: "k8s.gcr.io/pause:3.6",
+        24: "k8s.gcr.io/pause:3.7", 25: "registry.k8s.io/pause:3.8",
+        26: "registry.k8s.io/pause:3.9", 31: "registry.k8s.io/pause:3.10",
+    },
+}  # fmt: skip
+"""Defaults, outside the configuration, that changed after 1.7, by the minor that brought them."""
 
 ZEROS = {"bool": "false", "version": "false", "duration": "0s", "stringSlice": "[]"}
 NUMBERS = ("Level", "float64", "int", "int32", "int64", "quantity", "severity", "uint")
@@ -47,14 +56,15 @@ def render_hollow(version: KubeVersion) -> bytes:
     """
     minor = version.minor_version
     number = int(minor.partition(".")[2])
-    fields = facts.fields(minor)
+    fields, kinds = facts.fields(minor), facts.kinds(minor)
     bound = {field.flag: field for field in fields.values() if field.flag}
     values = {
         "git_version": version.git_version,
         "minor": number,
         # name: type, default, warning, hidden, origin
         "flags": {
-            name: _flag(flag, bound.get(name), number) for name, flag in facts.flags(minor).items()
+            name: _flag(flag, kinds.get(name, flag.type), bound.get(name), number)
+            for name, flag in facts.flags(minor).items()
         },
         "gates": dict(facts.feature_gates(minor)),
         # path: type, shown while empty, default, flag
@@ -73,8 +83,7 @@ def render_hollow(version: KubeVersion) -> bytes:
     return (before + line + after).encode()
 
 
-def _flag(flag: facts.Flag, field: facts.Field | None, number: int) -> list[Any]:
-    kind = (field and field.kind) or flag.type
+def _flag(flag: facts.Flag, kind: str, field: facts.Field | None, number: int) -> list[Any]:
     default = flag.default
     if default is None and field:
         default = LEGACY_DEFAULTS.get(flag.name, _as_text(kind, field.default))
@@ -87,9 +96,9 @@ def _flag(flag: facts.Flag, field: facts.Field | None, number: int) -> list[Any]
 
 def _older_default(name: str, number: int) -> str | None:
     """Return the default that 1.7 had, if nothing newer is known."""
-    since, default = NEW_DEFAULTS.get(name, (number + 1, ""))
-    if number >= since:
-        return default
+    changes = [default for since, default in NEW_DEFAULTS.get(name, {}).items() if since <= number]
+    if changes:
+        return changes[-1]
     oldest = facts.flags(facts.MINORS[0]).get(name)
     return oldest.default if oldest else None
 

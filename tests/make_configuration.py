@@ -142,6 +142,7 @@ def main(*trees: str) -> None:
     """Print the data file; ``trees`` are written MINOR=PATH."""
     fields: dict[str, dict[int, Any]] = {}
     gates: dict[str, dict[int, str]] = {}
+    kinds: dict[str, dict[int, str]] = {}
     for tree in trees:
         minor, _, path = tree.partition("=")
         number = int(minor.partition(".")[2])
@@ -149,8 +150,13 @@ def main(*trees: str) -> None:
             fields.setdefault(name, {})[number] = field
         for name, gate in read_gates(Path(path), number).items():
             gates.setdefault(name, {})[number] = gate
+        for flag, kind in read_bindings(Path(path)).values():
+            if kind in KINDS.values():
+                kinds.setdefault(flag, {})[number] = kind
     print('{"fields": {')
     print(",\n".join(f" {json.dumps(name)}: {json.dumps(folded(fields[name]))}" for name in fields))
+    print('},\n"kinds": {')
+    print(",\n".join(f" {json.dumps(name)}: {json.dumps(folded(kinds[name]))}" for name in kinds))
     print('},\n"gates": {')
     names = sorted(gates)
     print(",\n".join(f" {json.dumps(name)}: {json.dumps(folded(gates[name]))}" for name in names))
@@ -172,7 +178,7 @@ def folded(values: Mapping[int, Any]) -> list[list[Any]]:
 
 
 def read_fields(tree: Path, number: int) -> dict[str, Any]:
-    """Return each field's type, whether it is shown while empty, its default, flag and flag's type."""
+    """Return each field's type, shown while empty or not, default and flag."""
     own = first_folder(tree, TYPES)
     sources = [(own / "types.go").read_text()]
     sources += [(tree / path).read_text() for path in ELSEWHERE if (tree / path).exists()]
@@ -198,7 +204,7 @@ def read_fields(tree: Path, number: int) -> dict[str, Any]:
         if default is None and plain != "any" and not optional:
             default = zero(plain)
         shown = "omitempty" not in options or plain in ("duration", "quantity") or pointer
-        flag, flag_kind = flags.get(go_path, (INDIRECT_FLAGS.get(path), None))
+        flag, _ = flags.get(go_path, (INDIRECT_FLAGS.get(path), ""))
         if NOT_UPSTREAM.match(path):
             continue
         if path == "failSwapOn":
@@ -210,7 +216,6 @@ def read_fields(tree: Path, number: int) -> dict[str, Any]:
             shown and not (optional and default is None),
             default,
             flag,
-            flag_kind,
         ]
     hard = next((path for path in found if path == "evictionHard"), None)
     if hard and found[hard][0] == "map[string]string":

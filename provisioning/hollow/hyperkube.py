@@ -388,6 +388,15 @@ def parse_amount(text: str) -> str:
     return text
 
 
+def parse_level(text: str) -> int:
+    """Read -v: glog's and klog's Level, and from 1.23 on the logging library's VerbosityLevel."""
+    if not since(23):
+        return parse_int(text, 32, 10) if since(16) else atoi(text)
+    if not re.fullmatch("[0-9]+", text):
+        raise ValueError(f"strconv.ParseUint: parsing {quote(text)}: invalid syntax")
+    return int(text)
+
+
 def parse_unsigned(text: str) -> int:
     """Read what strconv.ParseUint reads in base 0."""
     problem = ValueError(f"strconv.ParseUint: parsing {quote(text)}: invalid syntax")
@@ -404,6 +413,8 @@ def parse_taints(text: str) -> list[dict[str, Any]]:
     if not since(15):
         return [parse_taint(spec) for spec in text.split(",")]
     taints = [parse_new_taint(spec) for spec in text.split(",") if text]
+    if not since(23):
+        return taints
     seen = set()
     for taint in taints:
         key, effect = taint["key"], taint["effect"]
@@ -435,7 +446,7 @@ def parse_new_taint(spec: str) -> dict[str, Any]:
     advice = qualified_name_problems(key)
     if advice:
         raise ValueError(f"{invalid}, {'; '.join(advice)}")
-    if not colon:
+    if not colon and since(23):
         raise ValueError(invalid)
     return {"key": key, **({"value": value} if value else {}), "effect": effect}
 
@@ -489,7 +500,8 @@ def parse_taint(spec: str) -> dict[str, Any]:
     if len(effects) != 1 or advice:
         raise ValueError(f"invalid taint spec: {spec}, {'; '.join(advice)}")
     if effects[0] not in TAINT_EFFECTS:
-        raise ValueError(f"invalid taint spec: {spec}, unsupported taint effect")
+        wrong = f"effect: {effects[0]}" if since(9) else f"spec: {spec}"
+        raise ValueError(f"invalid taint {wrong}, unsupported taint effect")
     taint = {"key": parts[0], "value": value, "effect": effects[0], "timeAdded": None}
     return {field: content for field, content in taint.items() if content != ""}
 
@@ -517,9 +529,17 @@ def parse_severity(text: str) -> str:
 
 
 def parse_vmodule(text: str) -> str:
-    """Check glog's --vmodule."""
+    """Check --vmodule, glog's and klog's or from 1.23 on the logging library's."""
     for pattern in filter(None, text.split(",")):
         name, _, level = pattern.partition("=")
+        if since(23):
+            if not name or not level or "=" in level:
+                raise ValueError(f"{quote(pattern)} does not have the pattern=N format")
+            try:
+                parse_level(level)
+            except ValueError as error:
+                raise ValueError(f"parsing verbosity in {quote(pattern)}: {error}") from None
+            continue
         if not name or not re.fullmatch(r"[+-]?[0-9]+", level):
             raise ValueError("syntax error: expect comma-separated list of filename=N")
         if int(level) < 0:
@@ -540,7 +560,7 @@ def parse_trace_location(text: str) -> str:
 PARSERS: dict[str, Callable[[str], Any]] = {
     "[]api.Taint": parse_taints,
     "[]v1.Taint": parse_taints,
-    "Level": atoi,
+    "Level": parse_level,
     "bool": parse_bool,
     "cidrs": parse_cidrs,
     "duration": parse_duration,
@@ -558,27 +578,40 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "moduleSpec": parse_vmodule,
     "pattern=N,...": parse_vmodule,
     "quantity": parse_amount,
+    "reserved-memory": parse_reserved_memory,
     "reservedMemory": parse_reserved_memory,
     "severity": parse_severity,
     "string": str,
     "stringSlice": parse_list,
     "traceLocation": parse_trace_location,
     "uint": parse_unsigned,
+    "uint64": parse_unsigned,
     "version": parse_version,
 }
 """What reads each type of flag; durations are kept in nanoseconds."""
 
 MAPS = {kind for kind in PARSERS if "map" in kind}
-LISTS = {"[]api.Taint", "[]v1.Taint", "reservedMemory"}
-READ = ("bool", "duration", "float64", "int", "int32", "int64", "uint", "Level")
+LISTS = {"[]api.Taint", "[]v1.Taint", "reserved-memory", "reservedMemory"}
+READ = ("bool", "duration", "float64", "int", "int32", "int64", "uint", "uint64", "Level")
 
 
-IN_THE_FILE = (
-    "This parameter should be set via the config file specified by the Kubelet's --config flag. "
-    "See https://kubernetes.io/docs/tasks/administer-cluster/kubelet-config-file/ for more "
-    "information."
-)
-"""What a flag marked ``config-file`` says when it is used."""
+WARNINGS = {
+    "config-file": (
+        "This parameter should be set via the config file specified by the Kubelet's --config "
+        "flag. See https://kubernetes.io/docs/tasks/administer-cluster/kubelet-config-file/ for "
+        "more information."
+    ),
+    "cadvisor": (
+        "This is a cadvisor flag that was mistakenly registered with the Kubelet. Due to legacy "
+        "concerns, it will follow the standard CLI deprecation timeline before being removed."
+    ),
+    "klog (KEP-2845)": (
+        "will be removed in a future release, see "
+        "https://github.com/kubernetes/enhancements/tree/master/keps/sig-instrumentation/"
+        "2845-deprecate-klog-specific-flags-in-k8s-components"
+    ),
+}
+"""What the flags of these marks say when they are used."""
 
 
 class Flag:
@@ -590,7 +623,7 @@ class Flag:
         self.name = name
         self.kind = kind
         self.default = default
-        self.deprecated = IN_THE_FILE if deprecated == "config-file" else deprecated
+        self.deprecated = WARNINGS.get(deprecated, deprecated) if deprecated else None
         self.hidden = hidden
         self.origin = origin
         self.changed = False
@@ -628,7 +661,7 @@ class Flag:
         value = PARSERS[self.kind](text)
         if self.kind == "mapStringString" or (self.kind in MAPS and self.changed):
             value = {**self.value, **value}
-        elif self.kind in ("stringSlice", "reservedMemory") and self.changed:
+        elif self.kind in ("stringSlice", "reserved-memory", "reservedMemory") and self.changed:
             value = self.value + value
         self.value = value
         self.changed = True
@@ -813,7 +846,12 @@ class Yaml:
 
     def refuse(self, problem: str) -> NoReturn:
         """Raise what is wrong with the present line."""
-        raise YamlError(f"yaml: line {min(self.row + 1, len(self.lines))}: {problem}")
+        raise YamlError(f"yaml: line {max(1, min(self.row + 1, len(self.lines)))}: {problem}")
+
+    def misread(self, problem: str) -> NoReturn:
+        """Raise what the scanner finds, for which go-yaml named the line before until 1.12."""
+        self.row -= 0 if since(13) else 1
+        self.refuse(problem)
 
     def peek(self) -> Line | None:
         """Return the next line that holds something, or None at the end of the document."""
@@ -827,7 +865,8 @@ class Yaml:
                     self.refuse("directives are not supported")
                 indent = len(line) - len(line.lstrip(" "))
                 if line[indent] == "\t":
-                    self.refuse("found character that cannot start any token")
+                    violates = "violates" if since(13) else "violate"
+                    self.misread(f"found a tab character that {violates} indentation")
                 return Line(indent, text)
             self.row += 1
         return None
@@ -922,7 +961,7 @@ class Yaml:
         if text[0] in "[{\"'":
             return self.flow(text)
         if re.search(r":([ \t]|$)", text):
-            self.refuse("mapping values are not allowed in this context")
+            self.misread("mapping values are not allowed in this context")
         self.row += 1
         return resolve(text)
 
@@ -935,7 +974,10 @@ class Yaml:
                 self.row += 1
                 line = self.peek() if text[0] in "[{" else None
                 if line is None:
-                    self.refuse(str(error))
+                    self.row -= 1
+                    closing = {"[": "]", "{": "}"}.get(text[0])
+                    problem = f"did not find expected ',' or '{closing}'"
+                    self.refuse(problem if closing else str(error))
                 text += " " + line.text
             except YamlError as error:
                 self.refuse(str(error))
@@ -1198,7 +1240,8 @@ def read_kubeconfig(path: str) -> tuple[str, Entries, Entries, Entries]:
             named(config, "users", "user", USER_FIELDS),
         )
     except (Failure, YamlError) as error:
-        raise Failure(f'Error loading config file "{path}": {error}') from None
+        word = "error" if since(16) else "Error"
+        raise Failure(f'{word} loading config file "{path}": {error}') from None
 
 
 def named(
@@ -1533,7 +1576,29 @@ class Configuration:
             problem = f"failed to load Kubelet config file {path}, error {error}"
             raise Refusal("file", problem) from None
 
-    def read(self, data: bytes, folder: str) -> None:
+    def load_folder(self, folder: str) -> None:
+        """Take what the files of --config-dir say, one after the other (1.28 and newer)."""
+        switch = "KUBELET_CONFIG_DROPIN_DIR_ALPHA"
+        if not since(30) and switch not in os.environ:
+            problem = f"flag config-dir specified but environment variable {switch} not set"
+            raise Refusal("folder", f"{problem}, cannot start kubelet")
+        try:
+            if not os.path.isdir(folder):
+                raise Failure(f"lstat {folder}: no such file or directory")
+            for place, folders, names in os.walk(folder):
+                folders.sort()
+                for name in sorted(name for name in names if name.endswith(".conf")):
+                    path = os.path.join(place, name)
+                    try:
+                        self.read(read_file(path), place, merged=True)
+                    except Failure as error:
+                        problem = f"failed to load kubelet dropin file, path: {path}"
+                        raise Failure(f"{problem}, error: {error}") from None
+        except Failure as error:
+            problem = f"failed to walk through kubelet dropin directory {quote(folder)}: {error}"
+            raise Refusal("folder", f"failed to merge kubelet configs: {problem}") from None
+
+    def read(self, data: bytes, folder: str, merged: bool = False) -> None:
         """Decode a file's content; what is not known in it is passed over, from 1.17 on loudly."""
         decode = "failed to decode:" if since(17) else "failed to decode, error:"
         try:
@@ -1545,7 +1610,7 @@ class Configuration:
             raise Failure(f"{decode} {problem}")
         unknown: list[str] = []
         try:
-            self.merge(content, "", unknown)
+            self.merge(content, "", unknown, merged)
         except ValueError as error:
             raise Failure(f"{decode} {error}") from None
         if unknown and since(17):
@@ -1568,23 +1633,26 @@ class Configuration:
             missing = "apiVersion" if kind else "Kind"
             return f"Object '{missing}' is missing in '{text}'"
         if (version, kind) != self.KIND:
-            scheme = "k8s.io/kubernetes/pkg/kubelet/apis/config/scheme/scheme.go:33"
-            where = f" in scheme {quote(scheme)}" if since(12) else ""
+            line = 111 if since(35) else 110 if since(33) else 100 if since(20) else 101
+            where = f' in scheme "pkg/runtime/scheme.go:{line}"' if since(12) else ""
             return f"no kind {quote(kind)} is registered for version {quote(version)}{where}"
         return ""
 
-    def merge(self, content: dict[str, Any], prefix: str, unknown: list[str]) -> None:
-        """Take over a mapping's fields."""
+    def merge(self, content: dict[str, Any], prefix: str, unknown: list[str], merged: bool) -> None:
+        """Take over a mapping's fields; ``merged`` maps keep what they had."""
         for name, value in content.items():
             path = f"{prefix}{name}"
             if path in FACTS["fields"]:
                 kind = FACTS["fields"][path][0]
                 if value is not None:
-                    self.values[path] = read_field(path, kind, value)
+                    value = read_field(path, kind, value)
+                    if merged and kind.startswith("map") and self.values[path]:
+                        value = {**self.values[path], **value}
+                    self.values[path] = value
             elif any(known.startswith(f"{path}.") for known in FACTS["fields"]):
                 if value is not None and not isinstance(value, dict):
                     raise ValueError(unfit(value, path, "v1beta1 struct"))
-                self.merge(value or {}, f"{path}.", unknown)
+                self.merge(value or {}, f"{path}.", unknown, merged)
             elif path not in ("kind", "apiVersion"):
                 unknown.append(path)
 
@@ -2160,7 +2228,10 @@ def load_client_ca(path: str) -> bytes:
     except Failure as error:
         raise Failure(f"{complaint}: {error}") from None
     if "CERTIFICATE" not in pem_blocks(data):
-        raise Failure(f"{complaint}: error reading {path}: could not read any certificates")
+        problem = "data does not contain any valid RSA or ECDSA certificates"
+        action = "creating pool from" if since(17) else "reading"
+        problem = problem if since(8) else "could not read any certificates"
+        raise Failure(f"{complaint}: error {action} {path}: {problem}")
     try:
         trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), data)
     except ssl.SSLError:
@@ -3659,6 +3730,7 @@ STEPS = {
         "failed to set feature gates from initial flags-based config: {}",
     ),
     "flags": ("Failed to validate kubelet flags", "failed to validate kubelet flags: {}"),
+    "folder": ("", "{}"),
     "file": ("Failed to load kubelet config file", "failed to load kubelet config file, {}"),
     "configuration": (
         "Failed to validate kubelet configuration",
@@ -3784,10 +3856,15 @@ def prepare(flags: FlagSet, words: list[str]) -> Configuration:
     except Failure as error:
         raise Refusal("gates", str(error)) from None
     check_flags(flags)
-    if flags["config"]:
-        configuration.load(flags["config"])
+    if flags["config"] or flags["config-dir"]:
+        if flags["config"]:
+            configuration.load(flags["config"])
+        else:
+            configuration.take_flags(FlagSet())
+        if flags["config-dir"]:
+            configuration.load_folder(flags["config-dir"])
         if not since(27):
-            FlagSet().parse(words)  # the flags are read once more, and warn once more
+            warn_again(words)
         configuration.take_flags(flags, only_changed=True)
         configuration.give_flags(flags)
         try:
@@ -3802,6 +3879,15 @@ def prepare(flags: FlagSet, words: list[str]) -> Configuration:
         except Failure as error:
             raise Refusal("configuration", str(error)) from None
     return configuration
+
+
+def warn_again(words: list[str]) -> None:
+    """Read the flags once more as all do until 1.26, which prints their warnings once more."""
+    flags = FlagSet()
+    for flag in flags.flags.values():
+        if flag.origin == "library":
+            flag.deprecated = None
+    flags.parse(words)
 
 
 def start(kubelet: Kubelet, called: str) -> NoReturn:

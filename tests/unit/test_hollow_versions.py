@@ -28,11 +28,6 @@ from pytest_kubecluster.version import KubeVersion
 from tests.unit.test_hollow import SECONDS, Authority, Pair, client_context, eventually, free_port
 
 NUMBERS = range(7, 37)
-CONFIG_FILE = (
-    "This parameter should be set via the config file specified by the Kubelet's --config flag. "
-    "See https://kubernetes.io/docs/tasks/administer-cluster/kubelet-config-file/ for more "
-    "information."
-)
 
 
 def version(number: int) -> KubeVersion:
@@ -134,8 +129,8 @@ def needed(number: int) -> list[str]:
 VALUES = {
     "Level": "3", "bool": "true", "cidrs": "1.2.3.0/24", "duration": "1h2m3.5s", "float64": "1e3",
     "int": "8", "int32": "8", "int64": "8", "ip": "::1", "moduleSpec": "a=1",
-    "pattern=N,...": "a=1", "quantity": "1Ki", "reservedMemory": "0:memory=1Gi", "severity": "2",
-    "string": "x", "stringSlice": 'a,"b,c"', "traceLocation": "a.go:1", "uint": "8",
+    "pattern=N,...": "a=1", "quantity": "1Ki", "reserved-memory": "0:memory=1Gi", "reservedMemory": "0:memory=1Gi", "severity": "2",
+    "string": "x", "stringSlice": 'a,"b,c"', "traceLocation": "a.go:1", "uint": "8", "uint64": "8",
     "version": "raw", "[]api.Taint": "a/b=c:NoExecute", "[]v1.Taint": "a/b=c:NoExecute",
     "mapStringString": "a=b,c", "mapStringString=": "a=b,c=d", "mapStringString!": "a=b,c",
     "mapStringString<": "memory.available<1Gi", "mapStringBool": "AllAlpha=true",
@@ -144,8 +139,8 @@ VALUES = {
 BAD = {
     "Level": "x", "bool": "maybe", "cidrs": "1", "duration": "5", "float64": "x", "int": "x",
     "int32": "1.5", "int64": "x", "ip": "1.2.3", "moduleSpec": "a", "pattern=N,...": "a",
-    "quantity": "x", "reservedMemory": "x", "severity": "x", "traceLocation": "x", "uint": "-1",
-    "version": "x", "[]api.Taint": "bad", "[]v1.Taint": "bad", "mapStringString=": "x",
+    "quantity": "x", "reserved-memory": "x", "reservedMemory": "x", "severity": "x", "traceLocation": "x", "uint": "-1", "uint64": "-1",
+    "version": "x", "[]api.Taint": "a=b:Nope", "[]v1.Taint": "a=b:Nope", "mapStringString=": "x",
     "mapStringString!": "x", "mapStringString<": "x", "mapStringBool": "x",
     "colonSeparatedMultimapStringString": "x",
 }  # fmt: skip
@@ -165,7 +160,7 @@ def test_takes_every_flag_of_its_minor(
     said = capfd.readouterr().err.splitlines()
     warnings = {name: flag.deprecated for name, flag in known.items() if flag.deprecated}
     assert said == [
-        f"Flag --{name} has been deprecated, {CONFIG_FILE if text == 'config-file' else text}"
+        f"Flag --{name} has been deprecated, {module.WARNINGS.get(text, text)}"
         for name, text in warnings.items()
     ]
 
@@ -375,6 +370,11 @@ def test_taints_need_no_value_from_1_15_on(
     else:
         with pytest.raises(ValueError, match=r"^invalid taint spec: a:NoSchedule$"):
             module.parse_taints("a:NoSchedule")
+    if 15 <= number < 23:
+        assert module.parse_taints("a") == [{"key": "a", "effect": ""}]
+    else:
+        with pytest.raises(ValueError, match=r"^invalid taint spec: a$"):
+            module.parse_taints("a")
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -626,6 +626,27 @@ def test_numbers_out_of_range(modules: Callable[[int], ModuleType], number: int)
     assert sum("must be between -1000 and 1000" in problem for problem in problems) == 1
 
 
+@pytest.mark.parametrize("number", [28, 29, 30, 36])
+def test_drop_in_files(
+    load: Callable[..., Loaded], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
+    folder = tmp_path / "kubelet.conf.d"
+    folder.mkdir()
+    (folder / "20.conf").write_text(HEAD + "maxPods: 20\nevictionHard: {memory.available: 1Gi}\n")
+    (folder / "10.conf").write_text(HEAD + "maxPods: 10\npodsPerCore: 3\n")
+    (folder / "30.yaml").write_text(HEAD + "maxPods: 30\n")
+    text = HEAD + "maxPods: 7\nevictionHard: {nodefs.available: 5%}\n"
+    if number < 30:
+        with pytest.raises(Exception, match="KUBELET_CONFIG_DROPIN_DIR_ALPHA not set"):
+            load(number, text, f"--config-dir={folder}")
+        monkeypatch.setenv("KUBELET_CONFIG_DROPIN_DIR_ALPHA", "1")
+    shown = load(number, text, f"--config-dir={folder}").shown
+    assert (shown["maxPods"], shown["podsPerCore"]) == (20, 3)
+    assert shown["evictionHard"] == {"nodefs.available": "5%", "memory.available": "1Gi"}
+    with pytest.raises(Exception, match="failed to walk through kubelet dropin directory"):
+        load(number, text, "--config-dir=/nonexist")
+
+
 # ------------------------------------------------------------------------------------------ running
 
 
@@ -755,6 +776,102 @@ def test_the_lock_says_what_happens_in_the_style_of_the_time(
     log = kubelet.log.read_text()
     assert f'] "Acquiring file lock" path="{lock}"\n' in log
     assert f'] "inotify event" event="\\"{lock}\\": 0x20 == IN_OPEN"\n' in log
+
+
+# ------------------------------------------------------------------------- beside the real kubelets
+
+REAL = os.environ.get("KUBE_REAL_KUBELETS", "")
+NAMED = re.compile(r"(?P<kind>hyperkube|kubelet)-v1\.(?P<minor>\d+)\..*")
+FOUND = (
+    sorted(path for path in Path(REAL).glob("*-v1.*") if NAMED.fullmatch(path.name)) if REAL else []
+)
+WITHOUT = pytest.param(
+    None, marks=pytest.mark.skip("KUBE_REAL_KUBELETS names no folder with real kubelets")
+)
+beside = pytest.mark.parametrize("binary", FOUND or [WITHOUT], ids=lambda path: path and path.name)
+
+
+class Beside:
+    """A real kubelet, which is only ever asked for its version or help, or refuses its flags."""
+
+    def __init__(self, binary: Path, folder: Path) -> None:
+        name = NAMED.fullmatch(binary.name)
+        assert name
+        self.number = int(name["minor"])
+        self.link = folder / name["kind"]
+        self.link.symlink_to(binary.resolve())
+        self.words = ["kubelet"] if name["kind"] == "hyperkube" else []
+
+    def __call__(self, *words: str) -> Ended:
+        done = subprocess.run(
+            [str(self.link), *self.words, *words],
+            capture_output=True, text=True, timeout=SECONDS, check=False,
+        )  # fmt: skip
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def go_independent(text: str) -> str:
+    """A message as any Go words it: newer ones built the real kubelets than at their time."""
+    text = re.sub(r'((duration|unit) )\\?"([^"\\]*)\\?"', r"\1\3", text)
+    return re.sub(r"(parse error on )?line 1, column \d+", "line", text).replace("-field", " field")
+
+
+REFUSED = (
+    "--nope", "--no_pe=1", "---x", "-x", "--node-ip", "-v", "-vx", "--port=1.5", "--port=5000000000",
+    "--anonymous-auth=maybe", "--sync-frequency=5", "--sync-frequency=5x", "--sync-frequency=",
+    "--address=1.2.3", '--cluster-dns=a"b', "--register-with-taints=bad",
+    "--register-with-taints=a=:Foo", "--register-with-taints=a=b=c:NoSchedule", "--version=x",
+    "--vmodule=a",
+)  # fmt: skip
+
+
+@beside
+def test_refuses_as_the_real_one(run: Run, tmp_path: Path, binary: Path) -> None:
+    real = Beside(binary, tmp_path)
+    for word in REFUSED:
+        theirs, ours = real(FAILS, word, "--nope"), run(real.number, FAILS, word, "--nope")
+        assert ours.status == theirs.status, word
+        assert go_independent(ours.problem) == go_independent(theirs.problem), word
+        assert bool(ours.out) == bool(theirs.out), word
+
+
+@beside
+def test_has_the_flags_and_warnings_of_the_real_one(
+    modules: Callable[[int], ModuleType], run: Run, tmp_path: Path, binary: Path
+) -> None:
+    real = Beside(binary, tmp_path)
+    flags = modules(real.number).FlagSet().flags
+    shown = real("--help")
+    names = re.findall(r"^  (?:-\w, |    )--([\w-]+)", shown.out + shown.err, re.MULTILINE)
+    assert {name.replace("_", "-") for name in names} <= {*flags, "max-housekeeping-interval"}
+    words = [
+        f"--{name}={VALUES[flag.kind]}"
+        for name, flag in flags.items()
+        if name in names and name not in ("help", "version")
+    ]
+    theirs, ours = real(*words, "--version"), run(real.number, *words, "--version")
+    warnings = [line for line in theirs.err.splitlines() if line.startswith("Flag --")]
+    assert theirs.status == 0, theirs.problem
+    assert (ours.status, ours.err.splitlines()) == (0, warnings)
+    assert theirs.out.startswith(f"Kubernetes v1.{real.number}.")
+
+
+@beside
+def test_has_the_defaults_of_the_real_one(
+    modules: Callable[[int], ModuleType], tmp_path: Path, binary: Path
+) -> None:
+    real = Beside(binary, tmp_path)
+    flags = modules(real.number).FlagSet().flags
+    shown = real("--help")
+    for line in re.findall(r"^  (?:-\w, |    )--(.*)$", shown.out + shown.err, re.MULTILINE):
+        name = re.split(r"[ \[=]", line)[0].replace("_", "-")
+        default = re.search(r" \(default (.*?)\)( \(DEPRECATED:.*)?$", line)
+        if default and name in flags and flags[name].origin == "kubelet" and name not in CHANGING:
+            assert default[1].strip('"') == flags[name].default.strip('"'), name
+
+
+CHANGING = ("cloud-provider-gce-lb-src-cidrs", "hostname-override")
+"""Flags whose default is not always the same."""
 
 
 def test_only_one_versions_facts_are_shipped(programs: Callable[[int], Path]) -> None:
