@@ -8,9 +8,9 @@ import subprocess
 import sys
 import time
 from http.client import HTTPConnection, HTTPException
-from typing import Any
 
 POLL_SECONDS = 0.2
+LINES = 15
 
 
 def main() -> None:
@@ -56,10 +56,11 @@ def properties(unit: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
-def journal(unit: str) -> list[Any]:
-    """Return the unit's last lines."""
-    command = ["journalctl", "--unit", unit, "--lines=15", "--no-pager", "--output=cat"]
-    return subprocess.check_output(command).decode("utf-8", "replace").splitlines()
+def journal(unit: str) -> list[str]:
+    """Return the unit's last lines, but for a usage text of hundreds of lines behind an error."""
+    command = ["journalctl", "--unit", unit, "--lines=1000", "--no-pager", "--output=cat"]
+    lines = subprocess.check_output(command).decode("utf-8", "replace").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("      ")][-LINES:]
 
 
 if __name__ == "__main__":

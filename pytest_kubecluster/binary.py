@@ -28,6 +28,11 @@ class KubeletBinary:
     name: str
     version: KubeVersion
 
+    @property
+    def hollow(self) -> bool:
+        """Whether it is a stand-in after all, and says so."""
+        return self.version.build.endswith("hollow")
+
     def of(self, version: KubeVersion) -> KubeletBinary:
         """Return this kubelet, if it is of ``version``, whatever the build.
 

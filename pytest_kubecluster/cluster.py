@@ -330,10 +330,8 @@ class Cluster:
         path.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._kubelets, prefix=".") as folder:
             fresh = Path(folder) / binary.name
-            try:
-                fresh.hardlink_to(binary.path)
-            except OSError:  # on another file system, or another's file
-                shutil.copy2(binary.path, fresh)
+            # A copy: the file itself may be written to while nodes run it.
+            shutil.copy2(binary.path, fresh)
             fresh.replace(path)
         return replaced
 

@@ -123,8 +123,7 @@ def run_matrix(
     finally:
         for session in sessions:
             session.finish(failed=failed)
-    kubelet = "real" if sessions[0].settings.real else "hollow"
-    return Matrix(tuple(columns), kubelet, sessions[0].spec.summary())
+    return Matrix(tuple(columns), sessions[0].settings.kind, sessions[0].spec.summary())
 
 
 def _boot(session: ClusterSession, column: Column, progress: Progress) -> ClusterSession | None:

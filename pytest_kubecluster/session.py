@@ -336,7 +336,7 @@ class ClusterSession:
             "network": str(self.spec.network),
             "provider": self.settings.provider,
             "hyperkube": self.spec.image_tag,
-            "kubelet": "real" if self.settings.real else "hollow",
+            "kubelet": self.settings.kind,
             "failed": failed,
             "seconds": {phase.name: round(phase.seconds, 1) for phase in cluster.progress.phases},
             "nodes": [node.name for node in self.spec],
@@ -393,10 +393,10 @@ class ClusterSession:
     def header(self) -> str:
         """Return the session's header line: topology, provider, versions, which kubelet."""
         spec, settings = self.spec, self.settings
-        kubelet = "hollow"
+        kubelet = settings.kind
         if settings.real:
             source = settings.kubelet.path if settings.kubelet else "to be downloaded"
-            kubelet = f"real ({source})"
+            kubelet += f" ({source})"
         return (
             f"kubecluster: {spec.summary()} on {settings.provider}, {spec.network}, "
             f"hyperkube {spec.image_tag}, kubelet {kubelet}"
@@ -406,7 +406,7 @@ class ClusterSession:
         """Return where the time went, and which kubelet the verdicts are about."""
         total = sum(phase.seconds for phase in self.phases)
         shown = ", ".join(f"{phase.name} {phase.seconds:.1f} s" for phase in self.phases)
-        kubelet = "a real kubelet" if self.settings.real else "the hollow kubelet"
+        kubelet = "a real kubelet" if self.settings.kind == "real" else "the hollow kubelet"
         lines = [f"{shown}; together {total:.1f} s, with {kubelet}", *self._changes()]
         if self.kept:
             lines += [

@@ -57,8 +57,14 @@ class Settings:
 
     @property
     def real(self) -> bool:
-        """Whether a real kubelet runs, not the hollow one."""
+        """Whether a kubelet is given that gets all that a real one needs."""
         return self.download or self.kubelet is not None
+
+    @property
+    def kind(self) -> str:
+        """``real`` or ``hollow``: what verdicts are about."""
+        pretends = self.kubelet is not None and self.kubelet.hollow
+        return "real" if self.real and not pretends else "hollow"
 
 
 @dataclass(frozen=True)
