@@ -33,6 +33,7 @@ NEW_DEFAULTS: dict[str, dict[int, str]] = {
     "container-runtime": {24: "remote"},
     "container-runtime-endpoint": {24: "", 27: "unix:///run/containerd/containerd.sock"},
     "docker-disable-shared-pid": {8: "true"},
+    "enable-cadvisor-json-endpoints": {15: "true", 18: "false"},
     "eviction-hard": {26: ""},
     "experimental-fail-swap-on": {8: "true"},
     "kubeconfig": {10: ""},

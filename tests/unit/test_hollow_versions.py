@@ -25,6 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from pytest_kubecluster import facts
 from pytest_kubecluster.hollow import render_hollow
 from pytest_kubecluster.version import KubeVersion
+from tests.make_configuration import CONSTANTS, evaluate, folded
 from tests.unit.test_hollow import SECONDS, Authority, Pair, client_context, eventually, free_port
 
 NUMBERS = range(7, 37)
@@ -799,6 +800,30 @@ def test_the_lock_says_what_happens_in_the_style_of_the_time(
     assert f'] "inotify event" event="\\"{lock}\\": 0x20 == IN_OPEN"\n' in log
 
 
+# ---------------------------------------------------------------------------- how its facts are made
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("metav1.Duration{Duration: 2 * time.Minute}", "2m0s"),
+        ("&metav1.Duration{Duration: 100 * time.Millisecond}", "100ms"),
+        ("metav1.Duration{Duration: time.Minute}", "1m0s"),
+        ("utilpointer.BoolPtr(true)", True),
+        ("ptr.To[int32](50)", 50),
+        ("utilpointer.Int32Ptr(int32(qos.KubeletOOMScoreAdj))", -999),
+        ('"127.0.0.1"', "127.0.0.1"),
+        ("kubeletconfigv1beta1.PromiscuousBridge", "promiscuous-bridge"),
+    ],
+)
+def test_defaults_are_read_as_go_writes_them(expression: str, value: object) -> None:
+    assert evaluate(expression, CONSTANTS) == value
+
+
+def test_what_holds_per_minor_is_folded() -> None:
+    assert folded({7: "a", 8: "a", 9: "b", 11: "b"}) == [[7, 8, "a"], [9, 9, "b"], [11, 11, "b"]]
+
+
 # ------------------------------------------------------------------------- beside the real kubelets
 
 REAL = os.environ.get("KUBE_REAL_KUBELETS", "")
@@ -828,7 +853,10 @@ class Beside:
             [str(self.link), *self.words, *words],
             capture_output=True, text=True, timeout=SECONDS, check=False,
         )  # fmt: skip
-        return Ended(done.returncode, done.stdout, done.stderr)
+        # Kubelets built from MicroShift's sources name a service before each line of their log.
+        return Ended(
+            done.returncode, done.stdout, re.sub(r"^\?\?\? ", "", done.stderr, flags=re.MULTILINE)
+        )
 
 
 def go_independent(text: str) -> str:
