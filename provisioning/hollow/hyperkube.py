@@ -3716,6 +3716,12 @@ Call 'hyperkube <server> --help' for help on a specific server.
 """
 
 
+KUBELET_HELP = """\
+The kubelet is the primary "node agent" that runs on each
+node. This one is hollow: it runs no containers.
+"""
+
+
 def version() -> str:
     """Return the version this kubelet gives."""
     return f"{FACTS['git_version']}+hollow"
@@ -3839,7 +3845,7 @@ def cobra(words: list[str]) -> int:
 def command(name: str, words: list[str]) -> int:
     """Run as the kubelet from 1.10 on: NewKubeletCommand in cmd/kubelet/app/server.go."""
     flags = FlagSet()
-    usage = f"Usage:\n  {name}{'' if since(17) else ' [flags]'}\n\nFlags:\n{flags.usage()}"
+    usage = f"Usage:\n  {name} [flags]\n\nFlags:\n{flags.usage()}"
     try:
         try:
             others = flags.parse(words)
@@ -3848,7 +3854,7 @@ def command(name: str, words: list[str]) -> int:
         if others and since(11):
             raise Refusal("words", others[0])
         if flags["help"]:
-            print(usage)
+            print(f"{KUBELET_HELP}\n{usage}")
             return 0
         if flags["version"] != "false":
             print_version(flags["version"])
