@@ -375,6 +375,8 @@ class Cluster:
                 for node in self.spec
             },
             install,
+            pki=self.pki,
+            playbook=self.settings.playbook,
             ssh=Ssh(self.folder.path / "ssh" / "config"),
             folder=self.folder.subfolder("ansible"),
             ready=self._ready,

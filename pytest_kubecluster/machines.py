@@ -109,7 +109,7 @@ class VagrantMachines:
             except CommandError as error:
                 # To find free ports, Vagrant looks at every container of the host, and gives up
                 # where another run removes one meanwhile.
-                vanished = any("No such" in line for line in error.tail)
+                vanished = "No such" in error.log.read_text(errors="replace")
                 if not vanished or not attempts_left or commands.stopped:
                     raise
 

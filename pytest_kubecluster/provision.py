@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from pytest_kubecluster.commands import CommandError, Commands
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.explain import describe
 from pytest_kubecluster.files import private_folder, write_atomically
 from pytest_kubecluster.launcher import WRAPPER
+from pytest_kubecluster.pki import Pki
 from pytest_kubecluster.resources import provisioning
 from pytest_kubecluster.spec import ClusterSpec, FileSpec
 from pytest_kubecluster.ssh import USER, Ssh
@@ -27,6 +31,8 @@ forks = {forks}
 host_key_checking = False
 retry_files_enabled = False
 nocows = True
+# The article's groups are called role=master and role=worker.
+force_valid_group_names = ignore
 [connection]
 pipelining = True
 [ssh_connection]
@@ -42,6 +48,11 @@ while [ ! -e {ready} ]; do
     sleep 0.05
 done
 cat {content}
+"""
+_OWN_PLAYBOOK = """\
+# What the machines of an own playbook come with, and the playbook.
+- import_playbook: {node}
+- import_playbook: {own}
 """
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "SSH_AUTH_SOCK", "TMPDIR")
 
@@ -72,11 +83,38 @@ class ProvisioningError(KubeClusterError):
     """A task that failed: which, on which node, what it said, and where the whole log is."""
 
 
+class _Tagged(yaml.SafeLoader):
+    """Reads over Ansible's own tags, ``!unsafe`` and ``!vault``."""
+
+
+_Tagged.add_multi_constructor("!", lambda loader, suffix, node: None)
+
+
+def check_playbook(path: Path) -> Path:
+    """Return the path of a playbook, as far as can be told without running it.
+
+    Raises KubeClusterError naming what is wrong with it.
+    """
+    try:
+        plays = yaml.load(path.read_text(), _Tagged)
+    except OSError as error:
+        raise KubeClusterError(f"{path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise KubeClusterError(f"{path} is no YAML: {error}") from None
+    known = ("hosts", "import_playbook", "ansible.builtin.import_playbook")
+    is_list = isinstance(plays, list) and plays
+    if not is_list or not all(isinstance(p, dict) and any(k in p for k in known) for p in plays):
+        raise KubeClusterError(f"{path} is no playbook: it must be a list of plays with hosts")
+    return path
+
+
 def provision(
     spec: ClusterSpec,
     files: Mapping[str, Mapping[str, Path]],
     kubelet: KubeletInstall,
     *,
+    pki: Pki,
+    playbook: Path | None = None,
     ssh: Ssh,
     folder: Path,
     ready: Path,
@@ -84,8 +122,10 @@ def provision(
     timeout: float,
     on_task: Callable[[str], None],
 ) -> ProvisioningResult:
-    """Run the bundled playbook on all nodes at once, as often as wanted.
+    """Run the bundled playbook on all nodes at once, or your own, as often as wanted.
 
+    Before your own ``playbook``, what a box comes with is put in place: the launcher, the kubelet's
+    executable, its container runtime. The inventory has what that playbook may ask for.
     ``files`` are the rendered files by node and name, ``folder`` the place for Ansible's own state,
     ``timeout`` seconds. Nodes are asked for once the file ``ready`` exists. Raises
     ProvisioningError for the first task that failed on a node.
@@ -97,12 +137,23 @@ def provision(
     settings = _CONFIG.format(forks=max(1, len(spec.nodes)), ssh_config=ssh.config)
     write_atomically(config, settings.encode(), 0o600)
     content = folder / "inventory.json"
-    write_atomically(content, json.dumps(_inventory(spec, files, kubelet)).encode(), 0o600)
+    write_atomically(
+        content,
+        json.dumps(_inventory(spec, files, kubelet, pki, bare=bool(playbook))).encode(),
+        0o600,
+    )
     script = _INVENTORY.format(ready=shlex.quote(str(ready)), content=shlex.quote(str(content)))
     write_atomically(inventory, script.encode(), 0o700)
 
+    chosen = provisioning() / "playbook.yml"
+    if playbook:
+        chosen = folder / "playbook.yml"
+        plays = _OWN_PLAYBOOK.format(
+            node=json.dumps(str(provisioning() / "node.yml")), own=json.dumps(str(playbook))
+        )
+        write_atomically(chosen, plays.encode(), 0o600)
     argv = [sys.executable, "-m", "ansible_runner", "run", str(private)]
-    argv += ["--playbook", str(provisioning() / "playbook.yml"), "--inventory", str(inventory)]
+    argv += ["--playbook", str(chosen), "--inventory", str(inventory)]
     argv += ["--ident", ident]
 
     def on_line(line: str) -> None:
@@ -119,16 +170,26 @@ def provision(
 
 
 def _inventory(
-    spec: ClusterSpec, files: Mapping[str, Mapping[str, Path]], kubelet: KubeletInstall
+    spec: ClusterSpec,
+    files: Mapping[str, Mapping[str, Path]],
+    kubelet: KubeletInstall,
+    pki: Pki,
+    *,
+    bare: bool,
 ) -> dict[str, Any]:
-    wrapper = provisioning() / "roles" / "kubelet" / "files" / _WRAPPER.name
+    """Return the inventory as ``ansible-inventory`` would print it.
+
+    ``bare`` nodes get only what a box comes with, not the files that make kubelet nodes of them.
+    """
+    wrapper = provisioning() / "roles" / "node" / "files" / _WRAPPER.name
     executable = []
     if kubelet.copy:
         executable = [_file(kubelet.copy, FileSpec(kubelet.copy.name, kubelet.path, 0o755))]
 
     def host(name: str) -> dict[str, Any]:
         node = spec[name]
-        node_files = [_file(files[name][file.name], file) for file in node.kubelet.files]
+        kubelet_files = [] if bare else node.kubelet.files
+        node_files = [_file(files[name][file.name], file) for file in kubelet_files]
         links = []
         if node.kubelet.launcher.program == WRAPPER:
             # A box that has a kubelet-wrapper keeps its own.
@@ -138,10 +199,15 @@ def _inventory(
         return {
             "role": node.role,
             "private_ipv4": str(node.address),
+            "public_ipv4": str(node.address),
             "node_files": [*node_files, *executable],
             "node_links": links,
             "cni_conf_dir": node.kubelet.cni_conf_dir,
+            "kube_files": {file.name: str(files[name][file.name]) for file in node.kubelet.files},
         }
+
+    masters = {"hosts": [node.name for node in spec.masters]}
+    workers = {"hosts": [node.name for node in spec.workers]}
 
     return {
         "all": {
@@ -150,11 +216,20 @@ def _inventory(
                 "ansible_python_interpreter": "/usr/bin/python3",
                 "kubelet_runtime": kubelet.runtime,
                 "kubelet_replaced": kubelet.replaced,
-                "node_folders": ["/etc/kubernetes"],
+                "node_folders": [] if bare else ["/etc/kubernetes"],
+                "kube_spec": describe(spec),
+                "kube_pki": {
+                    "ca_cert": str(pki.ca_cert_path),
+                    "ca_key": str(pki.ca_key_path),
+                    "kubelet_cert": str(pki.kubelet_cert_path),
+                    "kubelet_key": str(pki.kubelet_key_path),
+                },
             },
         },
-        "masters": {"hosts": [node.name for node in spec.masters]},
-        "workers": {"hosts": [node.name for node in spec.workers]},
+        "masters": masters,
+        "workers": workers,
+        "role=master": masters,
+        "role=worker": workers,
         "_meta": {"hostvars": {node.name: host(node.name) for node in spec}},
     }
 

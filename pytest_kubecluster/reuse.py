@@ -43,7 +43,10 @@ def fingerprint(spec: ClusterSpec, settings: Settings, image: str) -> Fingerprin
         contents += [f"{binary.path} {binary.path.stat().st_mtime_ns}"]
     else:
         contents += [render_hollow(spec.version).decode()]
-    files = [recipe / "playbook.yml", *sorted((recipe / "roles").rglob("*"))]
+    files = [*sorted(recipe.glob("*.yml")), *sorted((recipe / "roles").rglob("*"))]
+    if settings.playbook:
+        contents += [str(settings.playbook)]
+        files += sorted(settings.playbook.parent.rglob("*"))
     contents += [path.read_text() for path in files if _is_source(path)]
     return Fingerprint(_digest(machines), _digest(contents))
 

@@ -52,6 +52,8 @@ class Settings:
     """``never``, ``failed`` or ``always``."""
     reuse: str | None
     """The name of the kept cluster to use, empty for the project's own, None to boot one."""
+    playbook: Path | None = None
+    """The playbook to run instead of the bundled one."""
     spec_file: SpecFile = SpecFile()
     """The project's own description of its cluster."""
 
@@ -131,6 +133,13 @@ OPTIONS = (
         "",
         f"The nodes' IPv4 subnet (default: {DEFAULT_NETWORK}, or the next one that is free)",
         "CIDR",
+    ),
+    Option(
+        "playbook",
+        "",
+        "Your own Ansible playbook, run instead of the bundled one; its inventory has the groups\n"
+        "masters, workers, role=master and role=worker",
+        "PATH",
     ),
     Option("timeout", "300", "Seconds that booting and provisioning may take", "SECONDS"),
     Option(
@@ -222,6 +231,7 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         report=read("report", lambda text: config.rootpath / text if text else None),
         keep=read("keep", _keep) or ("always" if reuse is not None else "never"),
         reuse=reuse,
+        playbook=read("playbook", lambda text: _playbook(text, config.rootpath)),
         spec_file=spec_file,
     )
 
@@ -264,6 +274,13 @@ def _name(text: str) -> str:
     if text:
         check_name(text)
     return text
+
+
+def _playbook(text: str, rootpath: Path) -> Path | None:
+    # Imported here: what runs playbooks is not needed where nothing boots.
+    from pytest_kubecluster.provision import check_playbook
+
+    return check_playbook(rootpath / Path(text).expanduser()) if text else None
 
 
 def _seconds(text: str) -> float:

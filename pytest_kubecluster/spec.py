@@ -125,6 +125,8 @@ class KubeletSpec:
     """Whether the kubelet shall put up with a host that has cgroup v1."""
     swap: bool = False
     """Whether the kubelet shall put up with a host that has swap on."""
+    modes: tuple[tuple[str, int], ...] = ()
+    """Other modes than these for some ``files``, by name, where a playbook of yours sets them."""
     extra_flags: tuple[tuple[str, str | None], ...] = ()
 
     @property
@@ -217,13 +219,15 @@ class KubeletSpec:
         """The files of the seed's role, with the owner and mode the seed leaves to chance."""
         # CIS Kubernetes Benchmark 4.1.9 wants this mode of the configuration file.
         config = (FileSpec("kubelet.yaml", self.config_path, 0o600),) if self.config else ()
-        return (
+        files = (
             FileSpec("ca.crt", self.client_ca_file, 0o644),
             FileSpec("ca.key", self.ca_key_file, 0o600, secret=True),
             FileSpec("kubeconfig", self.kubeconfig, 0o600, secret=True),
             FileSpec("kubelet.service", self.unit_path, 0o644),
             *config,
         )
+        modes = dict(self.modes)
+        return tuple(replace(file, mode=modes.get(file.name, file.mode)) for file in files)
 
     def with_flags(self, changes: Mapping[str, str | None]) -> KubeletSpec:
         """Return this kubelet with some flags set, or removed where the value is None."""

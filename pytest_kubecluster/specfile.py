@@ -17,6 +17,7 @@ Options and ini keys win over the file, the hook over all.
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -250,6 +251,25 @@ def _flag_text(name: str, value: Any) -> str:
     raise ValueError(f"flag {name}: {value!r} is neither text, a number, a truth value nor a list")
 
 
+def _modes(value: Any) -> tuple[tuple[str, int], ...]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{value!r} is no table of modes")
+    return tuple((_file_name(name), _mode(text)) for name, text in value.items())
+
+
+def _file_name(name: str) -> str:
+    known = ("ca.crt", "ca.key", "kubeconfig", "kubelet.service", "kubelet.yaml")
+    if name not in known:
+        raise ValueError(f"{name!r} is none of {', '.join(known)}")
+    return name
+
+
+def _mode(value: Any) -> int:
+    if not re.fullmatch("0?[0-7]{3}", _text(value)):
+        raise ValueError(f"{value!r} is no mode; write it as '0640'")
+    return int(value, 8)
+
+
 def _names(value: Any) -> tuple[str, ...]:
     return tuple(_text(item) for item in _is(list, "list of flags")(value))
 
@@ -270,6 +290,7 @@ _BY_TYPE: dict[str, Callable[[Any], Any]] = {
 _SPECIAL: dict[str, Callable[[Any], Any]] = {
     "labels": _labels,
     "taints": _taints,
+    "modes": _modes,
     "launched_by": _launcher,
     "flags": _flags,
     "remove_flags": _names,

@@ -18,6 +18,9 @@ from pytest_kubecluster.render import render_node, systemd_word, write_files
 from pytest_kubecluster.spec import ClusterSpec, cluster_spec
 from tests.make_golden import GOLDEN, SEED_NETWORK, golden_files
 
+SEED_ROLE = Path(__file__).parent.parent / "playbooks" / "article" / "roles" / "kubelet"
+SEED_UNIT = SEED_ROLE / "templates" / "kubelet.service.j2"
+
 
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
@@ -48,7 +51,7 @@ def test_unit_is_what_the_seeds_own_template_makes(node: str, seed: ClusterSpec,
     }
     # Ansible's own settings: trim_blocks, and the last newline kept.
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True)
-    template = environment.from_string((GOLDEN / "seed-kubelet.service.j2").read_text())
+    template = environment.from_string(SEED_UNIT.read_text())
     assert unit(seed, node, pki) == template.render(variables)
 
 

@@ -1,0 +1,90 @@
+"""Somebody's own playbook, run on the booted nodes instead of the bundled one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.runs.conftest import NOTHING, Bench
+
+ARTICLE = Path(__file__).parent.parent / "playbooks" / "article"
+SUITE = ("--pyargs", "pytest_kubecluster.conformance", "-m", "not kube_disruptive")
+
+
+def test_articles_role_runs_unmodified_and_its_nodes_pass(bench: Bench) -> None:
+    shutil.copytree(ARTICLE, bench.project / "provisioning")
+    # The article leaves these modes to chance, which leaves the keys open to all.
+    bench.write(
+        "kubecluster.toml", '[kubelet]\nmodes = { "ca.key" = "0644", kubeconfig = "0644" }\n'
+    )
+    bench.options = ["--kube-cluster", "--kube-playbook=provisioning/playbook.yml"]
+    status, output = bench.run(*SUITE)
+    assert status == 0, output
+    assert "132 passed, 16 skipped" in output
+    assert "the spec lets others than root read /etc/kubernetes/ca.key" in output
+
+
+def test_suite_says_what_is_wrong_with_the_articles_modes(bench: Bench) -> None:
+    shutil.copytree(ARTICLE, bench.project / "provisioning")
+    bench.options = ["--kube-cluster", "--kube-playbook=provisioning/playbook.yml"]
+    status, output = bench.run(*SUITE, "-k", "readable_by_root_only", "--kube-workers=0")
+    assert status == 1, output
+    assert "ca_key_is_readable_by_root_only[master01]" in output
+    assert "assert '0644' == '0600'" in output
+
+
+INVENTORY = """
+- hosts: masters
+  gather_facts: false
+  tasks:
+    - assert:
+        that:
+          - role == "master"
+          - groups["role=master"] == groups["masters"] == ["master01"]
+          - groups["role=worker"] == groups["workers"] == []
+          - private_ipv4 == public_ipv4 == kube_spec.nodes[inventory_hostname].address
+          - kube_files.kubeconfig is file
+          - kube_pki.ca_cert is file
+    - fail: {msg: "so far, so good"}
+"""
+
+
+def test_inventory_has_what_a_playbook_asks_for_and_a_failure_names_the_task(bench: Bench) -> None:
+    bench.write("own.yml", INVENTORY)
+    bench.write("test_it.py", "def test_it(kube_node): pass\n")
+    status, output = bench.run("--kube-playbook=own.yml")
+    assert status == 1, output
+    assert "provisioning failed on master01" in output
+    assert "so far, so good" in output
+    assert bench.left() == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "own.yml cannot be read: No such file or directory"),
+        ("a: [", "own.yml is no YAML"),
+        ("just: a mapping\n", "own.yml is no playbook: it must be a list of plays with hosts"),
+        ("- name: no hosts\n", "own.yml is no playbook"),
+        ("", "own.yml is no playbook"),
+    ],
+)
+def test_what_is_no_playbook_boots_nothing(text: str | None, message: str, bench: Bench) -> None:
+    if text is not None:
+        bench.write("own.yml", text)
+    status, output = bench.run("--kube-playbook=own.yml")
+    assert status == pytest.ExitCode.USAGE_ERROR, output
+    assert "--kube-playbook" in output
+    assert message in output
+    assert not bench.state.exists()
+
+
+def test_playbook_that_leaves_no_kubelet_says_so(bench: Bench) -> None:
+    bench.write("own.yml", "- hosts: all\n  gather_facts: false\n  tasks: []\n")
+    bench.write("test_it.py", "def test_it(kube_node): pass\n")
+    status, output = bench.run("--kube-playbook=own.yml")
+    assert status == 1, output
+    assert "master01: the kubelet" in output
+    assert bench.left() == NOTHING
