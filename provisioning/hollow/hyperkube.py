@@ -2125,6 +2125,13 @@ def check_sources(flags: FlagSet) -> None:
                 raise Failure(f"unknown pod source {quote(source)}")
 
 
+def check_runtime(flags: FlagSet) -> None:
+    """Insist on a container runtime that this version knows of."""
+    runtimes = ("docker", "remote") if since(11) else ("docker", "rkt", "remote")
+    if flags["container-runtime"] not in runtimes:
+        raise Failure(f"unsupported CRI runtime: {quote(flags['container-runtime'])}")
+
+
 def check_kubelet(flags: FlagSet) -> None:
     """Check what NewMainKubelet does (pkg/kubelet/kubelet.go), in its order."""
     if not flags["root-dir"]:
@@ -2152,9 +2159,7 @@ def check_kubelet(flags: FlagSet) -> None:
     plugin = flags["network-plugin"]
     if plugin not in ("", "cni", "kubenet"):
         raise Failure(f"Network plugin {quote(plugin)} not found.")
-    runtimes = ("docker", "remote") if since(11) else ("docker", "rkt", "remote")
-    if flags["container-runtime"] not in runtimes:
-        raise Failure(f"unsupported CRI runtime: {quote(flags['container-runtime'])}")
+    check_runtime(flags)
     thresholds = {}
     for level in ("High", "Low"):
         threshold = flags[f"image-gc-{level.lower()}-threshold"]
@@ -2241,7 +2246,7 @@ def load_client_ca(path: str) -> bytes:
     try:
         data = read_file(path)
     except Failure as error:
-        raise Failure(f"{complaint}: {error}") from None
+        raise Failure(str(error) if since(36) else f"{complaint}: {error}") from None
     if "CERTIFICATE" not in pem_blocks(data):
         problem = "data does not contain any valid RSA or ECDSA certificates"
         action = "creating pool from" if since(17) else "reading"
@@ -3476,7 +3481,7 @@ class Kubelet:
         if since(10):
             for field, path in zip(("tlsCertFile", "tlsPrivateKeyFile"), self.files):  # noqa: B905
                 self.configuration.values[field] = path
-        if flags["client-ca-file"]:
+        if flags["client-ca-file"] and not since(36):
             self.client_ca = load_client_ca(flags["client-ca-file"])
 
     def run(self) -> NoReturn:
@@ -3489,6 +3494,8 @@ class Kubelet:
         api = self.api_server()
         if not since(8):
             self.secure()
+        if flags["client-ca-file"] and since(36):
+            self.client_ca = load_client_ca(flags["client-ca-file"])
         gate = Gate(flags, self.node.name, api)
         self.serve_cadvisor()
         if self.broken_client:
@@ -3496,6 +3503,8 @@ class Kubelet:
         if not api:
             problem = "No api server defined - no events will be sent to API server."
             log("W", "server.go:356", problem)
+        if since(18):
+            check_runtime(flags)
         check_runtime_endpoint(flags)
         check_resources(flags)
         check_swap(flags)

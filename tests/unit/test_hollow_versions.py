@@ -238,12 +238,28 @@ def test_version_and_help(run: Run, number: int) -> None:
     assert ("(DEPRECATED: This parameter" in text) == (number >= 10)
 
 
-@pytest.mark.parametrize("number", range(10, 37))
+@pytest.mark.parametrize("number", range(10, 36))
 def test_a_client_ca_that_is_not_there(run: Run, number: int) -> None:
     ended = run(number, *needed(number), *CERTIFICATES, FAILS, "--client-ca-file=/nonexist/ca")
     problem = "unable to load client CA file /nonexist/ca: open /nonexist/ca: no such file or"
     assert problem in ended.problem
     assert "failed to run Kubelet" not in ended.problem, "it comes before the lock"
+
+
+def test_the_client_ca_is_read_late_in_1_36(run: Run) -> None:
+    words = [*needed(36), *CERTIFICATES, "--client-ca-file=/nonexist/ca"]
+    assert LOCKED.replace('"', '\\"') in run(36, *words, FAILS).problem
+    problem = "failed to run Kubelet: open /nonexist/ca: no such file or directory"
+    assert run(36, *words).problem == f'"command failed" err="{problem}"'
+
+
+@pytest.mark.parametrize("number", range(7, 24))
+def test_an_unknown_runtime(run: Run, tmp_path: Path, number: int) -> None:
+    words = [*needed(number), *CERTIFICATES, f"--root-dir={tmp_path}", "--container-runtime=nope"]
+    words += ["--fail-swap-on=false"] * (number > 7) + ["--cadvisor-port=0"] * (number < 12)
+    found = run(number, *words).problem.replace('\\"', '"')
+    where = "failed to create kubelet: " if number < 18 else ""
+    assert f'failed to run Kubelet: {where}unsupported CRI runtime: "nope"' in found
 
 
 def said(number: int, parsed: str) -> tuple[int, str]:
