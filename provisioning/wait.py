@@ -1,6 +1,7 @@
 """Waits on a node until its kubelet is healthy or dead, and prints which, as JSON.
 
-Runs on the node, as root. The one argument is a JSON object: ``unit``, and the ``seconds`` to wait.
+Runs on the node, as root. The one argument is a JSON object: ``unit``, the ``seconds`` to wait, and
+``restarts``: whether to go on while systemd starts a dead one again.
 """
 
 import json
@@ -24,10 +25,8 @@ def main() -> None:
             healthy = True
             break
         state = properties(asked["unit"])
-        if (
-            state.get("ActiveState") in ("failed", "inactive")
-            or state.get("SubState") == "auto-restart"
-        ):
+        dead = state.get("ActiveState") in ("failed", "inactive")
+        if not asked["restarts"] and (dead or state.get("SubState") == "auto-restart"):
             reason = "died at its start (result {}, exit status {})".format(
                 state.get("Result"),
                 state.get("ExecMainStatus"),

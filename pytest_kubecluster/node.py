@@ -145,16 +145,16 @@ class Node:
         self._ssh.connect(self.spec, deadline)
         self._view = None
 
-    def wait_until_healthy(self, timeout: float) -> None:
+    def wait_until_healthy(self, timeout: float, *, restarts: bool = False) -> None:
         """Wait until the kubelet says it is healthy.
 
         Raises KubeClusterError with the kubelet's last words once it has died, or ``timeout``
-        seconds have passed.
+        seconds have passed; with ``restarts``, systemd may start it again meanwhile.
         """
         kubelet = self.spec.kubelet
         seen = self.script(
             provisioning() / "wait.py",
-            {"unit": kubelet.unit, "seconds": timeout},
+            {"unit": kubelet.unit, "seconds": timeout, "restarts": restarts},
             timeout=timeout + _COMMAND_SECONDS,
         )
         if seen["healthy"]:

@@ -35,7 +35,8 @@ def reboot(node: Node) -> Outcome:
     """Reboot the node and look at it as soon as its kubelet is healthy."""
     before = node.kubelet.unit["ExecMainStartTimestampMonotonic"]
     node.reboot()
-    node.wait_until_healthy(_MARGIN_SECONDS + node.spec.kubelet.restart_seconds)
+    # It may be started before its container runtime is up, and again after RestartSec.
+    node.wait_until_healthy(_MARGIN_SECONDS + node.spec.kubelet.restart_seconds, restarts=True)
     return {"before": before, "view": node.refresh()}
 
 
