@@ -17,7 +17,7 @@ from http.client import HTTPConnection, HTTPSConnection
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -87,6 +87,10 @@ class Ended(NamedTuple):
         return '="' + value[1].replace('"', '\\"').replace("\n\t", "\\n") + '"'
 
 
+def forbidden(host: str) -> NoReturn:
+    raise AssertionError(f"it signs a certificate for {host} in this machine's own folders")
+
+
 Run = Callable[..., Ended]
 really_write = os.write
 
@@ -108,6 +112,7 @@ def run(modules: Callable[[int], ModuleType], monkeypatch: pytest.MonkeyPatch) -
         launcher = [name or "kubelet"] if name or number >= 17 else ["hyperkube", "kubelet"]
         with monkeypatch.context() as patch, contextlib.redirect_stdout(out):
             patch.setattr(module.os, "write", write)
+            patch.setattr(module, "self_signed", forbidden)
             patch.setattr(module.libc, "prctl", lambda *_: 0)
             patch.setattr(module.signal, "signal", lambda *_: None)
             status = module.run([*launcher, *words])
@@ -427,8 +432,8 @@ def test_an_unknown_feature_gate_in_a_file(run: Run, tmp_path: Path) -> None:
 
 def test_a_locked_feature_gate(run: Run) -> None:
     problem = "cannot set feature gate APIListChunking to false, feature is locked to true"
-    assert problem in run(30, FAILS, "--feature-gates=APIListChunking=false").problem
-    ended = run(30, FAILS, "--feature-gates=APIListChunking=true")
+    assert problem in run(30, *needed(30), FAILS, "--feature-gates=APIListChunking=false").problem
+    ended = run(30, *needed(30), FAILS, "--feature-gates=APIListChunking=true")
     assert "Setting GA feature gate APIListChunking=true." in ended.err
 
 
@@ -458,15 +463,15 @@ def test_cgroup_v1(
     module = modules(number)
     monkeypatch.setattr(module.os.path, "exists", lambda path: "cgroup" not in path)
     problem = "kubelet is configured to not run on a host using cgroup v1"
-    assert (problem in run(number, FAILS).problem) == (number >= 35)
+    assert (problem in run(number, *CERTIFICATES, FAILS).problem) == (number >= 35)
     if number >= 31:
-        assert problem not in run(number, FAILS, "--fail-cgroupv1=false").problem
-        assert problem in run(number, FAILS, "--fail-cgroupv1").problem
+        assert problem not in run(number, *CERTIFICATES, FAILS, "--fail-cgroupv1=false").problem
+        assert problem in run(number, *CERTIFICATES, FAILS, "--fail-cgroupv1").problem
 
 
 @pytest.mark.parametrize("number", range(23, 28))
 def test_the_runtimes_endpoint(run: Run, number: int) -> None:
-    ended = run(number, FAILS)
+    ended = run(number, *CERTIFICATES, FAILS)
     missing = "failed to validate kubelet flags: the container runtime endpoint address was not"
     assert (missing in ended.problem) == (number == 26)
     if 24 <= number < 27:
