@@ -6,21 +6,13 @@ import json
 from typing import Any
 
 from pytest_kubecluster import facts
+from pytest_kubecluster.resolution import FLAG_DEFAULTS
 from pytest_kubecluster.resources import provisioning
 from pytest_kubecluster.version import KubeVersion
 
 PLACEHOLDER = (
     "FACTS: dict[str, Any] = {}  # replaced by the facts of one version when the file is rendered\n"
 )
-
-
-LEGACY_DEFAULTS = {
-    "anonymous-auth": "true",
-    "authentication-token-webhook": "false",
-    "authorization-mode": "AlwaysAllow",
-    "read-only-port": "10255",
-}
-"""Flags whose default is not that of a configuration file."""
 
 NEW_DEFAULTS: dict[str, dict[int, str]] = {
     "allow-privileged": {11: "true"},
@@ -91,7 +83,7 @@ def _flag(flag: facts.Flag, kind: str, field: facts.Field | None, number: int) -
     if default is None:
         default = next((text for since, text in reversed(changes) if since <= number), None)
     if default is None and field:
-        default = LEGACY_DEFAULTS.get(flag.name, _as_text(kind, field.default))
+        default = FLAG_DEFAULTS.get(flag.name, _as_text(kind, field.default))
     if default is None:
         oldest = facts.flags(facts.MINORS[0]).get(flag.name)
         default = oldest.default if oldest else None

@@ -42,7 +42,7 @@ _CONFIGZ_UNTIL_8 = {
     "register-with-taints": "registerWithTaints",
 }
 
-_FLAG_DEFAULTS = {
+FLAG_DEFAULTS = {
     "anonymous-auth": "true",
     "authentication-token-webhook": "false",
     "authorization-mode": "AlwaysAllow",
@@ -248,7 +248,7 @@ def _moved(
     """Return what goes into the configuration file, and that it does."""
     kept = {
         name: value
-        for name, value in _FLAG_DEFAULTS.items()
+        for name, value in FLAG_DEFAULTS.items()
         if name not in told and own.get(name) is None
     }
     moved = {name: value for name, value in told.items() if known[name].field}

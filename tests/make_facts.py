@@ -113,9 +113,13 @@ def main(facts_path: str, *helps: str) -> None:
             )
         about = notable.get(name, {})
         field, _, via = (about.get("config_field") or "").partition(" (via ")
-        if field and not via:
+        instead = via.rstrip(")") or about.get("replacement")
+        if field and name.startswith("experimental-"):
+            # The field is that of the flag that came after it.
+            instead = instead or f"the KubeletConfiguration field {field}"
+        elif field:
             flag["field"] = [number(about["config_field_since"]), field]
-        if instead := via.rstrip(")") or about.get("replacement"):
+        if instead:
             flag["instead"] = re.sub("^none", "nothing", instead)
         if any(name in facts[minor].get("hidden", ()) for minor in having):
             flag["hidden"] = True

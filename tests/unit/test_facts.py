@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from pytest_kubecluster import facts
+from pytest_kubecluster.resolution import configz_fields
+from pytest_kubecluster.version import KubeVersion
 from tests import make_facts
 
 PFLAG_TYPES = {
@@ -103,10 +105,13 @@ def test_fields_of_the_configuration_file() -> None:
     assert facts.flags("1.36")["node-ip"].field is None
 
 
-def test_a_field_belongs_to_one_flag() -> None:
-    for minor in facts.MINORS:
-        fields = [flag.field for flag in facts.flags(minor).values() if flag.field]
-        assert len(set(fields)) == len(fields)
+@pytest.mark.parametrize("minor", facts.MINORS)
+def test_fields_and_flags_agree(minor: str) -> None:
+    fields = facts.fields(minor)
+    shown = configz_fields(KubeVersion.parse(minor))
+    bound = {flag.name: flag.field for flag in facts.flags(minor).values() if flag.field}
+    assert bound.items() <= shown.items()
+    assert {name: fields[path].flag for name, path in shown.items()} == {n: n for n in shown}
 
 
 @pytest.mark.parametrize(
