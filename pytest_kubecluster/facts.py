@@ -53,12 +53,13 @@ def flags(minor: str) -> Mapping[str, Flag]:
     data = _data()
     if minor not in data["minors"]:
         raise ValueError(f"nothing is known about kubelet {minor}")
+    read_as = kinds(minor)
     number = int(minor.partition(".")[2])
     return MappingProxyType(
         {
             name: Flag(
                 name=name,
-                type=flag["type"],
+                type=read_as.get(name, flag["type"]).rstrip("=<!"),
                 default=_at(number, flag.get("default", ())),
                 deprecated=_at(number, flag.get("deprecated", ())),
                 field=_field(number, flag),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from pytest_kubecluster import facts
 
 TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+_MAPS = ("mapStringString", "mapStringBool")
+_JOINED = ("stringSlice", "colonSeparatedMultimapStringString", *_MAPS)
 _SHORTHANDS = {"v": "v", "h": "help"}
 
 
@@ -96,7 +99,7 @@ def parse_argv(argv: Sequence[str], minor: str) -> CommandLine:
                 value = "true" if known[name].boolean else next(words, None)
             if value is None:
                 raise FlagError(f"flag needs an argument: --{name}")
-            joins = known[name].type in ("stringSlice", "mapStringString", "mapStringBool")
+            joins = known[name].type in _JOINED
             flags[name] = f"{flags[name]},{value}" if joins and name in flags else value
     return CommandLine(tuple(argv[:start]), Flags(flags), tuple(extra))
 
@@ -123,9 +126,10 @@ def same_value(name: str, one: str | None, other: str | None, minor: str) -> boo
 def _meaning(kind: str | None, value: str) -> object:
     if kind == "bool" and value in TRUE | _FALSE:
         return value in TRUE
-    if kind in ("mapStringString", "mapStringBool"):
-        pairs = (pair.partition("=") for pair in value.split(",") if pair)
-        return {key.strip(): text.strip() for key, _, text in pairs}
+    if kind in _MAPS:
+        # Evictions are compared with <, all else is set with =.
+        pairs = (re.split("([=<])", pair, maxsplit=1) for pair in value.split(",") if pair)
+        return {key.strip(): rest[-1].strip() if rest else "" for key, *rest in pairs}
     if kind == "stringSlice":
         return value.split(",")
     return value

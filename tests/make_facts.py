@@ -51,6 +51,9 @@ UNSHOWN_1_7 = {
 }
 HYPERKUBE_HIDDEN = {"make-symlinks"}
 
+# Accepted, deprecated as before, by real kubelets of these minors, though the facts leave it out.
+SEEN = {"redirect-container-streaming": ("1.20", "1.21")}
+
 # Types of flags that came after 1.7; what is in neither table is a string.
 NEWER_TYPES = {
     "bool": """
@@ -82,6 +85,11 @@ def main(facts_path: str, *helps: str) -> None:
         minor: Path(path).read_text() for minor, path in (text.split("=", 1) for text in helps)
     }
     minors = sorted(facts, key=number)
+    for name, seen in SEEN.items():
+        for minor in seen:
+            before = facts[minors[minors.index(minor) - 1]]
+            facts[minor]["flags"].append(name)
+            facts[minor]["deprecated"][name] = before["deprecated"][name]
     known = {minor: set(facts[minor]["flags"]) for minor in minors}
     hyperkube: set[str] = set()
     types = {name: kind for kind, names in NEWER_TYPES.items() for name in names.split()}

@@ -101,6 +101,19 @@ def test_same_value(name: str, one: str | None, other: str | None, same: bool) -
     assert same_value(name, one, other, MINOR) is same
 
 
+def test_maps_of_1_10_are_maps() -> None:
+    """Before, a kubelet took them for plain strings, of which the last wins."""
+    words = ["kubelet", "--feature-gates=A=true", "--feature-gates=B=false"]
+    assert parse_argv(words, "1.9").flags["feature-gates"] == "B=false"
+    assert parse_argv(words, "1.10").flags["feature-gates"] == "A=true,B=false"
+    one, other = (
+        "memory.available<1Gi,nodefs.available<5%",
+        "nodefs.available<5%,memory.available<1Gi",
+    )
+    assert same_value("eviction-hard", one, other, "1.10")
+    assert not same_value("eviction-hard", one, other.replace("5%", "6%"), "1.10")
+
+
 def test_flags_are_a_mapping_by_any_spelling() -> None:
     flags = Flags({"cluster_dns": "10.3.0.10", "--v": "2"})
     assert flags["cluster-dns"] == flags["--cluster_dns"] == "10.3.0.10"
