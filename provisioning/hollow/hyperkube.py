@@ -2335,6 +2335,9 @@ class Client(NamedTuple):
     problem: str = ""
 
 
+CA_SECONDS = 60
+
+
 class ServingTls:
     """TLS as the kubelet serves it: a client certificate is asked for but never insisted on.
 
@@ -2342,22 +2345,55 @@ class ServingTls:
     decides about the request.
     """
 
-    def __init__(self, certificate: bytes, key: bytes, client_ca: bytes | None) -> None:
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        load_key_pair(self.context, certificate, key)
+    def __init__(
+        self, certificate: bytes, key: bytes, client_ca: bytes | None, client_ca_file: str
+    ) -> None:
         self.problems = threading.local()
-        if client_ca is not None:
+        self.pair = certificate, key
+        self.client_ca, self.client_ca_file = client_ca, client_ca_file
+        self.next_look = time.monotonic() + CA_SECONDS
+        # Old ones stay: connections that were accepted with them may still call back.
+        self.callbacks: list[Any] = []
+        self.contexts = [self.new_context()]
+
+    def new_context(self) -> ssl.SSLContext:
+        """Return how to shake hands, trusting the client CA of the moment."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        load_key_pair(context, *self.pair)
+        if self.client_ca is not None:
             # Go 1.8 has no TLS 1.3; in TLS 1.2 all about certificates is settled in the handshake.
-            self.context.maximum_version = ssl.TLSVersion.TLSv1_2
-            self.context.verify_mode = ssl.CERT_OPTIONAL
-            trust(self.context, client_ca)
-            self._tolerate_any_certificate()
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.verify_mode = ssl.CERT_OPTIONAL
+            trust(context, self.client_ca)
+            self._tolerate_any_certificate(context)
+        return context
+
+    def look_at_client_ca(self) -> None:
+        """Take over a client CA that was replaced, as from 1.17 on.
+
+        apiserver/pkg/server/dynamiccertificates/dynamic_cafile_content.go: a look every minute, and
+        from 1.23 on a watch. One that cannot be used changes nothing.
+        """
+        if self.client_ca is None or not since(17):
+            return
+        if not since(23) and time.monotonic() < self.next_look:
+            return
+        self.next_look = time.monotonic() + CA_SECONDS
+        try:
+            fresh = load_client_ca(self.client_ca_file)
+        except Failure as error:
+            log("E", "dynamic_cafile_content.go:171", str(error))
+            return
+        if fresh != self.client_ca:
+            self.client_ca = fresh
+            self.contexts.append(self.new_context())
 
     def accept(self, connection: socket.socket) -> tuple[ssl.SSLSocket, Client]:
         """Shake hands; return the encrypted connection and who is there."""
         self.problems.first = ""
-        encrypted = self.context.wrap_socket(connection, server_side=True)
+        self.look_at_client_ca()
+        encrypted = self.contexts[-1].wrap_socket(connection, server_side=True)
         certificate: Any = encrypted.getpeercert() or {}
         subject: dict[str, list[str]] = {}
         for ((name, value),) in certificate.get("subject", ()):
@@ -2366,7 +2402,7 @@ class ServingTls:
         groups = tuple(subject.get("organizationName", ()))
         return encrypted, Client(names[-1], groups, self.problems.first)
 
-    def _tolerate_any_certificate(self) -> None:
+    def _tolerate_any_certificate(self, context: ssl.SSLContext) -> None:
         """Make OpenSSL go on whatever it finds about a client's certificate.
 
         The ssl module offers no such mode, so that its own OpenSSL is called through ctypes. Where
@@ -2384,13 +2420,14 @@ class ServingTls:
                 self.problems.first = X509_PROBLEMS.get(number, X509_UNKNOWN_AUTHORITY)
             return 1
 
-        self._callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)(verified)
+        callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)(verified)
+        self.callbacks.append(callback)
         # PySSLContext holds its SSL_CTX* right behind the head that all objects have.
-        pointer = ctypes.c_void_p.from_address(id(self.context) + object.__basicsize__)
-        library.SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER, self._callback)
+        pointer = ctypes.c_void_p.from_address(id(context) + object.__basicsize__)
+        library.SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER, callback)
         # A resumed session would skip the callback.
         library.SSL_CTX_ctrl(pointer, SSL_CTRL_SET_SESS_CACHE_MODE, ctypes.c_long(0), None)
-        self.context.options |= ssl.OP_NO_TICKET
+        context.options |= ssl.OP_NO_TICKET
 
 
 # ----------------------------------------------------------------------------------- static pods
@@ -3672,7 +3709,7 @@ class Kubelet:
             log("I", "server.go:132", f"Starting to listen on {address}:{port}")
             try:
                 certificate, key = map(read_file, self.files)
-                tls = ServingTls(certificate, key, self.client_ca)
+                tls = ServingTls(certificate, key, self.client_ca, flags["client-ca-file"])
                 answer = pages.protected(gate, flags["enable-debugging-handlers"])
                 Server(address, port, answer, tls)
             except Failure as error:

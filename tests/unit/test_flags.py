@@ -101,10 +101,9 @@ def test_same_value(name: str, one: str | None, other: str | None, same: bool) -
     assert same_value(name, one, other, MINOR) is same
 
 
-def test_maps_of_1_10_are_maps() -> None:
-    """Before, a kubelet took them for plain strings, of which the last wins."""
+def test_maps_that_were_plain_strings_once() -> None:
     words = ["kubelet", "--feature-gates=A=true", "--feature-gates=B=false"]
-    assert parse_argv(words, "1.9").flags["feature-gates"] == "B=false"
+    assert parse_argv(words, "1.8").flags["feature-gates"] == "B=false"
     assert parse_argv(words, "1.10").flags["feature-gates"] == "A=true,B=false"
     one, other = (
         "memory.available<1Gi,nodefs.available<5%",

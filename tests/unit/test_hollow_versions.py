@@ -251,6 +251,33 @@ def test_a_client_ca_that_is_not_there(run: Run, number: int) -> None:
     assert "failed to run Kubelet" not in ended.problem, "it comes before the lock"
 
 
+@pytest.mark.parametrize(
+    ("number", "at_once", "in_a_minute"), [(16, False, False), (17, False, True), (23, True, True)]
+)
+def test_a_client_ca_that_is_replaced(
+    number: int,
+    at_once: bool,
+    in_a_minute: bool,
+    modules: Callable[[int], ModuleType],
+    tmp_path: Path,
+) -> None:
+    old, new = (Authority(tmp_path, name).pair.crt.read_bytes() for name in ("old", "new"))
+    pair = Authority(tmp_path, "serving").pair
+    file = tmp_path / "ca.crt"
+    file.write_bytes(new)
+    module = modules(number)
+    tls = module.ServingTls(pair.crt.read_bytes(), pair.key.read_bytes(), old, str(file))
+    tls.look_at_client_ca()
+    assert (tls.client_ca == new, len(tls.contexts) == 2) == (at_once, at_once)
+    tls.next_look = 0
+    tls.look_at_client_ca()
+    assert (tls.client_ca == new) == in_a_minute
+    file.write_text("no certificate")
+    tls.next_look = 0
+    tls.look_at_client_ca()
+    assert tls.client_ca == (new if in_a_minute else old), "the last good one stays"
+
+
 def test_the_client_ca_is_read_late_in_1_36(run: Run) -> None:
     words = [*needed(36), *CERTIFICATES, "--client-ca-file=/nonexist/ca"]
     assert LOCKED.replace('"', '\\"') in run(36, *words, FAILS).problem
