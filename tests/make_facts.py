@@ -51,8 +51,13 @@ UNSHOWN_1_7 = {
 }
 HYPERKUBE_HIDDEN = {"make-symlinks"}
 
-# Accepted, deprecated as before, by real kubelets of these minors, though the facts leave it out.
+# Accepted by a real 1.20.8, with this warning, and by 1.21 in its sources; the facts leave it out.
 SEEN = {"redirect-container-streaming": ("1.20", "1.21")}
+SEEN_WARNING = (
+    "Container streaming redirection has been removed from the kubelet as of v1.20, and "
+    "this flag will be removed in v1.22. For more details, see "
+    "http://git.k8s.io/enhancements/keps/sig-node/20191205-container-streaming-requests.md"
+)
 
 # Types of flags that came after 1.7; what is in neither table is a string.
 NEWER_TYPES = {
@@ -87,9 +92,8 @@ def main(facts_path: str, *helps: str) -> None:
     minors = sorted(facts, key=number)
     for name, seen in SEEN.items():
         for minor in seen:
-            before = facts[minors[minors.index(minor) - 1]]
             facts[minor]["flags"].append(name)
-            facts[minor]["deprecated"][name] = before["deprecated"][name]
+            facts[minor]["deprecated"][name] = SEEN_WARNING
     known = {minor: set(facts[minor]["flags"]) for minor in minors}
     hyperkube: set[str] = set()
     types = {name: kind for kind, names in NEWER_TYPES.items() for name in names.split()}
