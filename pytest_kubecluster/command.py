@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from pytest_kubecluster.host import check_tools
 from pytest_kubecluster.machines import VagrantMachines
 from pytest_kubecluster.progress import Progress
 from pytest_kubecluster.session import ClusterSession, interrupt
+from pytest_kubecluster.spec import Role
 from pytest_kubecluster.state import (
     ClusterFolder,
     Record,
@@ -119,6 +121,13 @@ def _parser() -> argparse.ArgumentParser:
     matrix.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page")
     spec = command("spec", _spec, "Show what every node must be; boots nothing", options=True)
     spec.add_argument("--json", action="store_true", help="print JSON")
+    spec.add_argument(
+        "--from",
+        dest="seen",
+        metavar="NODE",
+        help="print the kubecluster.toml that this node of a kept cluster satisfies instead",
+    )
+    spec.add_argument("--name", help="that cluster's name (default: this folder's last kept one)")
     render = command("render", _render, "Write every file a node gets; boots nothing", options=True)
     render.add_argument("folder", type=Path, metavar="DIR", help="a folder, made if need be")
     explain = command("explain", _explain, "Say where a flag's value comes from", options=True)
@@ -165,10 +174,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _ssh(arguments: argparse.Namespace) -> int:
     folder = _folder(arguments.name)
-    record = _record(folder)
-    if arguments.node not in record.nodes:
-        known = ", ".join(record.nodes)
-        raise KubeClusterError(f"{folder.name} has no node {arguments.node}; it has: {known}")
+    _check_node(arguments.node, folder)
     config = folder.path / "ssh" / "config"
     # Without our own sockets: they may be gone, or somebody's who uses the cluster now.
     argv = ["ssh", "-F", str(config), "-o", "ControlPath=none", arguments.node]
@@ -213,12 +219,36 @@ def _gc(arguments: argparse.Namespace) -> int:
 def _spec(arguments: argparse.Namespace) -> int:
     from pytest_kubecluster.explain import describe
 
+    if arguments.seen:
+        return _pin(arguments.seen, arguments.name)
     described = describe(_session(arguments.options).spec)
     if arguments.json:
         print(json.dumps(described, indent=1))
     else:
         print(yaml.safe_dump(described, sort_keys=False, width=120), end="")
     return DONE
+
+
+def _pin(name: str, cluster: str | None) -> int:
+    from pytest_kubecluster.node import Access
+    from pytest_kubecluster.pin import pin_node
+
+    folder = _folder(cluster)
+    _check_node(name, folder)
+    role: Role = "worker" if name.startswith("worker") else "master"
+    with tempfile.TemporaryDirectory() as temporary:
+        # Without the cluster's own sockets, as `ssh` below.
+        config = Path(temporary) / "config"
+        config.write_text(f"ControlPath none\nInclude {folder.path / 'ssh' / 'config'}\n")
+        access = Access(str(config), str(folder.path / "files" / name), ())
+        print(pin_node(name, role, access), end="")
+    return DONE
+
+
+def _check_node(name: str, folder: ClusterFolder) -> None:
+    nodes = _record(folder).nodes
+    if name not in nodes:
+        raise KubeClusterError(f"{folder.name} has no node {name}; it has: {', '.join(nodes)}")
 
 
 def _render(arguments: argparse.Namespace) -> int:

@@ -107,7 +107,8 @@ class Node:
             "node_ip": str(kubelet.node_ip),
         }
         seen = self.script(provisioning() / "probe.py", asked)
-        expected = {path: file.read_bytes() for path, file in self.files.items()}
+        files = self.files.items()
+        expected = {path: file.read_bytes() for path, file in files if file.exists()}
         return KubeletView(kubelet, seen, expected)
 
     def script(

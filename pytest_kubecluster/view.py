@@ -296,7 +296,7 @@ class KubeletView:
     def _file(self, path: str, seen: Mapping[str, Any] | None) -> FileView | None:
         if seen is None:
             return None
-        digest = hashlib.sha256(self._expected[path]).hexdigest()
+        digest = hashlib.sha256(self._expected.get(path, b"")).hexdigest()
         content = base64.b64decode(seen["content"]) if "content" in seen else None
         return FileView(
             seen["owner"], seen["group"], seen["mode"], seen["sha256"] == digest, content

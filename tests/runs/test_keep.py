@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs.conftest import NOTHING, Bench, command, docker
+from tests.runs.conftest import NOTHING, ONE_NODE, Bench, command, docker
 
 PASSES = "def test_it(kube_node): assert kube_node.kubelet == kube_node.spec.kubelet\n"
 
@@ -234,3 +234,28 @@ def test_crashed_worker_is_replaced_and_finds_the_cluster(bench: Bench) -> None:
     assert "replacing crashed worker" in output
     assert "1 failed, 2 passed" in output
     assert output.count("kubecluster: boot") == 1
+
+
+def test_running_node_is_pinned_in_one_command(bench: Bench) -> None:
+    """What is written down of a node is, read again, the spec of that very node."""
+    bench.write(
+        "conftest.py",
+        "def pytest_kubecluster_spec(config, spec):\n"
+        "    spec = spec.with_flags({'v': '4', 'max-pods': '50', 'lock-file': None})\n"
+        "    return spec.with_flags({'exit-on-lock-contention': None, 'cluster-domain': 'a.b'})\n",
+    )
+    status, output = command(bench, "up", "pinned", *ONE_NODE, "--kube-hyperkube=1.30.0")
+    assert status == 0, output
+    wanted = json.loads(command(bench, "spec", "--json", *ONE_NODE, "--kube-hyperkube=1.30.0")[1])
+    status, pinned = command(bench, "spec", "--from", "master01")
+    assert status == 0, pinned
+    (bench.project / "conftest.py").unlink()
+    bench.write("kubecluster.toml", pinned)
+    found = json.loads(command(bench, "spec", "--json", *ONE_NODE)[1])
+    for key in ("version", "flags", "config"):
+        assert found["nodes"]["master01"][key] == wanted["nodes"]["master01"][key], pinned
+    status, output = bench.run("--kube-reuse=pinned")
+    assert status == 0, output
+    assert "kubecluster: boot" not in output
+    status, output = command(bench, "spec", "--from", "worker07")
+    assert (status, "pinned has no node worker07; it has: master01" in output) == (1, True)

@@ -1,0 +1,110 @@
+"""A running node, written down as the kubecluster.toml that its kubelet satisfies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import Any
+
+import tomlkit
+
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.flags import TRUE, same_value
+from pytest_kubecluster.node import Access, Node
+from pytest_kubecluster.spec import KubeletSpec, NodeSpec, Role, cluster_spec
+from pytest_kubecluster.version import KubeVersion
+from pytest_kubecluster.view import KubeletView
+
+_KEYS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "allow-privileged": ("allow_privileged", TRUE.__contains__),
+    "anonymous-auth": ("anonymous_auth", TRUE.__contains__),
+    "client-ca-file": ("client_ca_file", str),
+    "cluster-dns": ("cluster_dns", str),
+    "cluster-domain": ("cluster_domain", str),
+    "cni-conf-dir": ("cni_conf_dir", str),
+    "kubeconfig": ("kubeconfig", str),
+    "lock-file": ("lock_file", str),
+    "network-plugin": ("network_plugin", str),
+    "pod-manifest-path": ("manifests", str),
+    "register-with-taints": ("taints", lambda text: text.split(",")),
+}
+"""What of a spec a file calls otherwise than the flag."""
+
+
+def pin_node(name: str, role: Role, access: Access) -> str:
+    """Look at a node and return the TOML of a spec whose kubelet is its kubelet.
+
+    What is said there is what differs from the seed's node of the same version and role. Raises
+    KubeClusterError if no kubelet runs there, or none that is known.
+    """
+    view = _node(name, role, access, KubeletSpec(IPv4Address(0), ())).look()
+    if not view.running:
+        raise KubeClusterError(f"{name}: no kubelet runs there")
+    version = _version(_node(name, role, access, KubeletSpec(IPv4Address(0), ())), view)
+    kubelet = cluster_spec(version=version)[f"{role}01"].kubelet
+    path = re.findall(r"--config[= ](\S+)", view.command_line_text)
+    kubelet = replace(kubelet, config_path=path[-1]) if path else kubelet
+    view = _node(name, role, access, kubelet).look()
+    kubelet = replace(
+        kubelet,
+        node_ip=view.node_ip or kubelet.node_ip,
+        cgroup_v1=view.settings.get("fail-cgroupv1") == "false",
+        swap=view.settings.get("fail-swap-on") == "false",
+    )
+    return _document(name, version, _differing(view, kubelet))
+
+
+def _node(name: str, role: Role, access: Access, kubelet: KubeletSpec) -> Node:
+    return Node(NodeSpec(name, role, kubelet.node_ip, kubelet), access)
+
+
+def _version(node: Node, view: KubeletView) -> KubeVersion:
+    launcher = re.split(r" -", view.command_line_text, maxsplit=1)[0].split()
+    printed = node.run(*launcher, "--version").stdout.decode(errors="replace")
+    found = re.match(r"Kubernetes (v\d+\.\d+\.\d+)", printed)
+    if found is None:
+        raise KubeClusterError(f"{node.name}: its kubelet does not say its version: {printed!r}")
+    try:
+        return KubeVersion.parse_known(found[1])
+    except ValueError as error:
+        raise KubeClusterError(f"{node.name}: {error}") from None
+
+
+def _differing(view: KubeletView, kubelet: KubeletSpec) -> dict[str, Any]:
+    """Return the keys of the node's table: what the seed's kubelet is not told like that."""
+    table: dict[str, Any] = {}
+    flags: dict[str, str] = {}
+    minor = kubelet.version.minor_version
+    wanted, told = kubelet.settings, view.settings
+    for name, value in told.items():
+        moved = name in view.flags and name in kubelet.config
+        if name == "config" or (not moved and same_value(name, wanted.get(name), value, minor)):
+            continue
+        if name in _KEYS and not moved:
+            key, read = _KEYS[name]
+            table[key] = read(value)
+        else:
+            flags[name] = value
+    missing = [name for name in wanted if name not in told]
+    if kubelet.config and "config" not in view.flags:
+        missing.append("config")
+    for trait, flag in (("cgroup_v1", "fail-cgroupv1"), ("swap", "fail-swap-on")):
+        if getattr(kubelet, trait) and flag in wanted:
+            table[trait] = True
+    if kubelet.config and kubelet.config_path != KubeletSpec.config_path:
+        table["config_path"] = kubelet.config_path
+    return {
+        **table,
+        **({"flags": flags} if flags else {}),
+        **({"remove_flags": missing} if missing else {}),
+    }
+
+
+def _document(name: str, version: KubeVersion, table: Mapping[str, Any]) -> str:
+    document = tomlkit.document()
+    document.add(tomlkit.comment(f"what {name} was seen to be"))
+    document["version"] = str(version.number)
+    document["node"] = {name: dict(table)}
+    return tomlkit.dumps(document)
