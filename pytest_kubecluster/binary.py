@@ -6,18 +6,16 @@ import glob
 import os
 import platform
 import re
-import struct
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_kubecluster.elf import elf_machine
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.version import KubeVersion
 
 PLACE = "{version}"
 _SECONDS = 20
-_ELF_MACHINES = {0x03: "i386", 0x28: "arm", 0x3E: "x86_64", 0xB7: "aarch64", 0xF3: "riscv64"}
-"""e_machine of the ELF header, elf(5)."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +99,9 @@ def inspect_kubelet(path: Path) -> KubeletBinary:
 
 
 def _check_architecture(path: Path) -> None:
-    with path.open("rb") as file:
-        header = file.read(20)
-    if header[:4] != b"\x7fELF" or len(header) < 20:
-        return  # a script, perhaps: running it tells
-    order = "<" if header[5] == 1 else ">"
-    machine = struct.unpack_from(f"{order}H", header, 18)[0]
-    built_for = _ELF_MACHINES.get(machine, f"ELF machine {machine}")
-    if built_for != platform.machine():
+    built_for = elf_machine(path)
+    # What is no ELF may be a script: running it tells.
+    if built_for not in (None, platform.machine()):
         raise KubeClusterError(
             f"{path} is built for {built_for}, and this machine is {platform.machine()}"
         )

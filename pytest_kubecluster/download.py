@@ -11,7 +11,6 @@ import re
 import secrets
 import shutil
 import socket
-import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -24,8 +23,10 @@ import requests
 import urllib3
 from filelock import FileLock, Timeout
 
+from pytest_kubecluster.elf import elf_machine
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import write_atomically
+from pytest_kubecluster.launcher import executable_name
 from pytest_kubecluster.version import KubeVersion
 
 OFFICIAL = "https://dl.k8s.io/release"
@@ -44,14 +45,13 @@ _PIECE = 1 << 18
 _LARGEST_CHECKSUM = 1 << 14
 _ALGORITHMS = ("sha512", "sha256", "sha1")
 _ARCHITECTURES = {
-    "x86_64": ("amd64", 0x3E),
-    "aarch64": ("arm64", 0xB7),
-    "armv7l": ("arm", 0x28),
-    "ppc64le": ("ppc64le", 0x15),
-    "s390x": ("s390x", 0x16),
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "armv7l": "arm",
+    "ppc64le": "ppc64le",
+    "s390x": "s390x",
 }
-"""Upstream's name of a machine, and e_machine of its executables' ELF header, elf(5)."""
-_FIRST_WITHOUT_HYPERKUBE = (1, 17)
+"""Upstream's name of a machine."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class _Release:
 
     version: str
     architecture: str
-    elf_machine: int
+    machine: str
     file: str
 
     @property
@@ -152,10 +152,9 @@ def _release(version: KubeVersion) -> _Release:
             f"there is no official kubelet for this machine ({machine}), only for "
             f"{', '.join(_ARCHITECTURES)}\n  build one and give its path"
         )
-    architecture, elf_machine = _ARCHITECTURES[machine]
-    old = (version.major, version.minor) < _FIRST_WITHOUT_HYPERKUBE
-    file = "hyperkube" if old else "kubelet"
-    return _Release(f"v{version.number}", architecture, elf_machine, file)
+    return _Release(
+        f"v{version.number}", _ARCHITECTURES[machine], machine, executable_name(version)
+    )
 
 
 def _fetch(release: _Release, source: _Mirror, shelf: _Shelf, progress: _Say) -> Path:
@@ -241,20 +240,18 @@ def _verify(path: Path, checksum: _Checksum, where: str) -> None:
 
 
 def _check_executable(path: Path, release: _Release, where: str) -> None:
-    with path.open("rb") as file:
-        header = file.read(20)
-    if header[:4] != b"\x7fELF" or len(header) < 20:
+    built_for = elf_machine(path)
+    if built_for is None:
+        with path.open("rb") as file:
+            start = file.read(15)
         raise KubeClusterError(
-            f"{where} is no executable: it begins with {header[:15]!r}\n"
+            f"{where} is no executable: it begins with {start!r}\n"
             "  a login page or a proxy's message may stand in its place; open the address, "
             "or use another mirror"
         )
-    order = "<" if header[5] == 1 else ">"
-    machine = struct.unpack_from(f"{order}H", header, 18)[0]
-    if machine != release.elf_machine:
-        known = {number: name for name, number in _ARCHITECTURES.values()}
+    if built_for != release.machine:
         raise KubeClusterError(
-            f"{where} is built for {known.get(machine, f'ELF machine {machine}')}, "
+            f"{where} is built for {_ARCHITECTURES.get(built_for, built_for)}, "
             f"not for {release.architecture}\n  the mirror has it in the wrong place; use another"
         )
 

@@ -155,7 +155,6 @@ def left_in(cache: Path) -> list[Path]:
         ("v1.7.5_coreos.1", "/v1.7.5/bin/linux/amd64/hyperkube"),
         ("1.16.15", "/v1.16.15/bin/linux/amd64/hyperkube"),
         ("1.17.0", "/v1.17.0/bin/linux/amd64/kubelet"),
-        ("2.0.0", "/v2.0.0/bin/linux/amd64/kubelet"),
     ],
 )
 def test_file_of_a_version(site: Site, tmp_path: Path, version: str, path: str) -> None:
