@@ -49,6 +49,30 @@ def test_tests_of_ones_own_and_a_version_that_fails(bench: Bench) -> None:
     assert "1 of 2 versions pass" in output
 
 
+WRAPPER = """
+WRAPPER = "/usr/lib/coreos/kubelet-wrapper --version"
+
+
+def test_slash_kubelet_is_a_script_in_1_17_and_1_18(kube_node, kube_spec):
+    tag = f"KUBELET_IMAGE_TAG={kube_spec.image_tag}"
+    plain = kube_node.host.run(f"{tag} {WRAPPER}")
+    told = kube_node.host.run(f"{tag} KUBELET_IMAGE_ARGS=--exec=kubelet {WRAPPER}")
+    assert told.stdout.startswith(f"Kubernetes v{kube_spec.version.number}")
+    if kube_spec.version.minor == 16:
+        assert plain.stdout == told.stdout
+    else:
+        assert (plain.rc, plain.stderr) == (0, "--version: command not supported\\n")
+"""
+
+
+def test_wrapper_runs_what_the_image_of_the_time_ran(bench: Bench) -> None:
+    bench.write("test_own.py", WRAPPER)
+    versions = ("1.16.15", "1.17.17", "1.18.20")
+    status, output = command(bench, "matrix", *versions, *ONE_NODE, "--", "test_own.py")
+    assert status == 0, output
+    assert "3 of 3 versions pass" in output
+
+
 def test_kubelet_that_does_not_start_is_a_column_of_its_own(bench: Bench) -> None:
     bench.write(
         "conftest.py",
