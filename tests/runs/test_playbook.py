@@ -20,7 +20,7 @@ def test_articles_role_runs_unmodified_and_its_nodes_pass(bench: Bench) -> None:
         "kubecluster.toml", '[kubelet]\nmodes = { "ca.key" = "0644", kubeconfig = "0644" }\n'
     )
     bench.options = ["--kube-cluster", "--kube-playbook=provisioning/playbook.yml"]
-    status, output = bench.run(*SUITE)
+    status, output = bench.run(*SUITE, "-rs")
     assert status == 0, output
     assert "132 passed, 16 skipped" in output
     assert "the spec lets others than root read /etc/kubernetes/ca.key" in output
