@@ -48,7 +48,8 @@ def test_kubelet_that_dies_at_its_start(bench: Bench) -> None:
     bench.write("test_it.py", "def test_it(kube_node): ...\n")
     status, output = bench.run()
     assert status == 1
-    assert "master01: the kubelet died at its start (result exit-code, exit status 1)" in output
+    died = "master01: the kubelet died at its start (result exit-code, exit status 1)"
+    assert died in output, output
     assert (
         'invalid argument "bad" for --register-with-taints=bad: invalid taint spec: bad' in output
     )
