@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,8 @@ _LABEL = "kubecluster"
 _REMOVE_SECONDS = 60.0
 _STOP_SECONDS = 10
 _ATTEMPTS = 5
+_VANISHED = re.compile(r"No such (container|network)|network \S+ not found")
+"""What Docker says of something that was there a moment ago."""
 
 _CREATE_ARGS = (
     # systemd and Docker need much, but not --privileged: it gives every device of the host too, and
@@ -107,9 +110,9 @@ class VagrantMachines:
                 runner.up(provider="docker")
                 return
             except CommandError as error:
-                # To find free ports, Vagrant looks at every container of the host, and gives up
-                # where another run removes one meanwhile.
-                vanished = "No such" in error.log.read_text(errors="replace")
+                # Vagrant looks at every container and network of the host, and gives up where
+                # another run removes one meanwhile.
+                vanished = _VANISHED.search(error.log.read_text(errors="replace"))
                 if not vanished or not attempts_left or commands.stopped:
                     raise
 
