@@ -181,7 +181,7 @@ class Cluster:
         """Let go of the cluster without removing it: whoever reuses its name has it next."""
         folder, self._folder = self.folder, None
         for node in self.spec:
-            Ssh(folder.path / "ssh" / "config").disconnect(node.name)
+            Ssh(folder.ssh_config).disconnect(node.name)
         folder.keep()
 
     def provision(self) -> ProvisioningResult:
@@ -200,7 +200,7 @@ class Cluster:
             if self._commands:
                 self._commands.stop()
             for node in self.spec:
-                Ssh(folder.path / "ssh" / "config").disconnect(node.name)
+                Ssh(folder.ssh_config).disconnect(node.name)
             remove_cluster(folder, keep_logs=keep_logs)
 
     @contextmanager
@@ -229,7 +229,7 @@ class Cluster:
     def _resume(self, deadline: float) -> None:
         """Connect to nodes that are up, and look at them all at once."""
         self._make_handles()
-        ssh = Ssh(self.folder.path / "ssh" / "config")
+        ssh = Ssh(self.folder.ssh_config)
 
         def look(node: Node) -> None:
             ssh.connect(node.spec, deadline)
@@ -300,7 +300,7 @@ class Cluster:
         machines = VagrantMachines(self.name, self.folder.path / "vagrant")
         key = ensure_ssh_key(self.folder.subfolder("ssh"))
         ssh = write_ssh_config(
-            self.folder.path / "ssh" / "config",
+            self.folder.ssh_config,
             self.spec.nodes,
             key=key.path,
             known_hosts=self.folder.path / "ssh" / "known_hosts",
@@ -338,7 +338,7 @@ class Cluster:
     def _connect(self, pool: ThreadPoolExecutor, machines: Future[None], deadline: float) -> None:
         """Log in to every node; without machines that boot there is nothing to wait for."""
         assert self._commands is not None
-        ssh, commands = Ssh(self.folder.path / "ssh" / "config"), self._commands
+        ssh, commands = Ssh(self.folder.ssh_config), self._commands
 
         def hopeless() -> bool:
             failed = machines.done() and machines.exception() is not None
@@ -377,7 +377,7 @@ class Cluster:
             install,
             pki=self.pki,
             playbook=self.settings.playbook,
-            ssh=Ssh(self.folder.path / "ssh" / "config"),
+            ssh=Ssh(self.folder.ssh_config),
             folder=self.folder.subfolder("ansible"),
             ready=self._ready,
             commands=self._commands,

@@ -175,7 +175,7 @@ def _status(arguments: argparse.Namespace) -> int:
 def _ssh(arguments: argparse.Namespace) -> int:
     folder = _folder(arguments.name)
     _check_node(arguments.node, folder)
-    config = folder.path / "ssh" / "config"
+    config = folder.ssh_config
     # Without our own sockets: they may be gone, or somebody's who uses the cluster now.
     argv = ["ssh", "-F", str(config), "-o", "ControlPath=none", arguments.node]
     if arguments.remote:

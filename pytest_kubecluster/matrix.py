@@ -15,7 +15,7 @@ from pytest_kubecluster.fixtures import SESSION
 from pytest_kubecluster.kernel import kernel_problems
 from pytest_kubecluster.progress import Progress, count
 from pytest_kubecluster.session import ClusterSession
-from pytest_kubecluster.settings import Settings, settings_for
+from pytest_kubecluster.settings import Settings, read_settings
 from pytest_kubecluster.version import NEWEST, OLDEST, KubeVersion
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -43,8 +43,6 @@ class Column:
     version: KubeVersion
     results: list[Result] = field(default_factory=list)
     problem: str = ""
-    refused: bool = False
-    """Whether the problem is this host's: the version was not tried."""
     changing: float = 0.0
     """Seconds it took to bring this kubelet onto the nodes."""
     checking: float = 0.0
@@ -103,12 +101,12 @@ def run_matrix(
     for all versions; what is wrong for one of them is a pytest.UsageError before anything boots.
     Raises KubeClusterError if the cluster does not boot.
     """
-    sessions = [ClusterSession(config, settings_for(config, version)) for version in versions]
+    sessions = [ClusterSession(config, read_settings(config, version)) for version in versions]
     columns = [Column(version) for version in versions]
     for session, column in zip(sessions, columns, strict=True):
         if session.settings.real and (problems := list(kernel_problems(session.spec))):
-            column.problem, column.refused = "; ".join(problems), True
-    waiting = [pair for pair in zip(sessions, columns, strict=True) if not pair[1].refused]
+            column.problem = "; ".join(problems)
+    waiting = [pair for pair in zip(sessions, columns, strict=True) if not pair[1].problem]
     owner, failed = None, True
     try:
         while waiting and owner is None:
@@ -156,8 +154,7 @@ def _run_version(
     started = time.monotonic()
     guest = _Guest(cluster, session.settings)
     try:
-        session.network = cluster.spec.network
-        session.__dict__.pop("spec", None)
+        session.move_to(cluster.spec.network)
         settings = session.prepared(progress)
         if cluster.spec != session.spec:
             cluster.change(session.spec, settings)

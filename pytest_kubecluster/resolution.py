@@ -165,13 +165,8 @@ def settings_of(document: Mapping[str, Any], version: KubeVersion) -> dict[str, 
 
     Fields that no flag of the spec has are left out.
     """
-    found = {}
-    for flag in facts.flags(version.minor_version).values():
-        if flag.field:
-            value = field_at(document, flag.field)
-            if value is not None:
-                found[flag.name] = flag_value(flag.name, value)
-    return found
+    said = {name: field_at(document, path) for name, path in configz_fields(version).items()}
+    return {name: flag_value(name, value) for name, value in said.items() if value is not None}
 
 
 def configz_fields(version: KubeVersion) -> dict[str, str]:

@@ -187,13 +187,11 @@ def add_options(parser: pytest.Parser) -> None:
         parser.addini(option.ini, f"{option.help} (default for {option.flag})")
 
 
-def settings_for(config: pytest.Config, version: KubeVersion) -> Settings:
-    """Read and check the options, for another version than the one they name."""
-    return read_settings(config, version)
-
-
 def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> Settings:
-    """Read and check the options. Raises pytest.UsageError naming the option and what it takes."""
+    """Read and check the options; ``version`` is taken instead of the one they name.
+
+    Raises pytest.UsageError naming the option and what it takes.
+    """
 
     def read(name: str, parse: Callable[[str], T]) -> T:
         option = next(o for o in OPTIONS if o.name == name)

@@ -95,6 +95,11 @@ class ClusterFolder:
         assert record is not None
         return Path(record.sockets)
 
+    @property
+    def ssh_config(self) -> Path:
+        """How ssh(1) reaches the nodes."""
+        return self.path / "ssh" / "config"
+
     def subfolder(self, name: str) -> Path:
         """Return a private folder inside this one, made if need be."""
         return private_folder(self.path / name)

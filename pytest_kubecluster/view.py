@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pytest_kubecluster.flags import CommandLine, FlagError, Flags, parse_argv, same_value
-from pytest_kubecluster.resolution import configz_fields, field_at, flag_value, settings_of
+from pytest_kubecluster.resolution import settings_of
 from pytest_kubecluster.spec import FileSpec, KubeletSpec
 from pytest_kubecluster.version import KubeVersion
 
@@ -232,11 +232,7 @@ class KubeletView:
     @cached_property
     def configured(self) -> Flags:
         """What /configz says of the flags that a spec sets, by flag name."""
-        fields = configz_fields(self._version)
-        said = {name: field_at(self.configz, path) for name, path in fields.items()}
-        return Flags(
-            {name: flag_value(name, value) for name, value in said.items() if value is not None}
-        )
+        return Flags(settings_of(self.configz, self._version))
 
     def differences(self, spec: KubeletSpec) -> list[Difference]:
         """Return where the kubelet is not what ``spec`` asks for: flags, unit, files, address."""

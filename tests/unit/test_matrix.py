@@ -31,7 +31,7 @@ def matrix() -> Matrix:
         Column(OLD, old, changing=1.5, checking=2.5),
         Column(NEW, new, changing=3.0, checking=1.0),
         Column(DEAD, problem="the kubelet died at its start"),
-        Column(BARRED, problem="this host has cgroup v1", refused=True),
+        Column(BARRED, problem="this host has cgroup v1"),
     )
     return Matrix(columns, "hollow", "1 master, 1 worker")
 
