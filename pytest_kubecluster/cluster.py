@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import Timeout
@@ -21,19 +22,18 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import write_atomically
 from pytest_kubecluster.hollow import render_hollow
 from pytest_kubecluster.host import check_kernel, check_network, check_room, check_tools
-from pytest_kubecluster.image import Variant, ensure_image, image_name
 from pytest_kubecluster.launcher import INSTALLED, executable_name, runtime_for
-from pytest_kubecluster.machines import Mount, VagrantMachines
+from pytest_kubecluster.machines import BundledMachines
 from pytest_kubecluster.node import Access, Node, connect
 from pytest_kubecluster.pki import Pki, ensure_pki
 from pytest_kubecluster.progress import Progress, count
+from pytest_kubecluster.providers import bundled_machines, machines_of
 from pytest_kubecluster.provision import KubeletInstall, ProvisioningResult, provision
 from pytest_kubecluster.render import write_files
 from pytest_kubecluster.reuse import Fingerprint, Step, fingerprint, next_step
 from pytest_kubecluster.settings import Settings
 from pytest_kubecluster.spec import ClusterSpec
 from pytest_kubecluster.ssh import Ssh, write_ssh_config
-from pytest_kubecluster.ssh_key import ensure_ssh_key
 from pytest_kubecluster.state import (
     ClusterFolder,
     abandoned_clusters,
@@ -96,6 +96,7 @@ class Cluster:
         ``name`` is made up where it is not given. Raises KubeClusterError where it cannot be had,
         or the host has no room for the cluster; NetworkTakenError if somebody was faster.
         """
+        assert self.spec.network is not None
         check_room(self.spec, cache_folder())
         if self.settings.real:
             check_kernel(self.spec)
@@ -103,14 +104,13 @@ class Cluster:
         self._folder = create_cluster_folder(self._project, name)
         self._logs = self._folder.logs
         self._commands = Commands(self._logs)
-        machines = VagrantMachines(self.name, self._folder.path)
         self._folder.write(
             nodes=tuple(node.name for node in self.spec),
-            containers=tuple(machines.container(node.name) for node in self.spec),
             network=str(self.spec.network),
+            provider=self.settings.provider,
         )
         with self._all_or_nothing():
-            machines.create_network(self.spec.network)
+            self._machines.claim(self.spec.network)
             self._make_handles()
 
     def boot(self) -> None:
@@ -134,9 +134,9 @@ class Cluster:
         name = kept.name
         with self._all_or_nothing():
             record, self._folder = kept.record, kept
-            wanted = fingerprint(self.spec, self.settings, image_name(self._variant))
             made = Fingerprint(record.machines, record.provisioning) if record else None
-            alive = made is not None and VagrantMachines(name, kept.path).running(self.spec)
+            alive = made is not None and self._all_run
+            wanted = self._fingerprint
             step = next_step(made, wanted, alive=alive) if made else Step.REBUILD
             if step is Step.REBUILD:
                 self.progress.say(f"cluster {name} is not what is asked for; booting it anew")
@@ -154,10 +154,7 @@ class Cluster:
                 phase.detail = f"cluster {name} is up already"
             if provision or step is Step.PROVISION:
                 with self.progress.phase("provision", "running the playbook") as phase:
-                    changed = self._provision(deadline - time.monotonic()).changed
-                    with ThreadPoolExecutor(max_workers=len(self.nodes)) as pool:
-                        self._wait_for_kubelets(pool, deadline)
-                    phase.detail = self._changes(changed)
+                    phase.detail = self._changes(self._provision_running(deadline))
                 kept.write(provisioning=wanted.provisioning)
 
     def change(self, spec: ClusterSpec, settings: Settings) -> None:
@@ -167,10 +164,7 @@ class Cluster:
         """
         self.spec, self.settings = spec, settings
         self._make_handles()
-        deadline = time.monotonic() + settings.timeout
-        self._provision(settings.timeout)
-        with ThreadPoolExecutor(max_workers=len(self.nodes)) as pool:
-            self._wait_for_kubelets(pool, deadline)
+        self._provision_running(time.monotonic() + settings.timeout)
 
     def stop(self) -> None:
         """End the commands of a boot that another thread is in: it fails, and removes all."""
@@ -232,7 +226,7 @@ class Cluster:
         ssh = Ssh(self.folder.ssh_config)
 
         def look(node: Node) -> None:
-            ssh.connect(node.spec, deadline)
+            ssh.connect(node.name, deadline)
             node.refresh()
 
         with ThreadPoolExecutor(max_workers=len(self.nodes)) as pool:
@@ -242,14 +236,14 @@ class Cluster:
     def _boot(self, deadline: float) -> None:
         assert self._folder is not None
         assert self._commands is not None
-        image = ensure_image(self._variant, self._commands, cache_folder(), self.progress.say)
-        wanted = fingerprint(self.spec, self.settings, image)
+        self._machines.prepare(self._commands, self.progress.say, real=self.settings.real)
+        wanted = self._fingerprint
         self._folder.write(machines=wanted.machines)
         nodes = len(self.spec.nodes)
         pool = ThreadPoolExecutor(max_workers=2 * nodes + 2)
         try:
             with self.progress.phase("boot", f"booting {count(nodes, 'machine')}") as phase:
-                machines = self._start_machines(pool, image, deadline)
+                machines = self._start_machines(pool, deadline)
                 provisioning = pool.submit(self._provision, deadline - time.monotonic())
                 self._connect(pool, machines, deadline)
                 self._ready.touch()
@@ -268,44 +262,38 @@ class Cluster:
             pool.shutdown(wait=False, cancel_futures=True)
 
     @property
-    def _variant(self) -> Variant:
-        return "docker" if self.settings.real else "plain"
+    def _machines(self) -> BundledMachines:
+        return bundled_machines(self.folder, self.settings.provider)
+
+    @property
+    def _all_run(self) -> bool:
+        return {node.name for node in self.spec} <= set(self._machines.running())
+
+    @property
+    def _fingerprint(self) -> Fingerprint:
+        made_of = self._machines.made_of(real=self.settings.real)
+        return fingerprint(self.spec, self.settings, made_of)
 
     def _changes(self, changed: Mapping[str, int]) -> str:
         nodes = count(len(self.spec.nodes), "node")
         return f"{count(sum(changed.values()), 'change')} on {nodes}"
 
-    def _start_machines(
-        self, pool: ThreadPoolExecutor, image: str, deadline: float
-    ) -> Future[None]:
+    def _start_machines(self, pool: ThreadPoolExecutor, deadline: float) -> Future[None]:
         assert self._commands is not None
-        machines = VagrantMachines(self.name, self.folder.subfolder("vagrant"))
-        key = ensure_ssh_key(self.folder.subfolder("ssh"))
-        real = self.settings.real
         return pool.submit(
-            machines.up,
+            self._machines.up,
             self.spec,
             self._commands,
-            image=image,
-            key=key,
-            # The folder, not the file: another kubelet can be put there while the machines run.
-            mounts=[Mount(self._kubelets, INSTALLED)] if real else [],
-            volumes=["/var/lib/docker", "/var/lib/containerd"] if real else [],
+            kubelets=self._kubelets if self.settings.real else None,
             timeout=deadline - time.monotonic(),
             on_line=self.progress.step,
         )
 
     def _make_handles(self) -> None:
         """Make the nodes' handles, which work once the nodes are up."""
-        machines = VagrantMachines(self.name, self.folder.path / "vagrant")
-        key = ensure_ssh_key(self.folder.subfolder("ssh"))
-        ssh = write_ssh_config(
-            self.folder.ssh_config,
-            self.spec.nodes,
-            key=key.path,
-            known_hosts=self.folder.path / "ssh" / "known_hosts",
-            sockets=self.folder.sockets,
-        )
+        machines = self._machines
+        hosts = machines.ssh_options(self.spec)
+        ssh = write_ssh_config(self.folder.ssh_config, hosts, sockets=self.folder.sockets)
         files = self.folder.subfolder("files")
         access = {
             node.name: Access(
@@ -345,14 +333,14 @@ class Cluster:
             return failed or commands.stopped
 
         connections = {
-            node.name: pool.submit(ssh.connect, node, deadline, hopeless) for node in self.spec
+            node.name: pool.submit(ssh.connect, node.name, deadline, hopeless) for node in self.spec
         }
         failures = {name: connection.exception() for name, connection in connections.items()}
         if hopeless():
             machines.result()
         for name, failure in failures.items():
             if isinstance(failure, KubeClusterError):
-                console = VagrantMachines(self.name, self.folder.path).console(name)
+                console = self._machines.console(name)
                 shown = "\n".join(f"    {line}" for line in console) or "    (nothing)"
                 raise KubeClusterError(f"{failure}\n  its console's last lines:\n{shown}")
             if failure is not None:
@@ -364,9 +352,11 @@ class Cluster:
         binary = self.settings.kubelet
         install = KubeletInstall(path=self._install_path, copy=self._hollow)
         if binary:
-            replaced = self._place_kubelet(binary)
-            runtime = runtime_for(self.spec.version)
-            install = KubeletInstall(self._install_path, replaced=replaced, runtime=runtime)
+            install = KubeletInstall(self._install_path, runtime=runtime_for(self.spec.version))
+            if self._machines.sees_this_host:
+                install = replace(install, replaced=self._place_kubelet(binary))
+            else:
+                install = replace(install, upload=binary.path)
         files = self.folder.path / "files"
         return provision(
             self.spec,
@@ -384,6 +374,13 @@ class Cluster:
             timeout=timeout,
             on_task=self.progress.step,
         )
+
+    def _provision_running(self, deadline: float) -> Mapping[str, int]:
+        """Run the playbook on nodes that are up, and wait for their kubelets."""
+        changed = self._provision(deadline - time.monotonic()).changed
+        with ThreadPoolExecutor(max_workers=len(self.nodes)) as pool:
+            self._wait_for_kubelets(pool, deadline)
+        return changed
 
     def _wait_for_kubelets(self, pool: ThreadPoolExecutor, deadline: float) -> None:
         def wait(node: Node) -> None:
@@ -427,7 +424,7 @@ def remove_cluster(folder: ClusterFolder, *, keep_logs: bool) -> None:
 
     Raises KubeClusterError if something does not let itself be removed.
     """
-    VagrantMachines(folder.name, folder.path).destroy()
+    machines_of(folder).destroy()
     folder.remove(keep_logs=keep_logs)
 
 

@@ -32,8 +32,8 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.fixtures import SESSION
 from pytest_kubecluster.flags import normal_name
 from pytest_kubecluster.host import check_tools
-from pytest_kubecluster.machines import VagrantMachines
 from pytest_kubecluster.progress import Progress
+from pytest_kubecluster.providers import machines_of
 from pytest_kubecluster.session import ClusterSession, interrupt
 from pytest_kubecluster.spec import Role
 from pytest_kubecluster.state import (
@@ -159,11 +159,8 @@ def _provision(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     folder = _folder(arguments.name)
     record = _record(folder)
-    running = set(VagrantMachines(folder.name, folder.path).running_containers())
-    rows = [
-        {"node": node, "container": container, "running": container in running}
-        for node, container in zip(record.nodes, record.containers, strict=True)
-    ]
+    running = machines_of(folder).running()
+    rows = [{"node": node, "running": node in running} for node in record.nodes]
     if arguments.json:
         print(json.dumps({**_as_json(folder, record), "nodes": rows}, indent=1))
     else:

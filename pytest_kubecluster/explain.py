@@ -15,7 +15,7 @@ def describe(spec: ClusterSpec) -> dict[str, Any]:
     """Return a cluster as plain values: what ``kubecluster spec --json`` prints."""
     return {
         "version": str(spec.version),
-        "network": str(spec.network),
+        **({"network": str(spec.network)} if spec.network else {}),
         "api_server": spec.api_server,
         "nodes": {node.name: _node(node) for node in spec},
     }

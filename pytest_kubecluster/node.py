@@ -35,7 +35,7 @@ class Access:
 
     ssh_config: str
     files: str
-    reboot: tuple[str, ...]
+    reboot: tuple[str, ...] = ()
 
 
 @dataclass(eq=False, repr=False)
@@ -143,7 +143,7 @@ class Node:
         )
         if done.returncode != 0:
             raise KubeClusterError(f"{self.name} did not reboot: {done.stderr.strip()}")
-        self._ssh.connect(self.spec, deadline)
+        self._ssh.connect(self.name, deadline)
         self._view = None
 
     def wait_until_healthy(self, timeout: float, *, restarts: bool = False) -> None:

@@ -61,13 +61,15 @@ _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "SSH_AUTH_SOCK", "TMPDIR
 class KubeletInstall:
     """How the kubelet gets onto the nodes.
 
-    ``path`` is where it is to be on a node; ``copy`` the file here that provisioning copies there,
-    or None where the machine has it already, and ``replaced`` whether that is another one since it
-    was started; ``runtime`` the container runtime's service, or "".
+    ``path`` is where it is to be on a node; ``copy`` a small file here that provisioning puts
+    there, ``upload`` a big one. With neither, the machine has it already, and ``replaced`` says
+    whether that is another one since it was started. ``runtime`` is the container runtime's
+    service, or "".
     """
 
     path: str
     copy: Path | None = None
+    upload: Path | None = None
     replaced: bool = False
     runtime: str = ""
 
@@ -216,6 +218,8 @@ def _inventory(
                 "ansible_python_interpreter": "/usr/bin/python3",
                 "kubelet_runtime": kubelet.runtime,
                 "kubelet_replaced": kubelet.replaced,
+                "kubelet_path": kubelet.path,
+                "kubelet_upload": str(kubelet.upload or ""),
                 "node_folders": [] if bare else ["/etc/kubernetes"],
                 "kube_spec": describe(spec),
                 "kube_pki": {

@@ -254,7 +254,7 @@ class ClusterSession:
             self.cluster.reuse(kept, provision=provision)
         else:
             for attempts_left in reversed(range(_ATTEMPTS)):
-                network = free_network(self.spec.network)
+                network = free_network(self.spec.network or DEFAULT_NETWORK)
                 if self.move_to(network):
                     progress.say(f"the default network is taken; using {network}")
                 self.cluster = Cluster(self.spec, self.settings, project, progress)
@@ -300,7 +300,7 @@ class ClusterSession:
             settings = replace(settings, kubelet=inspect_kubelet(path).of(settings.version))
         return settings
 
-    def move_to(self, network: IPv4Network) -> bool:
+    def move_to(self, network: IPv4Network | None) -> bool:
         """Take another network, unless one was asked for, and say whether that was done."""
         moves = self.settings.network is None and network != self.spec.network
         if moves:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
@@ -28,6 +28,9 @@ Role = Literal["master", "worker"]
 
 DEFAULT_NETWORK = IPv4Network("10.17.5.0/24")
 """Apart from the seed's 172.17.5.0/24, which lies inside Docker's default bridge."""
+
+NOT_ASKED = IPv4Address("0.0.0.0")
+"""The address of a machine that was not asked yet."""
 
 DEFAULT_VERSION = KubeVersion.parse("v1.7.5_coreos.1")
 
@@ -235,6 +238,15 @@ class KubeletSpec:
 
 
 @dataclass(frozen=True)
+class Machine:
+    """A machine that is to be a node; its address is NOT_ASKED while only it could tell."""
+
+    name: str
+    role: Role
+    address: IPv4Address
+
+
+@dataclass(frozen=True)
 class NodeSpec:
     """One machine: its name, role and address, and the kubelet it must run."""
 
@@ -254,10 +266,13 @@ class ClusterSpec:
     """The whole cluster, masters first; the value every later stage only reads."""
 
     nodes: tuple[NodeSpec, ...]
-    network: IPv4Network = DEFAULT_NETWORK
+    network: IPv4Network | None = DEFAULT_NETWORK
+    """The subnet that holds all nodes; None where the machines are somebody's own."""
     version: KubeVersion = DEFAULT_VERSION
     image_url: str = "quay.io/coreos/hyperkube"
     api_server_port: int = 443
+    api_server_url: str = ""
+    """Where the API server is, if that is not a master's address: a load balancer's, say."""
 
     @property
     def image_tag(self) -> str:
@@ -277,6 +292,8 @@ class ClusterSpec:
     @property
     def api_server(self) -> str:
         """Where the kubelets find the API server: the third master, as in the seed, or the last."""
+        if self.api_server_url:
+            return self.api_server_url
         return f"https://{self.masters[:3][-1].address}:{self.api_server_port}"
 
     def __iter__(self) -> Iterator[NodeSpec]:
@@ -314,12 +331,13 @@ class ClusterSpec:
             ("name", [node.name for node in self]),
             ("address", [str(node.address) for node in self]),
         ):
-            if double := next((value for value in values if values.count(value) > 1), None):
+            known = [value for value in values if value != str(NOT_ASKED)]
+            if double := next((value for value in known if known.count(value) > 1), None):
                 raise SpecError(f"two nodes have the {what} {double}")
-        if not self.masters:
+        if not self.masters and not self.api_server_url:
             raise SpecError("a cluster needs a master: the API server's address is a master's")
         for node in self:
-            if node.address not in self.network:
+            if self.network and node.address not in self.network:
                 raise SpecError(f"{node.name}'s address {node.address} is not in {self.network}")
             _check_kubelet(node.name, node.kubelet)
 
@@ -377,25 +395,49 @@ def cluster_spec(
     start. ``cgroup_v1`` and ``swap`` say what of the host the kubelets shall put up with. Raises
     SpecError where that cannot be.
     """
+    machines = seed_machines(masters, workers, network)
+    return spec_of(machines, network, version, cgroup_v1=cgroup_v1, swap=swap)
+
+
+def seed_machines(masters: int, workers: int, network: IPv4Network) -> tuple[Machine, ...]:
+    """Return the machines of the seed's cluster, of any size. Raises SpecError."""
     if masters < 0 or workers < 0:
         raise SpecError("the number of nodes cannot be negative")
     if masters == 0:
         raise SpecError(
             "a cluster needs at least one master: the kubelets' API server address is a master's"
         )
-    addresses = _addresses(masters, workers, network)
     roles: list[Role] = ["master" for _ in range(masters)]
     roles += ["worker" for _ in range(workers)]
-    counts: dict[str, int] = {"master": 0, "worker": 0}
-    nodes = []
-    for role, address in zip(roles, addresses, strict=True):
-        counts[role] += 1
-        key = f"{ROLE}{role}"
-        taints = (Taint(key),) if role == "master" else ()
-        kubelet = KubeletSpec(
-            address, (Label(key),), taints, version, cgroup_v1=cgroup_v1, swap=swap
+    numbers = [*range(1, masters + 1), *range(1, workers + 1)]
+    return tuple(
+        Machine(f"{role}{number:02}", role, address)
+        for role, number, address in zip(
+            roles, numbers, _addresses(masters, workers, network), strict=True
         )
-        nodes.append(NodeSpec(f"{role}{counts[role]:02}", role, address, kubelet))
+    )
+
+
+def spec_of(
+    machines: Sequence[Machine],
+    network: IPv4Network | None,
+    version: KubeVersion,
+    *,
+    cgroup_v1: bool = False,
+    swap: bool = False,
+) -> ClusterSpec:
+    """Describe the cluster whose nodes are ``machines``, with the seed's kubelets; masters first.
+
+    The other parameters are those of ``cluster_spec``.
+    """
+    nodes = []
+    for machine in sorted(machines, key=lambda machine: machine.role):
+        key = f"{ROLE}{machine.role}"
+        taints = (Taint(key),) if machine.role == "master" else ()
+        kubelet = KubeletSpec(
+            machine.address, (Label(key),), taints, version, cgroup_v1=cgroup_v1, swap=swap
+        )
+        nodes.append(NodeSpec(machine.name, machine.role, machine.address, kubelet))
     return ClusterSpec(tuple(nodes), network, version, launcher_for(version).image_url)
 
 

@@ -6,17 +6,27 @@ import shlex
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_kubecluster.commands import last_lines
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.spec import NodeSpec
+from pytest_kubecluster.spec import ClusterSpec
+
+SshOptions = Mapping[str, str]
+"""How ssh(1) reaches a machine: keywords of ssh_config(5) and their values, quoted as needed."""
 
 USER = "core"
 _ATTEMPT_SECONDS = 5
+_OWN_ATTEMPT_SECONDS = 15
 _POLL_SECONDS = 0.1
+_DEFAULTS = f"""\
+Host *
+  ConnectTimeout {_ATTEMPT_SECONDS}
+  ServerAliveInterval 5
+  ServerAliveCountMax 3
+"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class Ssh:
         return done
 
     def connect(
-        self, node: NodeSpec, deadline: float, hopeless: Callable[[], bool] = lambda: False
+        self, node: str, deadline: float, hopeless: Callable[[], bool] = lambda: False
     ) -> None:
         """Wait until ``node`` lets us log in, and open the connection all others will share.
 
@@ -55,73 +65,117 @@ class Ssh:
         as ``hopeless`` says that waiting is.
         """
         reason = "no attempt was made"
+        place = self._place(node)
         while time.monotonic() < deadline and not hopeless():
-            if not _greets(str(node.address)):
-                reason = f"no ssh server answers on {node.address}:22"
+            if place and not _greets(*place):
+                reason = f"no ssh server answers on {place[0]}:{place[1]}"
                 time.sleep(_POLL_SECONDS)
                 continue
-            # -f puts it into the background once the login succeeded. What it has to say goes to a
-            # log, since older clients keep a pipe open for as long as they live.
-            log = self.config.with_name(f"{node.name}.log")
-            options = ["-o", "ControlMaster=yes", "-E", str(log), "-fNT"]
-            done = _silently(["ssh", "-F", str(self.config), *options, node.name])
-            if done.returncode == 0:
+            reason = self._log_in(node, _ATTEMPT_SECONDS)
+            if not reason:
                 return
-            reason = " ".join(last_lines(log, 2)) or "the login was refused"
             time.sleep(_POLL_SECONDS)
         raise KubeClusterError(
-            f"{node.name} did not let us log in over ssh before the deadline: {reason}"
+            f"{node} did not let us log in over ssh before the deadline: {reason}"
         )
+
+    def connect_now(self, node: str) -> None:
+        """Open the connection to a node that is up. Raises KubeClusterError if it does not let us.
+
+        One attempt: a wrong key does not get better.
+        """
+        if reason := self._log_in(node, _OWN_ATTEMPT_SECONDS):
+            raise KubeClusterError(f"{node} cannot be reached over ssh: {reason}")
 
     def disconnect(self, node: str) -> None:
         """Close the shared connection to ``node``, if there is one."""
-        _silently(["ssh", "-F", str(self.config), "-O", "exit", node])
+        _silently(["ssh", "-F", str(self.config), "-O", "exit", node], _ATTEMPT_SECONDS)
+
+    def _log_in(self, node: str, seconds: int) -> str:
+        """Try to open the shared connection and return why that did not work, or nothing."""
+        # -f puts it into the background once the login succeeded. What it has to say goes to a
+        # log, since older clients keep a pipe open for as long as they live.
+        log = self.config.with_name(f"{node}.log")
+        log.unlink(missing_ok=True)
+        options = ["-o", "ControlMaster=yes", "-o", f"ConnectTimeout={seconds}", "-E", str(log)]
+        done = _silently(["ssh", "-F", str(self.config), *options, "-fNT", node], seconds)
+        if done == 0:
+            return ""
+        return " ".join(last_lines(log, 2)) or (
+            "the login was refused" if done else f"it took longer than {3 * seconds} s"
+        )
+
+    def _place(self, node: str) -> tuple[str, int] | None:
+        """Where the node's ssh server is, if that can be knocked at from here."""
+        argv = ["ssh", "-F", str(self.config), "-G", node]
+        shown = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        said = dict(line.split(" ", 1) for line in shown.stdout.splitlines() if " " in line)
+        if {"proxyjump", "proxycommand"} & said.keys():
+            return None
+        return said["hostname"], int(said["port"])
 
 
 def write_ssh_config(
-    config: Path, nodes: Sequence[NodeSpec], *, key: Path, known_hosts: Path, sockets: Path
+    config: Path, hosts: Mapping[str, SshOptions], *, sockets: Path, include: Sequence[Path] = ()
 ) -> Ssh:
-    """Write an ssh_config(5) file for ``nodes`` and return the connections it describes.
+    """Write an ssh_config(5) file for nodes and return the connections it describes.
 
-    ``sockets`` must be a short path: the address of a Unix socket has room for 104 characters.
+    ``hosts`` says how each is reached, and the files ``include`` what that leaves open. ``sockets``
+    must be a short path: the address of a Unix socket has room for 104 characters.
     """
+    stanzas = [
+        "\n".join([f'Host "{name}"', *(f"  {key} {value}" for key, value in options.items())])
+        for name, options in hosts.items()
+    ]
+    # The first value of a keyword counts (ssh_config(5)).
     common = f"""\
 Host *
-  User {USER}
-  IdentityFile "{key}"
-  IdentitiesOnly yes
   BatchMode yes
-  UserKnownHostsFile "{known_hosts}"
-  GlobalKnownHostsFile /dev/null
-  StrictHostKeyChecking accept-new
-  ConnectTimeout {_ATTEMPT_SECONDS}
-  ServerAliveInterval 5
-  ServerAliveCountMax 3
   ControlMaster auto
-  ControlPath {sockets}/%n
+  ControlPath {sockets}/%C
   ControlPersist 60
   LogLevel ERROR
 """
-    hosts = "".join(f"Host {node.name}\n  HostName {node.address}\n" for node in nodes)
-    config.write_text(hosts + common)
+    included = [f'Include "{path}"' for path in include if path.exists()]
+    config.write_text("\n".join([*stanzas, common, *included, _DEFAULTS]))
     return Ssh(config)
 
 
-def _greets(address: str) -> bool:
+def own_ssh_options(spec: ClusterSpec, key: Path) -> dict[str, SshOptions]:
+    """Return how machines of ours are reached: by their address, with the cluster's own ``key``."""
+    return {
+        node.name: {
+            "HostName": str(node.address),
+            "User": USER,
+            "IdentityFile": f'"{key}"',
+            "IdentitiesOnly": "yes",
+            "UserKnownHostsFile": f'"{key.with_name("known_hosts")}"',
+            "GlobalKnownHostsFile": "/dev/null",
+            "StrictHostKeyChecking": "accept-new",
+        }
+        for node in spec
+    }
+
+
+def _greets(host: str, port: int) -> bool:
     """Whether an ssh server says hello there, without logging in (RFC 4253, section 4.2)."""
     try:
-        with socket.create_connection((address, 22), timeout=1) as connection:
+        with socket.create_connection((host, port), timeout=1) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False
 
 
-def _silently(argv: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        timeout=3 * _ATTEMPT_SECONDS,
-        check=False,
-    )
+def _silently(argv: Sequence[str], seconds: int) -> int | None:
+    """Run a command and return its exit status; None if it took three times ``seconds``."""
+    try:
+        return subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=3 * seconds,
+            check=False,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return None

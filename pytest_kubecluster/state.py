@@ -45,8 +45,11 @@ class Record:
     provisioning: str = ""
     """A digest of what was put on them; empty while that is not done."""
     nodes: tuple[str, ...] = ()
-    containers: tuple[str, ...] = ()
     network: str = ""
+    provider: str = "docker"
+    """Where the machines come from: a Vagrant provider, ``vagrantfile`` or ``inventory``."""
+    source: str = ""
+    """The folder of that Vagrantfile, or the path of that inventory."""
     format: int = FORMAT
 
 

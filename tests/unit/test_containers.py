@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_kubecluster.machines import _VANISHED
+from pytest_kubecluster.containers import _VANISHED
 
 
 @pytest.mark.parametrize(

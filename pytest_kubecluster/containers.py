@@ -1,0 +1,224 @@
+"""Container nodes: booted by Vagrant, found again and removed by their label."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from pytest_kubecluster.commands import CommandError, Commands
+from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
+from pytest_kubecluster.files import private_folder, write_atomically
+from pytest_kubecluster.image import ensure_image, image_name
+from pytest_kubecluster.launcher import INSTALLED
+from pytest_kubecluster.machines import Vagrant
+from pytest_kubecluster.resources import provisioning
+from pytest_kubecluster.spec import ClusterSpec
+from pytest_kubecluster.ssh import USER, SshOptions, own_ssh_options
+from pytest_kubecluster.ssh_key import SshKey, ensure_ssh_key
+from pytest_kubecluster.state import cache_folder
+
+_LABEL = "kubecluster"
+_REMOVE_SECONDS = 60.0
+_STOP_SECONDS = 10
+_RUNTIME_VOLUMES = ("/var/lib/docker", "/var/lib/containerd")
+"""Where container runtimes keep layers, which do not go into layers: a volume of its own each."""
+_ATTEMPTS = 5
+_VANISHED = re.compile(r"No such (container|network)|network \S+ not found")
+"""What Docker says of something that was there a moment ago."""
+
+_CREATE_ARGS = (
+    # systemd and Docker need much, but not --privileged: it gives every device of the host too, and
+    # fails on hosts whose own capabilities are bounded.
+    *("--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"),
+    *("--security-opt", "seccomp=unconfined"),
+    *("--security-opt", "apparmor=unconfined"),
+    *("--security-opt", "systempaths=unconfined"),
+    *("--device-cgroup-rule", "a *:* rwm"),
+    "--cgroupns=private",
+    *("--tmpfs", "/run", "--tmpfs", "/tmp"),
+    # What systemd takes as the order to shut down in a container.
+    *("--stop-signal", "SIGRTMIN+3"),
+)
+
+
+class ContainerMachines:
+    """Containers, booted from the bundled Vagrantfile.
+
+    Vagrant is called once, to boot. Everything after is asked of Docker itself, by the cluster's
+    label: that takes a tenth of the time, and it finds what a killed Vagrant left behind.
+    """
+
+    sees_this_host = True
+
+    def __init__(self, name: str, folder: Path) -> None:
+        """Know the machines labelled ``name``, with all they have on this host below ``folder``."""
+        self.name = name
+        self._folder = folder / "vagrant"
+        self._ssh = folder / "ssh"
+
+    def up(
+        self,
+        spec: ClusterSpec,
+        commands: Commands,
+        *,
+        kubelets: Path | None,
+        timeout: float,
+        on_line: Callable[[str], None],
+    ) -> None:
+        """Boot a container for every node of ``spec`` and wait until Vagrant calls them ready.
+
+        With ``kubelets``, the folder of real ones, nodes get the volumes that their runtimes need.
+        """
+        assert spec.network is not None
+        # The folder, not the file: another kubelet can be put there while the machines run.
+        binds = [f"{kubelets}:{INSTALLED}:ro", *_RUNTIME_VOLUMES] if kubelets else []
+        plan = {
+            "user": USER,
+            "private_key": str(self._key.path),
+            "boot_timeout": int(timeout),
+            "image": self.made_of(real=kubelets is not None),
+            "label": f"{_LABEL}={self.name}",
+            "prefix": spec.network.prefixlen,
+            "env": {"AUTHORIZED_KEY": self._key.public},
+            "machines": [
+                {
+                    "name": node.name,
+                    "container": self.container(node.name),
+                    "address": str(node.address),
+                    "create_args": [*_CREATE_ARGS, "--label", f"{_LABEL}={self.name}"],
+                    "volumes": binds,
+                }
+                for node in spec
+            ],
+        }
+        path = private_folder(self._folder) / "machines.json"
+        write_atomically(path, json.dumps(plan, indent=1).encode(), 0o600)
+        runner = Vagrant(
+            provisioning(),
+            commands,
+            env={**os.environ, **self._environment(path)},
+            timeout=timeout,
+            on_line=on_line,
+        )
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            try:
+                runner.up(provider="docker")
+                return
+            except CommandError as error:
+                # Vagrant looks at every container and network of the host, and gives up where
+                # another run removes one meanwhile.
+                vanished = _VANISHED.search(error.log.read_text(errors="replace"))
+                if not vanished or not attempts_left or commands.stopped:
+                    raise
+
+    def made_of(self, *, real: bool) -> str:
+        """Return the name of the node image."""
+        return image_name("docker" if real else "plain")
+
+    def prepare(self, commands: Commands, say: Callable[[str], None], *, real: bool) -> None:
+        """Build the node image if Docker does not have it. Raises KubeClusterError."""
+        ensure_image("docker" if real else "plain", commands, cache_folder(), say)
+
+    def claim(self, network: IPv4Network) -> None:
+        """Make the machines' network, which Docker gives to one cluster only, whoever asks."""
+        options = ["--subnet", str(network), "--label", f"{_LABEL}={self.name}"]
+        try:
+            _docker("network", "create", *options, f"kubecluster-{self.name}")
+        except KubeClusterError as error:
+            raise NetworkTakenError(
+                f"the network {network} cannot be had: {error}\n"
+                "  choose another with --kube-network"
+            ) from None
+
+    @property
+    def _key(self) -> SshKey:
+        return ensure_ssh_key(self._ssh)
+
+    def container(self, node: str) -> str:
+        """Return the name of a node's container."""
+        return f"{self.name}-{node}"
+
+    def ssh_options(self, spec: ClusterSpec) -> Mapping[str, SshOptions]:
+        """Return how each node is reached: by its address, with the cluster's own key."""
+        return own_ssh_options(spec, self._key.path)
+
+    def running(self) -> list[str]:
+        """Return the names of the nodes whose containers run."""
+        label = f"label={_LABEL}={self.name}"
+        names = _docker("container", "ls", "--filter", label, "--format", "{{.Names}}")
+        return [name.removeprefix(f"{self.name}-") for name in names]
+
+    def console(self, node: str) -> list[str]:
+        """Return the last lines on a node's console."""
+        argv = ["docker", "logs", "--tail=12", self.container(node)]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        return (done.stdout + done.stderr).splitlines()
+
+    def reboot_command(self, node: str) -> list[str]:
+        """Return the command that reboots a node's machine, from this host."""
+        return ["docker", "restart", f"--time={_STOP_SECONDS}", self.container(node)]
+
+    def destroy(self) -> None:
+        """Remove every container, volume and network that carries the cluster's label.
+
+        Raises KubeClusterError naming what is left when Docker does not remove it in time.
+        """
+        deadline = time.monotonic() + _REMOVE_SECONDS
+        while left := self._left():
+            for kind, names in left.items():
+                remove = ["rm", "--force", "--volumes"] if kind == "container" else ["rm"]
+                _docker(kind, *remove, *names, check=False)
+            if time.monotonic() > deadline:
+                shown = ", ".join(
+                    f"{kind} {name}" for kind, names in left.items() for name in names
+                )
+                raise KubeClusterError(
+                    f"cluster {self.name}: Docker did not remove {shown}\n"
+                    f"  find it with: docker ps -a --filter label={_LABEL}={self.name}"
+                )
+
+    def _left(self) -> Mapping[str, list[str]]:
+        """What of the cluster is still there; networks only once no container uses them."""
+        label = f"label={_LABEL}={self.name}"
+        containers = _docker("container", "ls", "--all", "--quiet", "--filter", label)
+        if containers:
+            return {"container": containers}
+        networks = _docker("network", "ls", "--quiet", "--filter", label)
+        return {"network": networks} if networks else {}
+
+    def _environment(self, plan: Path) -> dict[str, str]:
+        return {
+            "KUBECLUSTER_MACHINES": str(plan),
+            "VAGRANT_CWD": str(provisioning()),
+            # All that Vagrant remembers of these machines goes when their folder goes.
+            "VAGRANT_DOTFILE_PATH": str(self._folder / "machines"),
+            "VAGRANT_HOME": str(self._folder / "home"),
+            "VAGRANT_CHECKPOINT_DISABLE": "1",
+            "VAGRANT_NO_COLOR": "1",
+        }
+
+
+def _docker(*words: str, check: bool = True) -> list[str]:
+    """Run Docker's client and return the words it prints.
+
+    With ``check``, raises KubeClusterError if it fails: no answer does not mean that nothing is
+    left.
+    """
+    done = subprocess.run(
+        ["docker", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_REMOVE_SECONDS,
+        check=False,
+        start_new_session=True,  # Ctrl-C must not stop a removal
+    )
+    if check and done.returncode != 0:
+        raise KubeClusterError(f"docker {words[0]} {words[1]} failed: {done.stderr.strip()}")
+    return done.stdout.split()

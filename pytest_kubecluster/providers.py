@@ -1,0 +1,18 @@
+"""Which kind of machines a cluster has."""
+
+from __future__ import annotations
+
+from pytest_kubecluster.containers import ContainerMachines
+from pytest_kubecluster.machines import BundledMachines, Machines
+from pytest_kubecluster.state import ClusterFolder
+
+
+def bundled_machines(folder: ClusterFolder, provider: str) -> BundledMachines:
+    """Return the machines of ours that the cluster in ``folder`` has, or is going to have."""
+    return ContainerMachines(folder.name, folder.path)
+
+
+def machines_of(folder: ClusterFolder) -> Machines:
+    """Return the machines of a cluster that is in the registry, as its record says."""
+    record = folder.record
+    return bundled_machines(folder, record.provider if record else "docker")
