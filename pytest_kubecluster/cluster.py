@@ -8,11 +8,12 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from filelock import Timeout
 
@@ -101,14 +102,7 @@ class Cluster:
         if self.settings.real:
             check_kernel(self.spec)
         check_network(self.spec.network)
-        self._folder = create_cluster_folder(self._project, name)
-        self._logs = self._folder.logs
-        self._commands = Commands(self._logs)
-        self._folder.write(
-            nodes=tuple(node.name for node in self.spec),
-            network=str(self.spec.network),
-            provider=self.settings.provider,
-        )
+        self._enter(name, network=str(self.spec.network))
         with self._all_or_nothing():
             self._machines.claim(self.spec.network)
             self._make_handles()
@@ -205,6 +199,14 @@ class Cluster:
             self.destroy(keep_logs=True)
             raise
 
+    def _enter(self, name: str | None = None, **recorded: str) -> None:
+        """Enter the cluster into the registry, as a folder with this record of it."""
+        self._folder = create_cluster_folder(self._project, name)
+        self._logs = self._folder.logs
+        self._commands = Commands(self._logs)
+        nodes = tuple(node.name for node in self.spec)
+        self._folder.write(nodes=nodes, provider=self.settings.source, **recorded)
+
     def _wait_for(self, folder: ClusterFolder, deadline: float) -> None:
         """Take the lock of a cluster, waiting for whoever has it."""
         try:
@@ -264,6 +266,25 @@ class Cluster:
     @property
     def _machines(self) -> BundledMachines:
         return bundled_machines(self.folder, self.settings.provider)
+
+    @property
+    def _sees_this_host(self) -> bool:
+        return self._machines.sees_this_host
+
+    @property
+    def _usable(self) -> Sequence[Node]:
+        """The nodes there is something to do with."""
+        return self.nodes
+
+    @property
+    def _at_a_time(self) -> int:
+        """How many nodes are worked on at the same time."""
+        return len(self.nodes)
+
+    @property
+    def _ansible_inventory(self) -> Mapping[str, Any] | None:
+        """What an inventory says of the nodes, where they come from one."""
+        return None
 
     @property
     def _all_run(self) -> bool:
@@ -349,25 +370,14 @@ class Cluster:
     def _provision(self, timeout: float) -> ProvisioningResult:
         assert self._commands is not None
         self._prepare()
-        binary = self.settings.kubelet
-        install = KubeletInstall(path=self._install_path, copy=self._hollow)
-        if binary:
-            install = KubeletInstall(self._install_path, runtime=runtime_for(self.spec.version))
-            if self._machines.sees_this_host:
-                install = replace(install, replaced=self._place_kubelet(binary))
-            else:
-                install = replace(install, upload=binary.path)
-        files = self.folder.path / "files"
         return provision(
             self.spec,
-            {
-                node.name: {file.name: files / node.name / file.name for file in node.kubelet.files}
-                for node in self.spec
-            },
-            install,
+            self._usable,
+            self._install(),
             pki=self.pki,
             playbook=self.settings.playbook,
-            ssh=Ssh(self.folder.ssh_config),
+            inventory=self._ansible_inventory,
+            forks=self._at_a_time,
             folder=self.folder.subfolder("ansible"),
             ready=self._ready,
             commands=self._commands,
@@ -375,10 +385,20 @@ class Cluster:
             on_task=self.progress.step,
         )
 
+    def _install(self) -> KubeletInstall:
+        """Say how the kubelet gets onto the nodes."""
+        binary = self.settings.kubelet
+        if binary is None:
+            return KubeletInstall(self._install_path, copy=self._hollow)
+        install = KubeletInstall(self._install_path, runtime=runtime_for(self.spec.version))
+        if self._sees_this_host:
+            return replace(install, replaced=self._place_kubelet(binary))
+        return replace(install, upload=binary.path)
+
     def _provision_running(self, deadline: float) -> Mapping[str, int]:
         """Run the playbook on nodes that are up, and wait for their kubelets."""
         changed = self._provision(deadline - time.monotonic()).changed
-        with ThreadPoolExecutor(max_workers=len(self.nodes)) as pool:
+        with ThreadPoolExecutor(max_workers=self._at_a_time) as pool:
             self._wait_for_kubelets(pool, deadline)
         return changed
 
@@ -388,7 +408,7 @@ class Cluster:
             # The first look, which all tests share: taken here, on all nodes at once.
             node.refresh()
 
-        for waiting in [pool.submit(wait, node) for node in self.nodes]:
+        for waiting in [pool.submit(wait, node) for node in self._usable]:
             waiting.result()
 
     @property
@@ -411,9 +431,9 @@ class Cluster:
         return self.folder.path / "hyperkube"
 
 
-def remove_abandoned(progress: Progress) -> None:
+def remove_abandoned(progress: Progress, settings: Settings) -> None:
     """Remove what ended runs left behind. Raises KubeClusterError where the tools are not there."""
-    check_tools()
+    check_tools(settings.source)
     for abandoned in abandoned_clusters():
         progress.say(f"removing cluster {abandoned.name}, which an ended run left behind")
         remove_cluster(abandoned, keep_logs=False)

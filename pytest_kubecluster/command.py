@@ -159,8 +159,12 @@ def _provision(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     folder = _folder(arguments.name)
     record = _record(folder)
-    running = machines_of(folder).running()
-    rows = [{"node": node, "running": node in running} for node in record.nodes]
+    machines = machines_of(folder)
+    running = machines.running()
+    rows = [
+        {"node": node, "machine": machines.machine(node), "running": node in running}
+        for node in record.nodes
+    ]
     if arguments.json:
         print(json.dumps({**_as_json(folder, record), "nodes": rows}, indent=1))
     else:

@@ -89,7 +89,7 @@ class ContainerMachines:
             "machines": [
                 {
                     "name": node.name,
-                    "container": self.container(node.name),
+                    "container": self.machine(node.name),
                     "address": str(node.address),
                     "create_args": [*_CREATE_ARGS, "--label", f"{_LABEL}={self.name}"],
                     "volumes": binds,
@@ -140,7 +140,7 @@ class ContainerMachines:
     def _key(self) -> SshKey:
         return ensure_ssh_key(self._ssh)
 
-    def container(self, node: str) -> str:
+    def machine(self, node: str) -> str:
         """Return the name of a node's container."""
         return f"{self.name}-{node}"
 
@@ -156,13 +156,13 @@ class ContainerMachines:
 
     def console(self, node: str) -> list[str]:
         """Return the last lines on a node's console."""
-        argv = ["docker", "logs", "--tail=12", self.container(node)]
+        argv = ["docker", "logs", "--tail=12", self.machine(node)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
         return (done.stdout + done.stderr).splitlines()
 
     def reboot_command(self, node: str) -> list[str]:
         """Return the command that reboots a node's machine, from this host."""
-        return ["docker", "restart", f"--time={_STOP_SECONDS}", self.container(node)]
+        return ["docker", "restart", f"--time={_STOP_SECONDS}", self.machine(node)]
 
     def destroy(self) -> None:
         """Remove every container, volume and network that carries the cluster's label.

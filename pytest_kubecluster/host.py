@@ -20,6 +20,9 @@ from pytest_kubecluster.spec import ClusterSpec
 from pytest_kubecluster.state import all_clusters
 
 _SECONDS = 20
+_PACKAGES = {"vagrant": "vagrant", "docker": "docker.io", "ssh": "openssh-client"}
+_TOOLS = {"docker": ("vagrant", "docker", "ssh"), "inventory": ("ssh",)}
+"""What machines from a source take."""
 _OLDEST_VAGRANT = (2, 2)
 _OLDEST_DOCKER = (20, 10)
 _OLDEST_ANSIBLE = (2, 15)
@@ -28,12 +31,15 @@ _FREE_DISK_MEGABYTES = 512
 _PRIVATE = IPv4Network("10.0.0.0/8")
 
 
-def check_tools() -> None:
-    """Check that Vagrant, Ansible, ssh and Docker are there, new enough, and answer.
+def check_tools(source: str = "docker") -> None:
+    """Check that what machines from ``source`` take is there, new enough, and answers.
 
     Raises KubeClusterError with all that is wrong, one line each, and what to do about it.
     """
-    _complain([*_tool_problems()] or [*_docker_problems()])
+    problems = [*_tool_problems(source)]
+    if source == "docker" and not problems:
+        problems = [*_docker_problems()]
+    _complain(problems)
 
 
 def check_room(spec: ClusterSpec, state: Path) -> None:
@@ -63,20 +69,16 @@ def _complain(problems: Sequence[str], kind: type[KubeClusterError] = KubeCluste
         raise kind(f"this host cannot boot the cluster:\n{listed}")
 
 
-def _tool_problems() -> Iterator[str]:
-    for tool, remedy in (
-        ("vagrant", "install it with: apt-get install vagrant"),
-        ("docker", "install it with: apt-get install docker.io"),
-        ("ssh", "install it with: apt-get install openssh-client"),
-    ):
+def _tool_problems(source: str) -> Iterator[str]:
+    for tool in _TOOLS[source]:
         if shutil.which(tool) is None:
-            yield f"{tool} is not on the PATH; {remedy}"
+            yield f"{tool} is not on the PATH; install it with: apt-get install {_PACKAGES[tool]}"
     playbook = Path(sys.executable).with_name("ansible-playbook")
     if not playbook.exists() and shutil.which("ansible-playbook") is None:
         yield "ansible-playbook is missing; install it with: pip install ansible-core"
     if _numbers(version("ansible-core")) < _OLDEST_ANSIBLE:
         yield f"ansible-core {version('ansible-core')} is too old; pip install -U ansible-core"
-    if shutil.which("vagrant"):
+    if "vagrant" in _TOOLS[source] and shutil.which("vagrant"):
         found = _output(["vagrant", "--version"])
         if _numbers(found) < _OLDEST_VAGRANT:
             wanted = ".".join(map(str, _OLDEST_VAGRANT))

@@ -15,19 +15,13 @@ from pytest_kubecluster.ssh import SshOptions
 
 
 class Machines(Protocol):
-    """The machines of one cluster."""
+    """The machines of one cluster, as far as they are found again by its name."""
 
-    def ssh_options(self, spec: ClusterSpec) -> Mapping[str, SshOptions]:
-        """Return how each node of ``spec`` is reached."""
+    def machine(self, node: str) -> str:
+        """Return what a node's machine is called where it comes from."""
 
     def running(self) -> Sequence[str]:
         """Return the names of the nodes whose machines run."""
-
-    def console(self, node: str) -> Sequence[str]:
-        """Return the last lines on a node's console, as far as they can be had."""
-
-    def reboot_command(self, node: str) -> Sequence[str]:
-        """Return this host's command that reboots a node; none where the node does it itself."""
 
     def destroy(self) -> None:
         """Remove all that a run of ours made. Raises KubeClusterError naming what is left."""
@@ -50,6 +44,15 @@ class BundledMachines(Machines, Protocol):
 
     def claim(self, network: IPv4Network) -> None:
         """Take the machines' network. Raises NetworkTakenError if somebody else has it by now."""
+
+    def ssh_options(self, spec: ClusterSpec) -> Mapping[str, SshOptions]:
+        """Return how each node of ``spec`` is reached."""
+
+    def console(self, node: str) -> Sequence[str]:
+        """Return the last lines on a node's console, as far as they can be had."""
+
+    def reboot_command(self, node: str) -> Sequence[str]:
+        """Return this host's command that reboots a node; none where the node does it itself."""
 
     def up(
         self,

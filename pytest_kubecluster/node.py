@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-import testinfra
+from testinfra.backend.base import CommandResult
+from testinfra.backend.ssh import SshBackend
 from testinfra.host import Host
 
 from pytest_kubecluster.errors import KubeClusterError
@@ -30,12 +33,32 @@ _POLL_SECONDS = 0.25
 class Access:
     """How a node is reached, as plain values that another process can be given.
 
-    ``files`` is the folder with the node's rendered files; ``reboot`` the command that reboots it.
+    ``files`` is the folder with the node's rendered files; ``reboot`` the command of this host that
+    reboots it, or nothing where it reboots itself; ``python`` is its Python.
     """
 
     ssh_config: str
     files: str
     reboot: tuple[str, ...] = ()
+    python: str = "/usr/bin/python3"
+    is_root: bool = False
+    """Whether we log in as root."""
+    sudo_password: str = field(default="", repr=False)
+    """The password that sudo asks for, if it does."""
+    problem: str = ""
+    """Why the node cannot be used, if it cannot."""
+
+    @property
+    def sudo(self) -> list[str]:
+        """The words before a command that make it root's."""
+        if self.is_root:
+            return []
+        # -k: whatever sudo remembers, it asks, and takes one line of standard input.
+        return ["sudo", "-k", "-S", "-p", ""] if self.sudo_password else ["sudo", "-n"]
+
+    def as_root(self, stdin: bytes) -> bytes:
+        """Return the standard input of a command behind ``sudo``."""
+        return f"{self.sudo_password}\n".encode() + stdin if self.sudo_password else stdin
 
 
 @dataclass(eq=False, repr=False)
@@ -70,10 +93,15 @@ class Node:
 
     @cached_property
     def host(self) -> Host:
-        """A testinfra Host over the cluster's shared ssh connection, acting as root."""
-        return testinfra.get_host(
-            f"ssh://{self.name}", ssh_config=self.access.ssh_config, sudo=True
-        )
+        """A testinfra Host over the cluster's shared ssh connection, acting as root.
+
+        Raises KubeClusterError if the node cannot be used.
+        """
+        self._check_usable()
+        backend = _RootBackend(self.name, self.access)
+        host = Host(backend)
+        backend.set_host(host)
+        return host
 
     @property
     def files(self) -> Mapping[str, Path]:
@@ -118,8 +146,11 @@ class Node:
 
         ``asked`` is its argument. Raises KubeClusterError with what it wrote if it fails.
         """
-        command = ["sudo", "-n", "/usr/bin/python3", "-", json.dumps(asked)]
-        done = self._ssh.run(self.name, command, timeout=timeout, stdin=path.read_bytes())
+        self._check_usable()
+        if not self.access.python:
+            raise KubeClusterError(f"{self.name} has no Python 3, which its checks need")
+        command = [self.access.python, "-", json.dumps(asked)]
+        done = self.run(*command, timeout=timeout, stdin=path.read_bytes())
         try:
             return json.loads(done.stdout)
         except ValueError:
@@ -129,21 +160,33 @@ class Node:
             ) from None
 
     def run(
-        self, *command: str, timeout: float = _COMMAND_SECONDS
+        self, *command: str, timeout: float = _COMMAND_SECONDS, stdin: bytes = b""
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run a command on the node as root and return what came of it."""
-        return self._ssh.run(self.name, ["sudo", "-n", *command], timeout=timeout)
+        """Run a command on the node as root and return what came of it.
+
+        Raises KubeClusterError if the node cannot be reached.
+        """
+        self._check_usable()
+        return self._ssh.run(
+            self.name,
+            [*self.access.sudo, *command],
+            timeout=timeout,
+            stdin=self.access.as_root(stdin),
+        )
 
     def reboot(self, timeout: float = _BOOT_SECONDS) -> None:
         """Reboot the node and wait until it can be reached again, for ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
-        self._ssh.disconnect(self.name)
-        done = subprocess.run(
-            self.access.reboot, capture_output=True, text=True, timeout=timeout, check=False
-        )
-        if done.returncode != 0:
-            raise KubeClusterError(f"{self.name} did not reboot: {done.stderr.strip()}")
-        self._ssh.connect(self.name, deadline)
+        if self.access.reboot:
+            self._ssh.disconnect(self.name)
+            done = subprocess.run(
+                self.access.reboot, capture_output=True, text=True, timeout=timeout, check=False
+            )
+            if done.returncode != 0:
+                raise KubeClusterError(f"{self.name} did not reboot: {done.stderr.strip()}")
+            self._ssh.connect(self.name, deadline)
+        else:
+            self._reboot_itself(deadline)
         self._view = None
 
     def wait_until_healthy(self, timeout: float, *, restarts: bool = False) -> None:
@@ -166,9 +209,52 @@ class Node:
             f"  its last words (journalctl -u {kubelet.unit}):\n{words}"
         )
 
+    def _reboot_itself(self, deadline: float) -> None:
+        started = self._started()
+        with suppress(KubeClusterError):  # it may be gone before it answers
+            self.run("systemctl", "reboot")
+        self._ssh.disconnect(self.name)
+        while time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+            with suppress(KubeClusterError):
+                self._ssh.connect_now(self.name)
+                if self._started() != started:
+                    return
+                self._ssh.disconnect(self.name)
+        raise KubeClusterError(f"{self.name} did not come back from its reboot in time")
+
+    def _started(self) -> bytes:
+        """Return what only a reboot changes."""
+        asked = ["--property=UserspaceTimestamp", "--property=UserspaceTimestampMonotonic"]
+        return self.run("systemctl", "show", *asked).stdout
+
+    def _check_usable(self) -> None:
+        if self.access.problem:
+            raise KubeClusterError(self.access.problem)
+
     @property
     def _ssh(self) -> Ssh:
         return Ssh(Path(self.access.ssh_config))
+
+
+class _RootBackend(SshBackend):  # type: ignore[misc]
+    """testinfra's ssh, as root whatever that takes; a password goes through standard input."""
+
+    def __init__(self, name: str, access: Access) -> None:
+        super().__init__(name, ssh_config=access.ssh_config, sudo=not access.is_root)
+        self._access = access
+
+    def get_sudo_command(self, command: str, sudo_user: str | None) -> str:
+        """Return a command that runs as root."""
+        return shlex.join([*self._access.sudo, "/bin/sh", "-c", command])
+
+    def run_local(self, command: str, *args: str) -> CommandResult:
+        """Run ssh with what sudo wants to read."""
+        line = self.encode(self.quote(command, *args))
+        done = subprocess.run(
+            line, shell=True, input=self._access.as_root(b""), capture_output=True, check=False
+        )
+        return self.result(done.returncode, line, done.stdout, done.stderr)
 
 
 def connect(specs: Sequence[NodeSpec], access: Mapping[str, Access]) -> tuple[Node, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_kubecluster.containers import ContainerMachines
+from pytest_kubecluster.inventory import InventoryMachines
 from pytest_kubecluster.machines import BundledMachines, Machines
 from pytest_kubecluster.state import ClusterFolder
 
@@ -15,4 +16,6 @@ def bundled_machines(folder: ClusterFolder, provider: str) -> BundledMachines:
 def machines_of(folder: ClusterFolder) -> Machines:
     """Return the machines of a cluster that is in the registry, as its record says."""
     record = folder.record
+    if record and record.provider == "inventory":
+        return InventoryMachines()
     return bundled_machines(folder, record.provider if record else "docker")

@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.explain import describe
 from pytest_kubecluster.files import private_folder, write_atomically
 from pytest_kubecluster.launcher import WRAPPER
+from pytest_kubecluster.node import Node
 from pytest_kubecluster.pki import Pki
 from pytest_kubecluster.resources import provisioning
 from pytest_kubecluster.spec import ClusterSpec, FileSpec
-from pytest_kubecluster.ssh import USER, Ssh
 
 _CONFIG = """\
 [defaults]
@@ -112,40 +112,44 @@ def check_playbook(path: Path) -> Path:
 
 def provision(
     spec: ClusterSpec,
-    files: Mapping[str, Mapping[str, Path]],
+    nodes: Sequence[Node],
     kubelet: KubeletInstall,
     *,
     pki: Pki,
     playbook: Path | None = None,
-    ssh: Ssh,
+    inventory: Mapping[str, Any] | None = None,
+    forks: int,
     folder: Path,
     ready: Path,
     commands: Commands,
     timeout: float,
     on_task: Callable[[str], None],
 ) -> ProvisioningResult:
-    """Run the bundled playbook on all nodes at once, or your own, as often as wanted.
+    """Run the bundled playbook on ``nodes``, or your own, as often as wanted.
 
     Before your own ``playbook``, what a box comes with is put in place: the launcher, the kubelet's
-    executable, its container runtime. The inventory has what that playbook may ask for.
-    ``files`` are the rendered files by node and name, ``folder`` the place for Ansible's own state,
-    ``timeout`` seconds. Nodes are asked for once the file ``ready`` exists. Raises
-    ProvisioningError for the first task that failed on a node.
+    executable, its container runtime. Ansible's inventory has what that playbook may ask for,
+    beside what ``inventory`` says, if the nodes come from one. ``forks`` nodes are worked on at the
+    same time. ``folder`` is the place for Ansible's own state; ``timeout`` seconds. Nodes are asked
+    for once the file ``ready`` exists. Raises ProvisioningError for the first task that failed on a
+    node.
     """
     private = private_folder(folder / "runner")
     ident = f"{1 + len(list((private / 'artifacts').glob('*'))):02}"
     config = folder / "ansible.cfg"
-    inventory = folder / "inventory"
-    settings = _CONFIG.format(forks=max(1, len(spec.nodes)), ssh_config=ssh.config)
+    script = folder / "inventory"
+    settings = _CONFIG.format(forks=forks, ssh_config=nodes[0].access.ssh_config)
     write_atomically(config, settings.encode(), 0o600)
     content = folder / "inventory.json"
     write_atomically(
         content,
-        json.dumps(_inventory(spec, files, kubelet, pki, bare=bool(playbook))).encode(),
+        json.dumps(
+            _inventory(spec, nodes, kubelet, pki, bare=bool(playbook), theirs=inventory or {})
+        ).encode(),
         0o600,
     )
-    script = _INVENTORY.format(ready=shlex.quote(str(ready)), content=shlex.quote(str(content)))
-    write_atomically(inventory, script.encode(), 0o700)
+    waits = _INVENTORY.format(ready=shlex.quote(str(ready)), content=shlex.quote(str(content)))
+    write_atomically(script, waits.encode(), 0o700)
 
     chosen = provisioning() / "playbook.yml"
     if playbook:
@@ -155,7 +159,7 @@ def provision(
         )
         write_atomically(chosen, plays.encode(), 0o600)
     argv = [sys.executable, "-m", "ansible_runner", "run", str(private)]
-    argv += ["--playbook", str(chosen), "--inventory", str(inventory)]
+    argv += ["--playbook", str(chosen), "--inventory", str(script)]
     argv += ["--ident", ident]
 
     def on_line(line: str) -> None:
@@ -173,13 +177,14 @@ def provision(
 
 def _inventory(
     spec: ClusterSpec,
-    files: Mapping[str, Mapping[str, Path]],
+    nodes: Sequence[Node],
     kubelet: KubeletInstall,
     pki: Pki,
     *,
     bare: bool,
+    theirs: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the inventory as ``ansible-inventory`` would print it.
+    """Return the inventory as ``ansible-inventory`` would print it, on top of ``theirs``.
 
     ``bare`` nodes get only what a box comes with, not the files that make kubelet nodes of them.
     """
@@ -188,34 +193,47 @@ def _inventory(
     if kubelet.copy:
         executable = [_file(kubelet.copy, FileSpec(kubelet.copy.name, kubelet.path, 0o755))]
 
-    def host(name: str) -> dict[str, Any]:
-        node = spec[name]
+    their_hosts = theirs.get("_meta", {}).get("hostvars", {})
+
+    def host(handle: Node) -> dict[str, Any]:
+        node, access = handle.spec, handle.access
+        files = {file.name: Path(access.files) / file.name for file in node.kubelet.files}
         kubelet_files = [] if bare else node.kubelet.files
-        node_files = [_file(files[name][file.name], file) for file in kubelet_files]
+        node_files = [_file(files[file.name], file) for file in kubelet_files]
         links = []
         if node.kubelet.launcher.program == WRAPPER:
             # A box that has a kubelet-wrapper keeps its own.
             node_files.append({**_file(wrapper, _WRAPPER), "keep": True})
         else:
             links = [{"path": node.kubelet.launcher.program, "target": kubelet.path}]
+        become: dict[str, Any] = {"ansible_become": False} if access.is_root else {}
+        if access.sudo_password:
+            become["ansible_become_password"] = access.sudo_password
         return {
+            "public_ipv4": str(node.address),
+            **their_hosts.get(node.name, {}),
+            **become,
+            # What ssh's own configuration knows a node by, with all it takes to reach it.
+            "ansible_host": node.name,
+            "ansible_python_interpreter": access.python,
             "role": node.role,
             "private_ipv4": str(node.address),
-            "public_ipv4": str(node.address),
             "node_files": [*node_files, *executable],
             "node_links": links,
             "cni_conf_dir": node.kubelet.cni_conf_dir,
-            "kube_files": {file.name: str(files[name][file.name]) for file in node.kubelet.files},
+            "kube_files": {name: str(path) for name, path in files.items()},
         }
 
-    masters = {"hosts": [node.name for node in spec.masters]}
-    workers = {"hosts": [node.name for node in spec.workers]}
-
+    masters = {"hosts": [node.name for node in nodes if node.spec.is_master]}
+    workers = {"hosts": [node.name for node in nodes if not node.spec.is_master]}
     return {
+        **_groups(theirs, [node.name for node in nodes]),
         "all": {
+            "children": [
+                *theirs.get("all", {}).get("children", ()),
+                *("masters", "workers", "role=master", "role=worker"),
+            ],
             "vars": {
-                "ansible_user": USER,
-                "ansible_python_interpreter": "/usr/bin/python3",
                 "kubelet_runtime": kubelet.runtime,
                 "kubelet_replaced": kubelet.replaced,
                 "kubelet_path": kubelet.path,
@@ -234,7 +252,16 @@ def _inventory(
         "workers": workers,
         "role=master": masters,
         "role=worker": workers,
-        "_meta": {"hostvars": {node.name: host(node.name) for node in spec}},
+        "_meta": {"hostvars": {node.name: host(node) for node in nodes}},
+    }
+
+
+def _groups(theirs: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return the groups of an inventory, with no other hosts than those that are nodes."""
+    return {
+        group: {**said, "hosts": [host for host in said.get("hosts", ()) if host in names]}
+        for group, said in theirs.items()
+        if group != "_meta"
     }
 
 

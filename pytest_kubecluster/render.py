@@ -35,20 +35,24 @@ def render_node(cluster: ClusterSpec, node: NodeSpec, pki: Pki) -> dict[str, byt
     return {"ca.crt": pki.ca_cert, "ca.key": pki.ca_key, **rendered}
 
 
-def write_files(cluster: ClusterSpec, pki: Pki, directory: Path) -> dict[str, Mapping[str, Path]]:
+def write_files(
+    cluster: ClusterSpec, pki: Pki, directory: Path, *, foreign_pki: bool = False
+) -> dict[str, Mapping[str, Path]]:
     """Render every node's files into ``directory/NODE/`` and return their paths by node and name.
 
-    What holds a key is readable by its owner only.
+    What holds a key is readable by its owner only. With ``foreign_pki``, the nodes have keys that
+    are not of ``pki``, and what is made from keys is left out.
     """
     paths: dict[str, Mapping[str, Path]] = {}
     for node in cluster:
         folder = directory / node.name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         contents = render_node(cluster, node, pki)
-        for file in node.kubelet.files:
+        files = [file for file in node.kubelet.files if not (foreign_pki and file.from_pki)]
+        for file in files:
             mode = 0o600 if file.secret else 0o644
             write_atomically(folder / file.name, contents[file.name], mode)
-        paths[node.name] = {file.name: folder / file.name for file in node.kubelet.files}
+        paths[node.name] = {file.name: folder / file.name for file in files}
     return paths
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -24,14 +24,17 @@ from pytest_kubecluster.spec import (
     DEFAULT_NETWORK,
     DEFAULT_VERSION,
     ClusterSpec,
+    Machine,
     SpecError,
-    cluster_spec,
+    seed_machines,
+    spec_of,
 )
 
 # What only a session with a cluster needs is imported when it does: every other one has this plugin
 # installed too, and should not pay a quarter of a second for it.
 if TYPE_CHECKING:
     from pytest_kubecluster.cluster import Cluster
+    from pytest_kubecluster.inventory import Inventory
     from pytest_kubecluster.node import Node
     from pytest_kubecluster.pki import Pki
     from pytest_kubecluster.progress import Phase, Progress
@@ -44,6 +47,11 @@ NEED_CLUSTER = NEED_NODE | {"kube_cluster", "kube_nodes", "kube_masters", "kube_
 
 _POLL_SECONDS = 0.1
 _ATTEMPTS = 10
+_KUBELETS = {
+    "real": "a real kubelet",
+    "hollow": "the hollow kubelet",
+    "found": "the kubelets that were there",
+}
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -67,8 +75,8 @@ class ClusterSession:
         self.cluster: Cluster | None = None
         self.phases: list[Phase] = []
         self.kept = ""
-        described = self.described
-        self.network = IPv4Network(described["network"]) if described else None
+        described = self.described or {}
+        self.network = IPv4Network(described["network"]) if "network" in described else None
         self._explained: dict[str, tuple[str, str]] = {}
         self._before: dict[int, Any] = {}
         self._booting: Thread | None = None
@@ -92,10 +100,13 @@ class ClusterSession:
     def spec_steps(self) -> Iterator[tuple[str, ClusterSpec]]:
         """Yield the cluster as each who has a say makes it, in order. Raises SpecError."""
         settings = self.settings
-        spec = cluster_spec(
-            settings.masters,
-            settings.workers,
-            self.network or settings.network or DEFAULT_NETWORK,
+        network = None
+        if (machines := self.machines) is None:
+            network = self.network or settings.network or DEFAULT_NETWORK
+            machines = seed_machines(settings.masters, settings.workers, network)
+        spec = spec_of(
+            machines,
+            network,
             settings.version,
             cgroup_v1=CGROUP_V1 in self._tolerated,
             swap=SWAP in self._tolerated,
@@ -108,10 +119,47 @@ class ClusterSession:
         hook = self.config.hook.pytest_kubecluster_spec
         yield "the hook pytest_kubecluster_spec", hook(config=self.config, spec=spec) or spec
 
+    @cached_property
+    def machines(self) -> tuple[Machine, ...] | None:
+        """The machines that are to be nodes, where they are the user's own. Raises UsageError."""
+        if self.described and "machines" in self.described:
+            return tuple(
+                Machine(name, role, IPv4Address(address))
+                for name, role, address in self.described["machines"]
+            )
+        return self.inventory.machines if self.inventory else None
+
+    @cached_property
+    def inventory(self) -> Inventory | None:
+        """The inventory of machines that already run, if one is given. Raises UsageError."""
+        if self.settings.inventory is None:
+            return None
+        from pytest_kubecluster.inventory import read_inventory
+
+        try:
+            return read_inventory(self.settings.inventory, self.settings.roles)
+        except KubeClusterError as error:
+            raise pytest.UsageError(f"--kube-inventory: {error}") from None
+
+    def _placed(self, addresses: Mapping[str, IPv4Address]) -> ClusterSpec:
+        """Return the cluster with the addresses that only its machines could tell."""
+        assert self.machines is not None
+        self.machines = tuple(
+            replace(machine, address=addresses.get(machine.name, machine.address))
+            for machine in self.machines
+        )
+        del self.spec
+        return self.spec
+
     @property
     def _tolerated(self) -> frozenset[str]:
-        """What of the host the kubelets put up with: no verdict is about what a hollow one does."""
-        return self.settings.tolerate if self.settings.real else kernel_traits()
+        """What of their host the kubelets put up with: no verdict is about what a hollow one does.
+
+        Of machines that are not ours, only the user knows.
+        """
+        if self.settings.real or self.settings.own_machines:
+            return self.settings.tolerate
+        return kernel_traits()
 
     @property
     def described(self) -> Mapping[str, Any] | None:
@@ -167,6 +215,11 @@ class ClusterSession:
         self._scratch = tempfile.TemporaryDirectory(prefix="kubecluster-pki-")
         return ensure_pki(Path(self._scratch.name))
 
+    @property
+    def spares_machines(self) -> bool:
+        """Whether no test may disturb the nodes."""
+        return self.settings.own_machines and not self.settings.disturb
+
     @contextmanager
     def alone_with_nodes(self, item: pytest.Item) -> Iterator[None]:
         """Keep the nodes that an item uses to itself, among the workers of pytest-xdist.
@@ -200,10 +253,13 @@ class ClusterSession:
         """Return what a worker must know, as text that any channel carries."""
         assert self.cluster is not None
         nodes = {node.name: asdict(node.access) for node in self.cluster.nodes}
+        place: dict[str, Any] = {"network": str(self.spec.network)}
+        if self.machines is not None:
+            place = {"machines": [(m.name, m.role, str(m.address)) for m in self.machines]}
         return json.dumps(
             {
                 "nodes": nodes,
-                "network": str(self.spec.network),
+                **place,
                 "booted": str(self.cluster.booted),
                 "pki": str(self.cluster.pki.directory),
                 "locks": str(self.cluster.folder.subfolder("locks")),
@@ -220,7 +276,8 @@ class ClusterSession:
             self.open(self._progress(), reuse=self.settings.reuse, background=self.distributes)
         except KubeClusterError as error:
             self._show(str(error))
-            pytest.exit("kubecluster: the cluster did not boot", returncode=1)
+            what = "machines cannot be used" if self.inventory else "cluster did not boot"
+            pytest.exit(f"kubecluster: the {what}", returncode=1)
 
     def open(
         self,
@@ -242,8 +299,15 @@ class ClusterSession:
         from pytest_kubecluster.state import find_cluster, kept_cluster
 
         project = self.config.rootpath
-        remove_abandoned(progress)
+        remove_abandoned(progress, self.settings)
         self.settings = self.prepared(progress)
+        if self.inventory is not None:
+            from pytest_kubecluster.joined import JoinedCluster
+
+            joined = JoinedCluster(self.spec, self.settings, project, progress, self.inventory)
+            self.cluster = joined
+            joined.join(self._placed)
+            return joined
         kept = None
         if reuse is not None:
             kept = find_cluster(reuse) if reuse else kept_cluster(project)
@@ -333,8 +397,8 @@ class ClusterSession:
 
         about = {
             "cluster": self.spec.summary(),
-            "network": str(self.spec.network),
-            "provider": self.settings.provider,
+            "network": str(self.spec.network or ""),
+            "provider": self.settings.source,
             "hyperkube": self.spec.image_tag,
             "kubelet": self.settings.kind,
             "failed": failed,
@@ -383,9 +447,11 @@ class ClusterSession:
         if writer.width_of_current_line:
             writer.line()
         try:
-            with cluster.progress.phase("destroy", "removing the cluster") as phase:
+            ours = not self.settings.own_machines
+            what = "removing the cluster" if ours else "closing the connections"
+            with cluster.progress.phase("destroy" if ours else "leave", what) as phase:
                 cluster.destroy(keep_logs=keep_logs)
-                phase.detail = "nothing is left"
+                phase.detail = "nothing is left" if ours else "the machines are as they were"
         except KubeClusterError as error:
             self._show(str(error))
             raise
@@ -397,16 +463,18 @@ class ClusterSession:
         if settings.real:
             source = settings.kubelet.path if settings.kubelet else "to be downloaded"
             kubelet += f" ({source})"
+        where = f"on {settings.provider}, {spec.network}"
+        if self.inventory:
+            where = f"of {self.inventory.path.name}"
         return (
-            f"kubecluster: {spec.summary()} on {settings.provider}, {spec.network}, "
-            f"hyperkube {spec.image_tag}, kubelet {kubelet}"
+            f"kubecluster: {spec.summary()} {where}, hyperkube {spec.image_tag}, kubelet {kubelet}"
         )
 
     def summary(self) -> str:
         """Return where the time went, and which kubelet the verdicts are about."""
         total = sum(phase.seconds for phase in self.phases)
         shown = ", ".join(f"{phase.name} {phase.seconds:.1f} s" for phase in self.phases)
-        kubelet = "a real kubelet" if self.settings.kind == "real" else "the hollow kubelet"
+        kubelet = _KUBELETS[self.settings.kind]
         lines = [f"{shown}; together {total:.1f} s, with {kubelet}", *self._changes()]
         if self.kept:
             lines += [

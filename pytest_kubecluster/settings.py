@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ import pytest
 from pytest_kubecluster.binary import KubeletBinary, inspect_kubelet, path_for_version
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kernel import TOLERABLE
+from pytest_kubecluster.roles import DEFAULT_ROLES, RolePatterns
 from pytest_kubecluster.spec import DEFAULT_NETWORK, DEFAULT_VERSION
 from pytest_kubecluster.specfile import SpecFile, SpecFileError, find_spec_file
 from pytest_kubecluster.state import check_name
@@ -22,7 +23,8 @@ T = TypeVar("T")
 
 PROVIDERS = ("docker",)
 _TOPOLOGY_OPTIONS = {"version": "hyperkube"}
-HOLLOW, DOWNLOAD = "hollow", "download"
+HOLLOW, DOWNLOAD, FOUND = "hollow", "download", "found"
+ASK = "ask"
 KEEP = ("never", "failed", "always")
 
 
@@ -54,8 +56,35 @@ class Settings:
     """The name of the kept cluster to use, empty for the project's own, None to boot one."""
     playbook: Path | None = None
     """The playbook to run instead of the bundled one."""
+    inventory: Path | None = None
+    """The inventory of machines that already run."""
+    provision: bool = False
+    """Whether the machines of the inventory are to be provisioned."""
+    roles: RolePatterns = RolePatterns.parse(DEFAULT_ROLES)
+    """Which roles machines of one's own have."""
+    forks: int = 10
+    """How many machines of one's own are worked on at the same time."""
+    sudo_password: str = field(default="", repr=False)
+    """The password for sudo on machines of one's own; ASK is to be asked for."""
+    disturb: bool = False
+    """Whether tests may disturb machines that this run did not boot."""
     spec_file: SpecFile = SpecFile()
     """The project's own description of its cluster."""
+
+    @property
+    def source(self) -> str:
+        """Where the machines come from: ``inventory``, or else the provider that boots them."""
+        return "inventory" if self.inventory else self.provider
+
+    @property
+    def own_machines(self) -> bool:
+        """Whether the machines are the user's, who boots and removes them."""
+        return self.inventory is not None
+
+    @property
+    def provisions(self) -> bool:
+        """Whether this run makes kubelet nodes of the machines."""
+        return self.inventory is None or self.provision
 
     @property
     def real(self) -> bool:
@@ -64,7 +93,9 @@ class Settings:
 
     @property
     def kind(self) -> str:
-        """``real`` or ``hollow``: what verdicts are about."""
+        """``real``, ``hollow``, or ``found`` there: what verdicts are about."""
+        if not self.provisions:
+            return FOUND
         pretends = self.kubelet is not None and self.kubelet.hollow
         return "real" if self.real and not pretends else "hollow"
 
@@ -141,6 +172,42 @@ OPTIONS = (
         "masters, workers, role=master and role=worker",
         "PATH",
     ),
+    Option(
+        "inventory",
+        "",
+        "An Ansible inventory (INI, YAML or a program) of machines that already run: they are\n"
+        "looked at over ssh, and provisioned only with --kube-provision",
+        "FILE",
+    ),
+    Option(
+        "provision",
+        "no",
+        "Whether the inventory's machines are to be made kubelet nodes of: yes or no",
+        "yes|no",
+        bare="yes",
+    ),
+    Option(
+        "roles",
+        DEFAULT_ROLES,
+        "Which roles machines of your own have, by patterns for their groups and names; none\n"
+        "leaves a machine out",
+        "PATTERN=ROLE…",
+    ),
+    Option("forks", "10", "Number of your own machines to work on at the same time", "N"),
+    Option(
+        "sudo-password",
+        "",
+        "The password for sudo on your own machines: ask (at the terminal), or a file that has it\n"
+        "in its first line; ansible_become_password in the inventory wins",
+        "ask|FILE",
+    ),
+    Option(
+        "disturb",
+        "no",
+        "Whether tests that kill and reboot may do so to machines that this run did not boot",
+        "yes|no",
+        bare="yes",
+    ),
     Option("timeout", "300", "Seconds that booting and provisioning may take", "SECONDS"),
     Option(
         "report",
@@ -215,7 +282,7 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
     version = version or read("hyperkube", KubeVersion.parse_known)
     asks = config.getoption("--kube-reuse") is not None or config.getini("kube_reuse")
     reuse = read("reuse", _name) if asks else None
-    return Settings(
+    settings = Settings(
         provider=read("provider", _provider),
         masters=read("masters", _count),
         workers=read("workers", _count),
@@ -230,8 +297,31 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         keep=read("keep", _keep) or ("always" if reuse is not None else "never"),
         reuse=reuse,
         playbook=read("playbook", lambda text: _playbook(text, config.rootpath)),
+        inventory=read("inventory", lambda text: config.rootpath / text if text else None),
+        provision=read("provision", _truth),
+        roles=read("roles", RolePatterns.parse),
+        forks=read("forks", _positive),
+        sudo_password=read("sudo-password", lambda text: _password(text, config.rootpath)),
+        disturb=read("disturb", _truth),
         spec_file=spec_file,
     )
+    _check_together(settings, config)
+    return replace(settings, keep="never", reuse=None) if settings.own_machines else settings
+
+
+def _check_together(settings: Settings, config: pytest.Config) -> None:
+    """Refuse options that say nothing of machines of one's own, or only of them."""
+    if settings.own_machines:
+        for name in ("provider", "masters", "workers", "network", "keep", "reuse"):
+            if config.getoption(f"--kube-{name}") is not None:
+                raise pytest.UsageError(
+                    f"--kube-{name} is about machines that are booted; those of --kube-inventory "
+                    "are used as they are"
+                )
+    if settings.playbook and not settings.provisions:
+        raise pytest.UsageError(
+            "--kube-playbook does nothing to an inventory's machines without --kube-provision"
+        )
 
 
 def _spec_file(project: Path) -> SpecFile:
@@ -251,6 +341,30 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise ValueError(f"{text!r} is no number of nodes; give 0 or more")
     return int(text)
+
+
+def _positive(text: str) -> int:
+    if not (number := _count(text)):
+        raise ValueError("0 machines at the same time is never")
+    return number
+
+
+def _truth(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return text == "yes"
+
+
+def _password(text: str, rootpath: Path) -> str:
+    if text in ("", ASK):
+        return text
+    try:
+        lines = (rootpath / Path(text).expanduser()).read_text().splitlines()
+    except OSError as error:
+        raise ValueError(f"{text} cannot be read: {error.strerror}") from None
+    if not lines or not lines[0]:
+        raise ValueError(f"{text} has no password in its first line")
+    return lines[0]
 
 
 def _network(text: str) -> IPv4Network:

@@ -93,6 +93,8 @@ class FileSpec:
     group: str = "root"
     secret: bool = False
     """Whether the content may be shown to no one."""
+    from_pki: bool = False
+    """Whether the content is the cluster's own: nobody can tell it who did not make its keys."""
 
 
 @dataclass(frozen=True)
@@ -223,9 +225,9 @@ class KubeletSpec:
         # CIS Kubernetes Benchmark 4.1.9 wants this mode of the configuration file.
         config = (FileSpec("kubelet.yaml", self.config_path, 0o600),) if self.config else ()
         files = (
-            FileSpec("ca.crt", self.client_ca_file, 0o644),
-            FileSpec("ca.key", self.ca_key_file, 0o600, secret=True),
-            FileSpec("kubeconfig", self.kubeconfig, 0o600, secret=True),
+            FileSpec("ca.crt", self.client_ca_file, 0o644, from_pki=True),
+            FileSpec("ca.key", self.ca_key_file, 0o600, secret=True, from_pki=True),
+            FileSpec("kubeconfig", self.kubeconfig, 0o600, secret=True, from_pki=True),
             FileSpec("kubelet.service", self.unit_path, 0o644),
             *config,
         )

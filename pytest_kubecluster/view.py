@@ -46,7 +46,8 @@ class FileView:
     owner: str
     group: str
     mode: int
-    as_rendered: bool
+    as_rendered: bool | None
+    """None where nobody here knows what its bytes must be."""
     content: bytes | None = field(repr=False)
     """None where the content is secret and stays on the node."""
 
@@ -281,7 +282,10 @@ class KubeletView:
         pairs = {
             "owner": (f"{spec.owner}:{spec.group}", f"{file.owner}:{file.group}"),
             "mode": (f"{spec.mode:04o}", f"{file.mode:04o}"),
-            "content": ("as rendered", "as rendered" if file.as_rendered else "other bytes"),
+            "content": (
+                "as rendered",
+                "other bytes" if file.as_rendered is False else "as rendered",
+            ),
         }
         return [
             Difference(f"{spec.path} {name}", expected, actual)
@@ -292,11 +296,11 @@ class KubeletView:
     def _file(self, path: str, seen: Mapping[str, Any] | None) -> FileView | None:
         if seen is None:
             return None
-        digest = hashlib.sha256(self._expected.get(path, b"")).hexdigest()
+        as_rendered = None
+        if (expected := self._expected.get(path)) is not None:
+            as_rendered = seen["sha256"] == hashlib.sha256(expected).hexdigest()
         content = base64.b64decode(seen["content"]) if "content" in seen else None
-        return FileView(
-            seen["owner"], seen["group"], seen["mode"], seen["sha256"] == digest, content
-        )
+        return FileView(seen["owner"], seen["group"], seen["mode"], as_rendered, content)
 
     def _answer(self, name: str) -> Answer:
         missing = {"status": 0, "body": f"not asked: {self.own_key}"}

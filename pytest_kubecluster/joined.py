@@ -1,0 +1,165 @@
+"""A cluster of machines that are not ours: used as they are, and left as they are."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pytest_kubecluster.cluster import Cluster
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.inventory import Inventory
+from pytest_kubecluster.node import Access, Node, connect
+from pytest_kubecluster.progress import Progress, count
+from pytest_kubecluster.render import write_files
+from pytest_kubecluster.settings import ASK, Settings
+from pytest_kubecluster.spec import NOT_ASKED, ClusterSpec
+from pytest_kubecluster.ssh import Ssh, write_ssh_config
+from pytest_kubecluster.survey import check_password, survey
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+_SSH_CONFIGS = (Path("~/.ssh/config"), Path("/etc/ssh/ssh_config"))
+"""What says how machines are reached, where the inventory does not."""
+
+
+class JoinedCluster(Cluster):
+    """Machines that already run. They are looked at, and provisioned only if that is asked for."""
+
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        settings: Settings,
+        project: Path,
+        progress: Progress,
+        inventory: Inventory,
+    ) -> None:
+        """Prepare to use the hosts of ``inventory``; nobody is asked anything yet."""
+        super().__init__(spec, settings, project, progress)
+        self._inventory = inventory
+        self._addresses: dict[str, IPv4Address] = {}
+
+    def join(self, placed: Callable[[Mapping[str, IPv4Address]], ClusterSpec]) -> None:
+        """Get to know the machines, provision them if that is asked for, and look at all.
+
+        ``placed`` returns the spec for addresses by node, which only the machines could tell. A
+        machine that cannot be used has its reason in its node, for the tests that want it. Raises
+        KubeClusterError if none can be used.
+        """
+        self._enter(source=str(self._inventory.path))
+        with self._all_or_nothing():
+            deadline = time.monotonic() + self.settings.timeout
+            machines = count(len(self.spec.nodes), "machine")
+            with self.progress.phase("connect", f"connecting to {machines}") as phase:
+                access = self._meet()
+                self.spec = placed(self._addresses) if self._addresses else self.spec
+                self.nodes = connect(self.spec.nodes, access)
+                phase.detail = f"{len(self._usable)} of {machines}"
+            if self.settings.provision:
+                self._ready.touch()
+                with self.progress.phase("provision", "running the playbook") as phase:
+                    phase.detail = self._changes(self._provision_running(deadline))
+            else:
+                files = self.folder.subfolder("files")
+                write_files(self.spec, self.pki, files, foreign_pki=True)
+                with self.progress.phase("look", f"looking at {machines}") as phase:
+                    self._at_once(self._look, self._usable)
+                    phase.detail = f"{len(self._usable)} looked at"
+            self.booted.touch()
+
+    @property
+    def _usable(self) -> list[Node]:
+        """The nodes that can be used. Raises KubeClusterError if there is none."""
+        usable = [node for node in self.nodes if not node.access.problem]
+        if not usable:
+            problems = "\n".join(f"  - {node.access.problem}" for node in self.nodes)
+            raise KubeClusterError(f"none of the machines can be used:\n{problems}")
+        return usable
+
+    @property
+    def _at_a_time(self) -> int:
+        return self.settings.forks
+
+    @property
+    def _ansible_inventory(self) -> Mapping[str, Any]:
+        return self._inventory.content
+
+    @property
+    def _sees_this_host(self) -> bool:
+        return False
+
+    @property
+    def _bounded(self) -> bool:
+        """Whether there are more nodes than connections that may be open."""
+        return len(self.spec.nodes) > self.settings.forks
+
+    def _meet(self) -> dict[str, Access]:
+        """Log in to all machines and learn of each what it takes to use it."""
+        password = self.settings.sudo_password
+        if password == ASK:
+            password = getpass.getpass("kubecluster: password for sudo on your machines: ")
+        config = self.folder.subfolder("ssh") / "config"
+        ssh = write_ssh_config(
+            config,
+            {node.name: self._inventory[node.name].ssh_options for node in self.spec},
+            sockets=self.folder.sockets,
+            include=[path.expanduser() for path in _SSH_CONFIGS],
+        )
+        files = self.folder.subfolder("files")
+
+        def meet(name: str) -> Access:
+            access = Access(str(config), str(files / name))
+            try:
+                return self._met(ssh, name, access, password)
+            except KubeClusterError as error:
+                return replace(access, problem=str(error))
+            finally:
+                if self._bounded:
+                    ssh.disconnect(name)
+
+        names = [node.name for node in self.spec]
+        return dict(zip(names, self._at_once(meet, names), strict=True))
+
+    def _met(self, ssh: Ssh, name: str, access: Access, password: str) -> Access:
+        host = self._inventory[name]
+        ssh.connect_now(name)
+        seen = survey(ssh, name)
+        if self.spec[name].address == NOT_ASKED:
+            try:
+                self._addresses[name] = seen.address
+            except ValueError as error:
+                raise KubeClusterError(
+                    f"{name}: {error}\n  say it in kubecluster.toml: [node.{name}] address = …"
+                ) from None
+        access = replace(access, is_root=seen.is_root, python=host.python or seen.python)
+        if seen.is_root or seen.free_sudo:
+            return access
+        password = host.sudo_password or password
+        if not password:
+            raise KubeClusterError(
+                f"{name}: sudo asks for a password; give it as ansible_become_password in the "
+                "inventory, or with --kube-sudo-password"
+            )
+        check_password(ssh, name, password)
+        return replace(access, sudo_password=password)
+
+    def _look(self, node: Node) -> None:
+        """Take the first look, which all tests share; who cannot be looked at says so to each."""
+        try:
+            node.refresh()
+        except KubeClusterError as error:
+            node.access = replace(node.access, problem=str(error))
+        finally:
+            if self._bounded:
+                Ssh(self.folder.ssh_config).disconnect(node.name)
+
+    def _at_once(self, do: Callable[[A], B], things: Iterable[A]) -> list[B]:
+        """Do something with each of ``things``, with as many at the same time as are allowed."""
+        with ThreadPoolExecutor(max_workers=self.settings.forks) as pool:
+            return list(pool.map(do, things))
