@@ -61,6 +61,9 @@ class JoinedCluster(Cluster):
                 self.spec = placed(self._addresses) if self._addresses else self.spec
                 self.nodes = connect(self.spec.nodes, access)
                 phase.detail = f"{len(self._usable)} of {machines}"
+            for node in self.nodes:
+                if node.access.problem:
+                    self.progress.say(f"not used: {node.access.problem}")
             if self.settings.provision:
                 self._ready.touch()
                 with self.progress.phase("provision", "running the playbook") as phase:

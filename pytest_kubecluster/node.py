@@ -112,6 +112,7 @@ class Node:
     @property
     def kubelet(self) -> KubeletView:
         """What the kubelet is seen to be, from one look that costs one ssh round trip."""
+        __tracebackhide__ = True
         if self._view is None:
             self.refresh()
         assert self._view is not None
@@ -119,11 +120,13 @@ class Node:
 
     def refresh(self) -> KubeletView:
         """Look at the kubelet again, for all who ask from now on. Raises KubeClusterError."""
+        __tracebackhide__ = True
         self._view = self.look()
         return self._view
 
     def look(self) -> KubeletView:
         """Look at the kubelet and return what is seen, once. Raises KubeClusterError."""
+        __tracebackhide__ = True
         kubelet = self.spec.kubelet
         asked = {
             "unit": kubelet.unit,
@@ -146,6 +149,7 @@ class Node:
 
         ``asked`` is its argument. Raises KubeClusterError with what it wrote if it fails.
         """
+        __tracebackhide__ = True
         self._check_usable()
         if not self.access.python:
             raise KubeClusterError(f"{self.name} has no Python 3, which its checks need")
@@ -166,6 +170,7 @@ class Node:
 
         Raises KubeClusterError if the node cannot be reached.
         """
+        __tracebackhide__ = True
         self._check_usable()
         return self._ssh.run(
             self.name,
@@ -229,6 +234,7 @@ class Node:
         return self.run("systemctl", "show", *asked).stdout
 
     def _check_usable(self) -> None:
+        __tracebackhide__ = True
         if self.access.problem:
             raise KubeClusterError(self.access.problem)
 
@@ -245,8 +251,11 @@ class _RootBackend(SshBackend):  # type: ignore[misc]
         self._access = access
 
     def get_sudo_command(self, command: str, sudo_user: str | None) -> str:
-        """Return a command that runs as root."""
-        return shlex.join([*self._access.sudo, "/bin/sh", "-c", command])
+        """Return a command that runs as root, or as another user."""
+        words = self._access.sudo
+        if sudo_user:
+            words = [*words, "-u", sudo_user] if words else ["runuser", "-u", sudo_user, "--"]
+        return shlex.join([*words, "/bin/sh", "-c", command])
 
     def run_local(self, command: str, *args: str) -> CommandResult:
         """Run ssh with what sudo wants to read."""

@@ -19,7 +19,7 @@ import pytest
 
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.kernel import CGROUP_V1, SWAP, kernel_traits
-from pytest_kubecluster.settings import Settings, read_settings
+from pytest_kubecluster.settings import FOUND, Settings, read_settings
 from pytest_kubecluster.spec import (
     DEFAULT_NETWORK,
     DEFAULT_VERSION,
@@ -50,7 +50,7 @@ _ATTEMPTS = 10
 _KUBELETS = {
     "real": "a real kubelet",
     "hollow": "the hollow kubelet",
-    "found": "the kubelets that were there",
+    FOUND: "the kubelets that were there",
 }
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -459,8 +459,8 @@ class ClusterSession:
     def header(self) -> str:
         """Return the session's header line: topology, provider, versions, which kubelet."""
         spec, settings = self.spec, self.settings
-        kubelet = settings.kind
-        if settings.real:
+        kubelet = "as found" if settings.kind == FOUND else settings.kind
+        if settings.real and settings.provisions:
             source = settings.kubelet.path if settings.kubelet else "to be downloaded"
             kubelet += f" ({source})"
         where = f"on {settings.provider}, {spec.network}"
