@@ -199,7 +199,7 @@ class Cluster:
             self.destroy(keep_logs=True)
             raise
 
-    def _enter(self, name: str | None = None, **recorded: str) -> None:
+    def _enter(self, name: str | None = None, **recorded: object) -> None:
         """Enter the cluster into the registry, as a folder with this record of it."""
         self._folder = create_cluster_folder(self._project, name)
         self._logs = self._folder.logs

@@ -35,7 +35,7 @@ from pytest_kubecluster.host import check_tools
 from pytest_kubecluster.progress import Progress
 from pytest_kubecluster.providers import machines_of
 from pytest_kubecluster.session import ClusterSession, interrupt
-from pytest_kubecluster.spec import Role
+from pytest_kubecluster.spec import NOT_ASKED, NodeSpec, Role
 from pytest_kubecluster.state import (
     ClusterFolder,
     Record,
@@ -125,7 +125,8 @@ def _parser() -> argparse.ArgumentParser:
         "--from",
         dest="seen",
         metavar="NODE",
-        help="print the kubecluster.toml that this node of a kept cluster satisfies instead",
+        help="print the kubecluster.toml that this node of a kept cluster, or of --kube-inventory, "
+        "satisfies instead",
     )
     spec.add_argument("--name", help="that cluster's name (default: this folder's last kept one)")
     render = command("render", _render, "Write every file a node gets; boots nothing", options=True)
@@ -142,7 +143,8 @@ def _takes_name(parser: argparse.ArgumentParser) -> None:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    cluster = _session(arguments.options).open(Progress(sys.stdout), name=arguments.name)
+    session = _session_of_ours(arguments.options)
+    cluster = session.open(Progress(sys.stdout), name=arguments.name)
     name = cluster.name
     cluster.keep()
     print(f"cluster {name} is up; run on it with: pytest --kube-cluster --kube-reuse={name}")
@@ -150,7 +152,7 @@ def _up(arguments: argparse.Namespace) -> int:
 
 
 def _provision(arguments: argparse.Namespace) -> int:
-    session = _session(arguments.options)
+    session = _session_of_ours(arguments.options)
     name = _folder(arguments.name).name
     session.open(Progress(sys.stdout), reuse=name, provision=True).keep()
     return DONE
@@ -220,9 +222,12 @@ def _gc(arguments: argparse.Namespace) -> int:
 def _spec(arguments: argparse.Namespace) -> int:
     from pytest_kubecluster.explain import describe
 
+    session = _session(arguments.options)
+    if arguments.seen and session.settings.own_machines:
+        return _pin_own(arguments.seen, session)
     if arguments.seen:
         return _pin(arguments.seen, arguments.name)
-    described = describe(_session(arguments.options).spec)
+    described = describe(session.spec)
     if arguments.json:
         print(json.dumps(described, indent=1))
     else:
@@ -246,6 +251,28 @@ def _pin(name: str, cluster: str | None) -> int:
     return DONE
 
 
+def _pin_own(name: str, session: ClusterSession) -> int:
+    from pytest_kubecluster.pin import pin_node
+
+    node = _node_of(session, name)
+    session.settings = dataclasses.replace(session.settings, provision=False)
+    try:
+        cluster = session.open(Progress(sys.stderr, quiet=True))
+        access = next(one.access for one in cluster.nodes if one.name == name)
+        print(pin_node(name, node.role, access, own=True), end="")
+    finally:
+        if session.cluster is not None:
+            session.cluster.destroy(keep_logs=False)
+    return DONE
+
+
+def _node_of(session: ClusterSession, name: str) -> NodeSpec:
+    names = [node.name for node in session.spec]
+    if name not in names:
+        raise pytest.UsageError(f"there is no node {name}; there are {', '.join(names)}")
+    return session.spec[name]
+
+
 def _check_node(name: str, folder: ClusterFolder) -> None:
     nodes = _record(folder).nodes
     if name not in nodes:
@@ -258,6 +285,11 @@ def _render(arguments: argparse.Namespace) -> int:
     from pytest_kubecluster.render import write_files
 
     spec = _session(arguments.options).spec
+    if unknown := [node.name for node in spec if node.address == NOT_ASKED]:
+        raise pytest.UsageError(
+            f"the address of {unknown[0]} is not known before it is asked; say it in "
+            f"kubecluster.toml: [node.{unknown[0]}] address = …"
+        )
     folder = private_folder(arguments.folder.absolute())
     paths = write_files(spec, ensure_pki(folder / "pki"), folder)
     for files in paths.values():
@@ -271,9 +303,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     from pytest_kubecluster.explain import explain_flag
 
     session = _session(arguments.options)
-    if arguments.node not in [node.name for node in session.spec]:
-        known = ", ".join(node.name for node in session.spec)
-        raise pytest.UsageError(f"there is no node {arguments.node}; there are {known}")
+    _node_of(session, arguments.node)
     flag = normal_name(arguments.flag)
     if facts.history(flag) is None:
         raise pytest.UsageError(f"no kubelet from {KNOWN} has a flag --{flag}")
@@ -293,7 +323,7 @@ def _matrix(arguments: argparse.Namespace) -> int:
         if not path.absolute().parent.is_dir():
             raise pytest.UsageError(f"{path} cannot be written: its folder does not exist")
     matrix = run_matrix(
-        _session(arguments.options).config, versions, arguments.remote, Progress(sys.stdout)
+        _session_of_ours(arguments.options).config, versions, arguments.remote, Progress(sys.stdout)
     )
     width = shutil.get_terminal_size((_WIDE, 0)).columns
     print(f"\n{as_text(matrix, width)}", end="")
@@ -309,6 +339,16 @@ def _session(options: Sequence[str]) -> ClusterSession:
     config = pytest.Config.fromdictargs({}, ["-p", "no:cacheprovider", *options])
     config._do_configure()
     return config.stash[SESSION]
+
+
+def _session_of_ours(options: Sequence[str]) -> ClusterSession:
+    """Return the session for machines that we boot. Raises pytest.UsageError for a person's own."""
+    session = _session(options)
+    if session.settings.own_machines:
+        raise pytest.UsageError(
+            f"--kube-{session.settings.source} is for test runs; this boots machines of ours"
+        )
+    return session
 
 
 def _folder(name: str | None) -> ClusterFolder:

@@ -21,7 +21,11 @@ from pytest_kubecluster.state import all_clusters
 
 _SECONDS = 20
 _PACKAGES = {"vagrant": "vagrant", "docker": "docker.io", "ssh": "openssh-client"}
-_TOOLS = {"docker": ("vagrant", "docker", "ssh"), "inventory": ("ssh",)}
+_TOOLS = {
+    "docker": ("vagrant", "docker", "ssh"),
+    "vagrantfile": ("vagrant", "ssh"),
+    "inventory": ("ssh",),
+}
 """What machines from a source take."""
 _OLDEST_VAGRANT = (2, 2)
 _OLDEST_DOCKER = (20, 10)

@@ -127,8 +127,10 @@ class Inventory:
         """The hosts as machines that are to be nodes."""
         return tuple(host.machine for host in self.hosts)
 
-    def __getitem__(self, name: str) -> InventoryHost:
-        return next(host for host in self.hosts if host.machine.name == name)
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The machines that already run: all."""
+        return tuple(machine.name for machine in self.machines)
 
 
 class InventoryMachines:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import getpass
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,8 +20,9 @@ from pytest_kubecluster.progress import Progress, count
 from pytest_kubecluster.render import write_files
 from pytest_kubecluster.settings import ASK, Settings
 from pytest_kubecluster.spec import NOT_ASKED, ClusterSpec
-from pytest_kubecluster.ssh import Ssh, write_ssh_config
+from pytest_kubecluster.ssh import Ssh, SshOptions, write_ssh_config
 from pytest_kubecluster.survey import check_password, survey
+from pytest_kubecluster.vagrantfile import OwnVagrantfile, boot, reboot_command
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -29,8 +31,18 @@ _SSH_CONFIGS = (Path("~/.ssh/config"), Path("/etc/ssh/ssh_config"))
 """What says how machines are reached, where the inventory does not."""
 
 
+@dataclass(frozen=True)
+class Reach:
+    """How a machine is reached and used, as far as that is known without asking it."""
+
+    ssh_options: SshOptions
+    reboot: tuple[str, ...] = ()
+    python: str = ""
+    sudo_password: str = field(default="", repr=False)
+
+
 class JoinedCluster(Cluster):
-    """Machines that already run. They are looked at, and provisioned only if that is asked for."""
+    """Machines of the user's. They are looked at, and provisioned if that is asked for."""
 
     def __init__(
         self,
@@ -38,11 +50,9 @@ class JoinedCluster(Cluster):
         settings: Settings,
         project: Path,
         progress: Progress,
-        inventory: Inventory,
     ) -> None:
-        """Prepare to use the hosts of ``inventory``; nobody is asked anything yet."""
+        """Prepare to use machines; nobody is asked anything yet."""
         super().__init__(spec, settings, project, progress)
-        self._inventory = inventory
         self._addresses: dict[str, IPv4Address] = {}
 
     def join(self, placed: Callable[[Mapping[str, IPv4Address]], ClusterSpec]) -> None:
@@ -52,19 +62,19 @@ class JoinedCluster(Cluster):
         machine that cannot be used has its reason in its node, for the tests that want it. Raises
         KubeClusterError if none can be used.
         """
-        self._enter(source=str(self._inventory.path))
+        deadline = time.monotonic() + self.settings.timeout
         with self._all_or_nothing():
-            deadline = time.monotonic() + self.settings.timeout
+            reach = self._find(deadline)
             machines = count(len(self.spec.nodes), "machine")
             with self.progress.phase("connect", f"connecting to {machines}") as phase:
-                access = self._meet()
+                access = self._meet(reach)
                 self.spec = placed(self._addresses) if self._addresses else self.spec
                 self.nodes = connect(self.spec.nodes, access)
                 phase.detail = f"{len(self._usable)} of {machines}"
             for node in self.nodes:
                 if node.access.problem:
                     self.progress.say(f"not used: {node.access.problem}")
-            if self.settings.provision:
+            if self.settings.provisions:
                 self._ready.touch()
                 with self.progress.phase("provision", "running the playbook") as phase:
                     phase.detail = self._changes(self._provision_running(deadline))
@@ -90,10 +100,6 @@ class JoinedCluster(Cluster):
         return self.settings.forks
 
     @property
-    def _ansible_inventory(self) -> Mapping[str, Any]:
-        return self._inventory.content
-
-    @property
     def _sees_this_host(self) -> bool:
         return False
 
@@ -102,7 +108,11 @@ class JoinedCluster(Cluster):
         """Whether there are more nodes than connections that may be open."""
         return len(self.spec.nodes) > self.settings.forks
 
-    def _meet(self) -> dict[str, Access]:
+    @abstractmethod
+    def _find(self, deadline: float) -> Mapping[str, Reach]:
+        """Enter the registry, have all machines run, and return how each is reached."""
+
+    def _meet(self, reach: Mapping[str, Reach]) -> dict[str, Access]:
         """Log in to all machines and learn of each what it takes to use it."""
         password = self.settings.sudo_password
         if password == ASK:
@@ -110,16 +120,16 @@ class JoinedCluster(Cluster):
         config = self.folder.subfolder("ssh") / "config"
         ssh = write_ssh_config(
             config,
-            {node.name: self._inventory[node.name].ssh_options for node in self.spec},
+            {name: one.ssh_options for name, one in reach.items()},
             sockets=self.folder.sockets,
             include=[path.expanduser() for path in _SSH_CONFIGS],
         )
         files = self.folder.subfolder("files")
 
         def meet(name: str) -> Access:
-            access = Access(str(config), str(files / name))
+            access = Access(str(config), str(files / name), reach[name].reboot)
             try:
-                return self._met(ssh, name, access, password)
+                return self._met(ssh, name, access, reach[name], password)
             except KubeClusterError as error:
                 return replace(access, problem=str(error))
             finally:
@@ -129,8 +139,7 @@ class JoinedCluster(Cluster):
         names = [node.name for node in self.spec]
         return dict(zip(names, self._at_once(meet, names), strict=True))
 
-    def _met(self, ssh: Ssh, name: str, access: Access, password: str) -> Access:
-        host = self._inventory[name]
+    def _met(self, ssh: Ssh, name: str, access: Access, host: Reach, password: str) -> Access:
         ssh.connect_now(name)
         seen = survey(ssh, name)
         if self.spec[name].address == NOT_ASKED:
@@ -166,3 +175,81 @@ class JoinedCluster(Cluster):
         """Do something with each of ``things``, with as many at the same time as are allowed."""
         with ThreadPoolExecutor(max_workers=self.settings.forks) as pool:
             return list(pool.map(do, things))
+
+
+class InventoryCluster(JoinedCluster):
+    """The hosts of an inventory, which already run."""
+
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        settings: Settings,
+        project: Path,
+        progress: Progress,
+        inventory: Inventory,
+    ) -> None:
+        """Prepare to use the hosts of ``inventory``."""
+        super().__init__(spec, settings, project, progress)
+        self._inventory = inventory
+
+    def _find(self, deadline: float) -> Mapping[str, Reach]:
+        self._enter(source=str(self._inventory.path))
+        hosts = {host.machine.name: host for host in self._inventory.hosts}
+        return {
+            name: Reach(host.ssh_options, python=host.python, sudo_password=host.sudo_password)
+            for name, host in hosts.items()
+        }
+
+    @property
+    def _ansible_inventory(self) -> Mapping[str, Any]:
+        return self._inventory.content
+
+
+class VagrantfileCluster(JoinedCluster):
+    """The machines of a Vagrantfile of one's own: those that do not run are booted, and removed."""
+
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        settings: Settings,
+        project: Path,
+        progress: Progress,
+        vagrantfile: OwnVagrantfile,
+    ) -> None:
+        """Prepare to use the machines of ``vagrantfile``."""
+        super().__init__(spec, settings, project, progress)
+        self._vagrantfile = vagrantfile
+
+    def keep(self) -> None:
+        """Leave the machines running and forget them: Vagrant knows them, and so does the user."""
+        self.folder.write(to_destroy=(), to_halt=())
+        self.destroy(keep_logs=False)
+
+    def _find(self, deadline: float) -> Mapping[str, Reach]:
+        own = self._vagrantfile
+        # Before they are there: whoever removes what we leave behind must know.
+        self._enter(source=str(own.folder), to_destroy=own.to_create, to_halt=own.to_start)
+        assert self._commands is not None
+        asleep = count(len(own.to_create) + len(own.to_start), "machine")
+        with self.progress.phase("boot", f"booting {asleep}") as phase:
+            options = boot(
+                own,
+                self._commands,
+                timeout=deadline - time.monotonic(),
+                on_line=self.progress.step,
+            )
+            phase.detail = f"{asleep} booted, {len(own.running)} up already"
+        return {name: Reach(options[name], reboot_command(own, name)) for name in options}
+
+
+def joined_cluster(
+    own: Inventory | OwnVagrantfile,
+    spec: ClusterSpec,
+    settings: Settings,
+    project: Path,
+    progress: Progress,
+) -> JoinedCluster:
+    """Prepare to use the user's own machines."""
+    if isinstance(own, Inventory):
+        return InventoryCluster(spec, settings, project, progress, own)
+    return VagrantfileCluster(spec, settings, project, progress, own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Protocol
 import vagrant
 
 from pytest_kubecluster.commands import Commands
+from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.spec import ClusterSpec
 from pytest_kubecluster.ssh import SshOptions
 
@@ -76,20 +78,32 @@ class Vagrant(vagrant.Vagrant):  # type: ignore[misc]
     def __init__(
         self,
         root: Path,
-        commands: Commands,
+        commands: Commands | None,
         *,
         env: Mapping[str, str],
         timeout: float,
         on_line: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Run Vagrant in the folder ``root``, for ``timeout`` seconds a command."""
+        """Run Vagrant in the folder ``root``, for ``timeout`` seconds a command.
+
+        Without ``commands``, it can only be asked.
+        """
         super().__init__(root=str(root))
         self.env = dict(env)
         self._commands = commands
         self._timeout = timeout
         self._on_line = on_line
 
+    def run(self, *words: str) -> None:
+        """Run a command for what it does. Raises CommandError."""
+        self._call_vagrant_command(words)
+
+    def output(self, *words: str) -> str:
+        """Run a command for what it prints. Raises KubeClusterError with what it complains of."""
+        return self._run_vagrant_command(words)
+
     def _call_vagrant_command(self, args: Sequence[str | None]) -> None:
+        assert self._commands is not None
         self._commands.run(
             "vagrant",
             self._make_vagrant_command(args),
@@ -98,3 +112,23 @@ class Vagrant(vagrant.Vagrant):  # type: ignore[misc]
             env=self.env,
             on_line=self._on_line,
         )
+
+    def _run_vagrant_command(self, args: Sequence[str | None]) -> str:
+        argv = self._make_vagrant_command(args)
+        try:
+            done = subprocess.run(
+                argv,
+                cwd=self.root,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=self._timeout,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise KubeClusterError(f"{' '.join(argv[:2])}: {error}") from None
+        if done.returncode != 0:
+            said = "\n".join(f"    {line}" for line in (done.stderr or done.stdout).splitlines())
+            raise KubeClusterError(f"{' '.join(argv[:2])} failed in {self.root}:\n{said}")
+        return done.stdout

@@ -33,10 +33,11 @@ _KEYS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 """What of a spec a file calls otherwise than the flag."""
 
 
-def pin_node(name: str, role: Role, access: Access) -> str:
+def pin_node(name: str, role: Role, access: Access, *, own: bool = False) -> str:
     """Look at a node and return the TOML of a spec whose kubelet is its kubelet.
 
-    What is said there is what differs from the seed's node of the same version and role. Raises
+    What is said there is what differs from the seed's node of the same version and role, and where
+    the API server is, if the machine is the user's ``own``. Raises
     KubeClusterError if no kubelet runs there, or none that is known.
     """
     view = _node(name, role, access, KubeletSpec(IPv4Address(0), ())).look()
@@ -53,7 +54,11 @@ def pin_node(name: str, role: Role, access: Access) -> str:
         cgroup_v1=view.settings.get("fail-cgroupv1") == "false",
         swap=view.settings.get("fail-swap-on") == "false",
     )
-    return _document(name, version, _differing(view, kubelet))
+    server = ""
+    if own:
+        (cluster, *_) = view.kubeconfig.get("clusters") or [{}]
+        server = cluster.get("cluster", {}).get("server", "")
+    return _document(name, version, server, _differing(view, kubelet))
 
 
 def _node(name: str, role: Role, access: Access, kubelet: KubeletSpec) -> Node:
@@ -102,9 +107,11 @@ def _differing(view: KubeletView, kubelet: KubeletSpec) -> dict[str, Any]:
     }
 
 
-def _document(name: str, version: KubeVersion, table: Mapping[str, Any]) -> str:
+def _document(name: str, version: KubeVersion, api_server: str, table: Mapping[str, Any]) -> str:
     document = tomlkit.document()
     document.add(tomlkit.comment(f"what {name} was seen to be"))
     document["version"] = str(version.number)
+    if api_server:
+        document["api_server"] = api_server
     document["node"] = {name: dict(table)}
     return tomlkit.dumps(document)

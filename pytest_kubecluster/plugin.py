@@ -75,11 +75,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if _needs_cluster(item):
                 item.add_marker(skip)
-    elif config.stash[SESSION].spares_machines:
-        spare = pytest.mark.skip(reason="disturbs machines that are not this run's; --kube-disturb")
+    elif spared := config.stash[SESSION].spared:
+        skip = pytest.mark.skip(
+            reason="disturbs a machine that this run did not boot; --kube-disturb"
+        )
         for item in items:
             if _needs_cluster(item) and item.get_closest_marker("kube_disruptive"):
-                item.add_marker(spare)
+                named = {_parameters(item)[name] for name in NEED_NODE & _parameters(item).keys()}
+                if not named or named & spared:
+                    item.add_marker(skip)
     if config.pluginmanager.has_plugin("xdist"):
         for item in items:
             for name in NEED_NODE.intersection(_parameters(item)):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pytest_kubecluster.containers import ContainerMachines
 from pytest_kubecluster.inventory import InventoryMachines
 from pytest_kubecluster.machines import BundledMachines, Machines
 from pytest_kubecluster.state import ClusterFolder
+from pytest_kubecluster.vagrantfile import VagrantfileMachines
 
 
 def bundled_machines(folder: ClusterFolder, provider: str) -> BundledMachines:
@@ -18,4 +21,8 @@ def machines_of(folder: ClusterFolder) -> Machines:
     record = folder.record
     if record and record.provider == "inventory":
         return InventoryMachines()
+    if record and record.provider == "vagrantfile":
+        return VagrantfileMachines(
+            Path(record.source), folder.logs, to_destroy=record.to_destroy, to_halt=record.to_halt
+        )
     return bundled_machines(folder, record.provider if record else "docker")

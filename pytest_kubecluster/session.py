@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pytest_kubecluster.pki import Pki
     from pytest_kubecluster.progress import Phase, Progress
     from pytest_kubecluster.resolution import Change
+    from pytest_kubecluster.vagrantfile import OwnVagrantfile
 
 WORKER_KEY = "kubecluster"
 
@@ -127,19 +128,25 @@ class ClusterSession:
                 Machine(name, role, IPv4Address(address))
                 for name, role, address in self.described["machines"]
             )
-        return self.inventory.machines if self.inventory else None
+        own = self.own_machines
+        return own.machines if own else None
 
     @cached_property
-    def inventory(self) -> Inventory | None:
-        """The inventory of machines that already run, if one is given. Raises UsageError."""
-        if self.settings.inventory is None:
-            return None
-        from pytest_kubecluster.inventory import read_inventory
-
+    def own_machines(self) -> Inventory | OwnVagrantfile | None:
+        """What the user says of their own machines, if they do. Raises UsageError."""
+        settings = self.settings
         try:
-            return read_inventory(self.settings.inventory, self.settings.roles)
+            if settings.inventory is not None:
+                from pytest_kubecluster.inventory import read_inventory
+
+                return read_inventory(settings.inventory, settings.roles)
+            if settings.vagrantfile is not None:
+                from pytest_kubecluster.vagrantfile import read_vagrantfile
+
+                return read_vagrantfile(settings.vagrantfile, settings.roles)
         except KubeClusterError as error:
-            raise pytest.UsageError(f"--kube-inventory: {error}") from None
+            raise pytest.UsageError(f"--kube-{settings.source}: {error}") from None
+        return None
 
     def _placed(self, addresses: Mapping[str, IPv4Address]) -> ClusterSpec:
         """Return the cluster with the addresses that only its machines could tell."""
@@ -215,10 +222,14 @@ class ClusterSession:
         self._scratch = tempfile.TemporaryDirectory(prefix="kubecluster-pki-")
         return ensure_pki(Path(self._scratch.name))
 
-    @property
-    def spares_machines(self) -> bool:
-        """Whether no test may disturb the nodes."""
-        return self.settings.own_machines and not self.settings.disturb
+    @cached_property
+    def spared(self) -> frozenset[str]:
+        """The nodes that no test may disturb: this run did not boot their machines."""
+        if self.described is not None:
+            return frozenset(self.described["spared"])
+        if self.settings.disturb or self.own_machines is None:
+            return frozenset()
+        return frozenset(self.own_machines.running)
 
     @contextmanager
     def alone_with_nodes(self, item: pytest.Item) -> Iterator[None]:
@@ -260,6 +271,7 @@ class ClusterSession:
             {
                 "nodes": nodes,
                 **place,
+                "spared": sorted(self.spared),
                 "booted": str(self.cluster.booted),
                 "pki": str(self.cluster.pki.directory),
                 "locks": str(self.cluster.folder.subfolder("locks")),
@@ -276,7 +288,7 @@ class ClusterSession:
             self.open(self._progress(), reuse=self.settings.reuse, background=self.distributes)
         except KubeClusterError as error:
             self._show(str(error))
-            what = "machines cannot be used" if self.inventory else "cluster did not boot"
+            what = "machines cannot be used" if self.own_machines else "cluster did not boot"
             pytest.exit(f"kubecluster: the {what}", returncode=1)
 
     def open(
@@ -301,10 +313,10 @@ class ClusterSession:
         project = self.config.rootpath
         remove_abandoned(progress, self.settings)
         self.settings = self.prepared(progress)
-        if self.inventory is not None:
-            from pytest_kubecluster.joined import JoinedCluster
+        if self.own_machines is not None:
+            from pytest_kubecluster.joined import joined_cluster
 
-            joined = JoinedCluster(self.spec, self.settings, project, progress, self.inventory)
+            joined = joined_cluster(self.own_machines, self.spec, self.settings, project, progress)
             self.cluster = joined
             joined.join(self._placed)
             return joined
@@ -438,8 +450,10 @@ class ClusterSession:
         return sections
 
     def _keep_cluster(self, cluster: Cluster) -> None:
-        self.phases, self.kept = cluster.progress.phases, cluster.name
+        self.phases, name = cluster.progress.phases, cluster.name
         cluster.keep()
+        # What is the user's own is theirs to enter and to remove.
+        self.kept = "" if self.settings.own_machines else name
 
     def _remove_cluster(self, cluster: Cluster, *, keep_logs: bool) -> None:
         self.phases = cluster.progress.phases
@@ -451,7 +465,7 @@ class ClusterSession:
             what = "removing the cluster" if ours else "closing the connections"
             with cluster.progress.phase("destroy" if ours else "leave", what) as phase:
                 cluster.destroy(keep_logs=keep_logs)
-                phase.detail = "nothing is left" if ours else "the machines are as they were"
+                phase.detail = "nothing is left" if ours else "the machines are left as they were"
         except KubeClusterError as error:
             self._show(str(error))
             raise
@@ -464,8 +478,8 @@ class ClusterSession:
             source = settings.kubelet.path if settings.kubelet else "to be downloaded"
             kubelet += f" ({source})"
         where = f"on {settings.provider}, {spec.network}"
-        if self.inventory:
-            where = f"of {self.inventory.path.name}"
+        if settings.own_machines:
+            where = f"of {settings.inventory or settings.vagrantfile}"
         return (
             f"kubecluster: {spec.summary()} {where}, hyperkube {spec.image_tag}, kubelet {kubelet}"
         )

@@ -58,8 +58,10 @@ class Settings:
     """The playbook to run instead of the bundled one."""
     inventory: Path | None = None
     """The inventory of machines that already run."""
-    provision: bool = False
-    """Whether the machines of the inventory are to be provisioned."""
+    vagrantfile: Path | None = None
+    """The folder of the user's own Vagrantfile."""
+    provision: bool | None = None
+    """Whether machines are to be provisioned, where that is said."""
     roles: RolePatterns = RolePatterns.parse(DEFAULT_ROLES)
     """Which roles machines of one's own have."""
     forks: int = 10
@@ -73,18 +75,20 @@ class Settings:
 
     @property
     def source(self) -> str:
-        """Where the machines come from: ``inventory``, or else the provider that boots them."""
-        return "inventory" if self.inventory else self.provider
+        """Where the machines come from: ``inventory``, ``vagrantfile``, or a provider's name."""
+        if self.inventory:
+            return "inventory"
+        return "vagrantfile" if self.vagrantfile else self.provider
 
     @property
     def own_machines(self) -> bool:
-        """Whether the machines are the user's, who boots and removes them."""
-        return self.inventory is not None
+        """Whether the machines are the user's: an inventory's, or those of their Vagrantfile."""
+        return self.inventory is not None or self.vagrantfile is not None
 
     @property
     def provisions(self) -> bool:
         """Whether this run makes kubelet nodes of the machines."""
-        return self.inventory is None or self.provision
+        return self.inventory is None if self.provision is None else self.provision
 
     @property
     def real(self) -> bool:
@@ -173,6 +177,13 @@ OPTIONS = (
         "PATH",
     ),
     Option(
+        "vagrantfile",
+        "",
+        "The folder of your own Vagrantfile, used as it is: machines that run are used and left\n"
+        "running, those that do not are booted and removed",
+        "DIR",
+    ),
+    Option(
         "inventory",
         "",
         "An Ansible inventory (INI, YAML or a program) of machines that already run: they are\n"
@@ -181,8 +192,9 @@ OPTIONS = (
     ),
     Option(
         "provision",
-        "no",
-        "Whether the inventory's machines are to be made kubelet nodes of: yes or no",
+        "",
+        "Whether to make kubelet nodes of your own machines: yes or no; by default an inventory's\n"
+        "are left as they are",
         "yes|no",
         bare="yes",
     ),
@@ -298,7 +310,8 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         reuse=reuse,
         playbook=read("playbook", lambda text: _playbook(text, config.rootpath)),
         inventory=read("inventory", lambda text: config.rootpath / text if text else None),
-        provision=read("provision", _truth),
+        vagrantfile=read("vagrantfile", lambda text: config.rootpath / text if text else None),
+        provision=read("provision", lambda text: _truth(text) if text else None),
         roles=read("roles", RolePatterns.parse),
         forks=read("forks", _positive),
         sudo_password=read("sudo-password", lambda text: _password(text, config.rootpath)),
@@ -306,22 +319,25 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         spec_file=spec_file,
     )
     _check_together(settings, config)
-    return replace(settings, keep="never", reuse=None) if settings.own_machines else settings
+    return replace(settings, reuse=None) if settings.own_machines else settings
 
 
 def _check_together(settings: Settings, config: pytest.Config) -> None:
     """Refuse options that say nothing of machines of one's own, or only of them."""
+    if settings.inventory and settings.vagrantfile:
+        raise pytest.UsageError("--kube-inventory and --kube-vagrantfile: the machines are of one")
     if settings.own_machines:
-        for name in ("provider", "masters", "workers", "network", "keep", "reuse"):
+        about_ours = ["provider", "masters", "workers", "network", "reuse"]
+        for name in [*about_ours, "keep"] if settings.inventory else about_ours:
             if config.getoption(f"--kube-{name}") is not None:
                 raise pytest.UsageError(
-                    f"--kube-{name} is about machines that are booted; those of --kube-inventory "
-                    "are used as they are"
+                    f"--kube-{name} says nothing of machines of your own "
+                    f"(--kube-{settings.source}): they are used as they are"
                 )
+    elif not settings.provisions:
+        raise pytest.UsageError("--kube-provision=no leaves machines of ours without a kubelet")
     if settings.playbook and not settings.provisions:
-        raise pytest.UsageError(
-            "--kube-playbook does nothing to an inventory's machines without --kube-provision"
-        )
+        raise pytest.UsageError("--kube-playbook is not run without --kube-provision")
 
 
 def _spec_file(project: Path) -> SpecFile:

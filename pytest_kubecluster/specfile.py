@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from pytest_kubecluster.launcher import LAUNCHERS
 from pytest_kubecluster.spec import (
@@ -62,6 +63,7 @@ class Topology:
     workers: int | None = None
     version: KubeVersion | None = None
     network: IPv4Network | None = None
+    api_server: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class SpecFile:
 
         Raises SpecFileError for a node there is not.
         """
+        if self.topology.api_server:
+            spec = dataclasses.replace(spec, api_server_url=self.topology.api_server)
         names = [node.name for node in spec]
         yield "[kubelet]", (spec := _changed(spec, self.kubelet, names))
         for role, table in self.roles:
@@ -219,6 +223,13 @@ def _path(value: Any) -> str:
     return str(value)
 
 
+def _url(value: Any) -> str:
+    parts = urlsplit(_text(value))
+    if parts.scheme != "https" or not parts.hostname:
+        raise ValueError(f"{value!r} is no URL of an API server; write it as https://HOST:PORT")
+    return str(value)
+
+
 def _launcher(value: Any) -> str:
     if value not in LAUNCHERS:
         raise ValueError(f"{value!r} is none of {', '.join(LAUNCHERS)}")
@@ -279,6 +290,7 @@ _TOPOLOGY: dict[str, Callable[[Any], Any]] = {
     "workers": _number,
     "version": lambda value: KubeVersion.parse_known(_text(value)),
     "network": lambda value: IPv4Network(_text(value)),
+    "api_server": lambda value: _url(value),
 }
 _NODE: dict[str, Callable[[Any], Any]] = {"address": lambda value: IPv4Address(_text(value))}
 _BY_TYPE: dict[str, Callable[[Any], Any]] = {

@@ -50,6 +50,9 @@ class Record:
     """Where the machines come from: a Vagrant provider, ``vagrantfile`` or ``inventory``."""
     source: str = ""
     """The folder of that Vagrantfile, or the path of that inventory."""
+    to_destroy: tuple[str, ...] = ()
+    to_halt: tuple[str, ...] = ()
+    """The machines of that Vagrantfile which were made, or only started, for the cluster."""
     format: int = FORMAT
 
 
