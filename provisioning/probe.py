@@ -11,6 +11,7 @@ The kubelet's lock file is never opened, only looked at: opening it makes the ku
 import base64
 import grp
 import hashlib
+import itertools
 import json
 import os
 import pwd
@@ -51,6 +52,8 @@ def main() -> None:
         resolved = pool.submit(properties, "systemd-resolved.service")
         addresses = pool.submit(output, ["ip", "-o", "-4", "addr", "show"])
         pid = int(unit.result().get("MainPID") or 0)
+        running = argv(pid)
+        version = pool.submit(version_of, running)
         kubeconfig = text(asked["kubeconfig"])
         own, reason = own_credentials(kubeconfig)
         found = {
@@ -64,7 +67,8 @@ def main() -> None:
                 line.split()[0] for line in failed.result()["output"].splitlines() if line.strip()
             ],
             "addresses": re.findall(r"inet (\S+?)/", addresses.result()["output"]),
-            "argv": argv(pid),
+            "argv": running,
+            "version": version.result(),
             "comm": text(f"/proc/{pid}/comm").strip() if pid else "",
             "files": {path: look_at(path, path in asked["secrets"]) for path in asked["files"]},
             "lock_file": ownership(asked["lock_file"]),
@@ -102,6 +106,12 @@ def properties(unit: str) -> dict[str, str]:
 def argv(pid: int) -> list[str]:
     """Return a process's arguments as the kernel has them."""
     return text(f"/proc/{pid}/cmdline").split("\0")[:-1] if pid else []
+
+
+def version_of(running: list[str]) -> str:
+    """Return what the running program says is its version; its words end where its flags begin."""
+    words = list(itertools.takewhile(lambda word: not word.startswith("-"), running))
+    return str(output([*words, "--version"])["output"]).strip() if words else ""
 
 
 def text(path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
@@ -14,7 +15,7 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.flags import TRUE, same_value
 from pytest_kubecluster.node import Access, Node
 from pytest_kubecluster.spec import KubeletSpec, NodeSpec, Role, cluster_spec
-from pytest_kubecluster.version import KubeVersion
+from pytest_kubecluster.version import KNOWN, KubeVersion
 from pytest_kubecluster.view import KubeletView
 
 _KEYS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
@@ -43,7 +44,7 @@ def pin_node(name: str, role: Role, access: Access, *, own: bool = False) -> str
     view = _node(name, role, access, KubeletSpec(IPv4Address(0), ())).look()
     if not view.running:
         raise KubeClusterError(f"{name}: no kubelet runs there")
-    version = _version(_node(name, role, access, KubeletSpec(IPv4Address(0), ())), view)
+    version = _version(name, view)
     kubelet = cluster_spec(version=version)[f"{role}01"].kubelet
     path = re.findall(r"--config[= ](\S+)", view.command_line_text)
     kubelet = replace(kubelet, config_path=path[-1]) if path else kubelet
@@ -65,16 +66,19 @@ def _node(name: str, role: Role, access: Access, kubelet: KubeletSpec) -> Node:
     return Node(NodeSpec(name, role, kubelet.node_ip, kubelet), access)
 
 
-def _version(node: Node, view: KubeletView) -> KubeVersion:
-    launcher = re.split(r" -", view.command_line_text, maxsplit=1)[0].split()
-    printed = node.run(*launcher, "--version").stdout.decode(errors="replace")
-    found = re.match(r"Kubernetes (v\d+\.\d+\.\d+)", printed)
-    if found is None:
-        raise KubeClusterError(f"{node.name}: its kubelet does not say its version: {printed!r}")
-    try:
-        return KubeVersion.parse_known(found[1])
-    except ValueError as error:
-        raise KubeClusterError(f"{node.name}: {error}") from None
+def _version(name: str, view: KubeletView) -> KubeVersion:
+    """Return the version that runs, as the unit's image tag has it where there is one."""
+    version = view.version
+    if version is None:
+        raise KubeClusterError(f"{name}: its kubelet does not say its version")
+    if not version.known:
+        raise KubeClusterError(f"{name}: kubelet {version.number} is not known, only {KNOWN}")
+    unit = view.files[KubeletSpec.unit_path]
+    tag = re.search(r'KUBELET_IMAGE_TAG="?([\w.-]+)', ((unit and unit.content) or b"").decode())
+    with suppress(ValueError):
+        if tag and (told := KubeVersion.parse(tag[1])).number == version.number:
+            return told
+    return version
 
 
 def _differing(view: KubeletView, kubelet: KubeletSpec) -> dict[str, Any]:
@@ -110,7 +114,7 @@ def _differing(view: KubeletView, kubelet: KubeletSpec) -> dict[str, Any]:
 def _document(name: str, version: KubeVersion, api_server: str, table: Mapping[str, Any]) -> str:
     document = tomlkit.document()
     document.add(tomlkit.comment(f"what {name} was seen to be"))
-    document["version"] = str(version.number)
+    document["version"] = str(version) if version.build else version.number
     if api_server:
         document["api_server"] = api_server
     document["node"] = {name: dict(table)}

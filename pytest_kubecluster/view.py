@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -86,6 +87,12 @@ class KubeletView:
     def command_line_text(self) -> str:
         """The running process's argv as one line, or that there is none."""
         return " ".join(self._seen["argv"]) or "not running"
+
+    @property
+    def version(self) -> KubeVersion | None:
+        """The version that the running program says it is; None where it says none."""
+        found = re.match(r"Kubernetes (v\d+\.\d+\.\d+)", self._seen["version"])
+        return KubeVersion.parse(found[1]) if found else None
 
     @property
     def unit(self) -> Mapping[str, str]:

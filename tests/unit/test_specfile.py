@@ -91,7 +91,7 @@ def test_no_file_says_nothing(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("masters = \nworkers = 1", "at line 1"),
-        ("mastres = 1", "unknown key mastres; known are kubelet, masters"),
+        ("mastres = 1", "unknown key mastres; known are api_server, kubelet, masters"),
         ("masters = '3'", "masters: '3' is no number"),
         ("masters = true", "masters: True is no number"),
         ("workers = -1", "workers: -1 is below 0"),
