@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class InventoryHost:
     """A host and what the inventory says of it; its ``variables`` may hold secrets."""
 
     machine: Machine
-    variables: Mapping[str, Any]
+    variables: Mapping[str, Any] = field(repr=False)
 
     @property
     def ssh_options(self) -> SshOptions:
@@ -120,7 +120,7 @@ class Inventory:
 
     path: Path
     hosts: tuple[InventoryHost, ...]
-    content: Mapping[str, Any]
+    content: Mapping[str, Any] = field(repr=False)
 
     @property
     def machines(self) -> tuple[Machine, ...]:
@@ -165,7 +165,12 @@ def read_inventory(path: Path, patterns: RolePatterns) -> Inventory:
         raise KubeClusterError(f"{path} names no host")
     found = {name: variables.get(name, {}) for name in names}
     if any(_is_to_be_resolved(v) for known in found.values() for v in _ours(known).values()):
-        found = {name: {**found[name], **said} for name, said in _resolved(path).items()}
+        resolved = _resolved(path)
+        # Ansible makes up what nobody said, ansible_host too.
+        found = {
+            name: {**known, **{key: resolved[name].get(key) for key in _ours(known)}}
+            for name, known in found.items()
+        }
     hosts = []
     for name in names:
         role = _role(name, groups.get(name, ()), found[name], patterns, path)

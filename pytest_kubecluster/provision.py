@@ -252,7 +252,10 @@ def _inventory(
         "workers": workers,
         "role=master": masters,
         "role=worker": workers,
-        "_meta": {"hostvars": {node.name: host(node) for node in nodes}},
+        "_meta": {
+            **theirs.get("_meta", {}),
+            "hostvars": {node.name: host(node) for node in nodes},
+        },
     }
 
 
