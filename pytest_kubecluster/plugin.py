@@ -76,9 +76,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if _needs_cluster(item):
                 item.add_marker(skip)
     elif spared := config.stash[SESSION].spared:
-        skip = pytest.mark.skip(
-            reason="disturbs a machine that this run did not boot; --kube-disturb"
-        )
+        reason = "disturbs a machine that this run did not boot (--kube-disturb lets it)"
+        skip = pytest.mark.skip(reason=reason)
         for item in items:
             if _needs_cluster(item) and item.get_closest_marker("kube_disruptive"):
                 named = {_parameters(item)[name] for name in NEED_NODE & _parameters(item).keys()}

@@ -1,0 +1,263 @@
+"""Machines that already run, named by an inventory: five containers stand in for them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.runs.conftest import NOTHING, Bench, command, docker
+
+pytestmark = pytest.mark.xdist_group("five machines")
+
+SUITE = ("--pyargs", "pytest_kubecluster.conformance")
+QUICK = "def test_it(kube_node): assert kube_node.kubelet.healthz.status == 200\n"
+PASSWORD = "geh eim'$x"
+# What a machine has beside ours: root with our key, and somebody whose sudo asks for a password.
+OTHERS = """
+set -eu
+useradd --create-home --shell /bin/bash op
+printf '%s\\n' 'op:{password}' | chpasswd
+echo 'op ALL=(ALL) ALL' >/etc/sudoers.d/op
+for home in /home/op:op /root:root; do
+    install -d -m 0700 -o ${{home#*:}} ${{home%:*}}/.ssh
+    install -m 0600 -o ${{home#*:}} /home/core/.ssh/authorized_keys ${{home%:*}}/.ssh/
+done
+sed -i 's/PermitRootLogin no/PermitRootLogin prohibit-password/' /etc/ssh/sshd_config.d/node.conf
+systemctl reload ssh
+"""
+
+
+class Fleet:
+    """Five machines that run, and what says how they are reached."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.name = f"{bench.project.name}-fleet"
+        self.folder = bench.state / "kubecluster" / "clusters" / self.name
+        self.key = self.folder / "ssh" / "id_ed25519"
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        config = (self.folder / "ssh" / "config").read_text()
+        return dict(re.findall(r'Host "(\w+)"\n  HostName (\S+)', config))
+
+    def inventory(self, *lines: str, user: str = "core", **addresses: str) -> str:
+        hosts = {**self.addresses, **addresses}
+        groups = ("masters", "workers")
+        text = [
+            line
+            for group in groups
+            for line in (
+                f"[{group}]",
+                *(
+                    f"{name} ansible_host={address}"
+                    for name, address in hosts.items()
+                    if name[:-2] == group[:-1]
+                ),
+            )
+        ]
+        text += ["[all:vars]", f"ansible_user={user}", f"ansible_ssh_private_key_file={self.key}"]
+        trust = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+        return "\n".join([*text, f"ansible_ssh_common_args='{trust}'", *lines, ""])
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    bench = Bench(tmp_path_factory.mktemp("fleet"))
+    fleet = Fleet(bench)
+    try:
+        status, output = command(bench, "up", fleet.name, "--kube-masters=2", "--kube-workers=3")
+        assert status == 0, output
+        script = OTHERS.format(password=PASSWORD.replace("'", "'\\''"))
+        for node in fleet.addresses:
+            docker("exec", f"{fleet.name}-{node}", "sh", "-c", script)
+        yield fleet
+    finally:
+        command(bench, "destroy", fleet.name)
+        assert bench.left() == NOTHING
+
+
+@pytest.fixture
+def own(fleet: Fleet, bench: Bench) -> Bench:
+    """A project with an inventory of the five machines."""
+    bench.options = ["--kube-cluster", "--kube-inventory=hosts"]
+    bench.write("hosts", fleet.inventory())
+    bench.write("test_it.py", QUICK)
+    return bench
+
+
+def test_suite_checks_machines_that_run_and_leaves_them_alone(fleet: Fleet, own: Bench) -> None:
+    before = docker("ps", "--filter", f"label=kubecluster={fleet.name}", "--format", "{{.ID}}")
+    own.write("kubecluster.toml", f'api_server = "https://{fleet.addresses["master02"]}:443"\n')
+    status, output = own.run(*SUITE, "-rs", "-n", "2")
+    assert status == 0, output
+    assert "kubecluster: 2 masters, 3 workers of " in output
+    assert "kubelet as found" in output
+    assert "160 passed, 45 skipped" in output
+    assert re.search(r"SKIPPED \[15\] .*nobody here knows their keys", output)
+    assert re.search(r"SKIPPED \[20\] .*this run did not boot \(--kube-disturb lets it\)", output)
+    assert "the machines are left as they were" in output
+    after = docker("ps", "--filter", f"label=kubecluster={fleet.name}", "--format", "{{.ID}}")
+    assert after == before
+
+
+def test_one_of_five_that_cannot_be_reached_fails_alone(fleet: Fleet, own: Bench) -> None:
+    nobody = re.sub(r"\d+$", "250", fleet.addresses["worker02"])
+    own.write("hosts", fleet.inventory(worker02=nobody))
+    status, output = own.run("--kube-forks=2")
+    assert status == 1, output
+    assert "4 of 5 machines" in output
+    assert re.search(rf"not used: worker02 cannot be reached over ssh: .*{nobody}", output)
+    assert "1 failed, 4 passed" in output
+    assert "FAILED test_it.py::test_it[worker02]" in output
+    # The reason, and not the way through the plugin to it.
+    assert "test_it.py:1: " in output
+    assert "pytest_kubecluster/node.py" not in output
+
+
+def test_wrong_key_is_refused_at_once(fleet: Fleet, own: Bench) -> None:
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", own.path / "other"], check=True
+    )
+    text = fleet.inventory().replace(str(fleet.key), str(own.path / "other"))
+    own.write("hosts", text.replace("no -o User", "no -o IdentitiesOnly=yes -o User"))
+    status, output = own.run()
+    assert status == 1, output
+    assert "none of the machines can be used" in output
+    assert output.count("Permission denied (publickey)") == 5
+
+
+def test_sudo_with_a_password(fleet: Fleet, own: Bench) -> None:
+    own.write("hosts", fleet.inventory(user="op"))
+    status, output = own.run()
+    assert status == 1, output
+    assert "master01: sudo asks for a password; give it as ansible_become_password" in output
+    own.write("wrong", "wrong\n")
+    status, output = own.run("--kube-sudo-password=wrong")
+    assert status == 1, output
+    assert "worker03: sudo refuses the password" in output
+    own.write("secret", PASSWORD + "\n")
+    own.write(
+        "test_it.py",
+        "def test_it(kube_node):\n"
+        "    assert kube_node.kubelet.healthz.status == 200\n"
+        "    assert kube_node.host.user().name == 'root'\n"
+        "    with kube_node.host.sudo('core'):\n"
+        "        assert kube_node.host.user().name == 'core'\n"
+        "    assert kube_node.run('cat', stdin=b'first line').stdout == b'first line'\n",
+    )
+    for options in (("--kube-provision",), ("-n", "2")):
+        status, output = own.run("--kube-sudo-password=secret", "--kube-report=report", *options)
+        assert status == 0, output
+        assert PASSWORD not in output
+    kept = [path for path in own.path.rglob("*") if path.is_file() and path.name != "secret"]
+    assert not [path for path in kept if PASSWORD.encode() in path.read_bytes()]
+    own.write("hosts", fleet.inventory(json_string("ansible_become_password"), user="op"))
+    assert own.run()[0] == 0
+
+
+def json_string(name: str) -> str:
+    return f"{name}={json.dumps(PASSWORD)}"
+
+
+def test_root_and_a_jump_host_of_ones_own_configuration(fleet: Fleet, own: Bench) -> None:
+    home = own.path / "home"
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    (home / ".ssh" / "config").write_text(
+        f"Host bastion\n  HostName {fleet.addresses['master01']}\n  User core\n"
+        f"  IdentityFile {fleet.key}\n  StrictHostKeyChecking no\n"
+        "  UserKnownHostsFile /dev/null\n"
+    )
+    own.environment["HOME"] = str(home)
+    own.write("hosts", fleet.inventory(user="root").replace("args='", "args='-J bastion "))
+    own.write(
+        "test_it.py",
+        "def test_it(kube_node):\n"
+        "    came_from = kube_node.host.run('echo $SSH_CLIENT').stdout.split()[0]\n"
+        f"    assert came_from == {fleet.addresses['master01']!r}\n",
+    )
+    status, output = own.run()
+    assert status == 0, output
+
+
+def test_provisioning_changes_what_must_be_changed_and_nothing_else(
+    fleet: Fleet, own: Bench
+) -> None:
+    own.write("kubecluster.toml", '[kubelet]\ncluster_domain = "example.org"\n')
+    status, output = own.run(*SUITE, "--kube-provision", "-m", "not kube_disruptive")
+    assert status == 0, output
+    assert "175 passed, 10 skipped" in output
+    status, output = own.run("--kube-provision")
+    assert status == 0, output
+    # The files are of new keys; all else is as it was.
+    assert "10 changes on 5 nodes" in output
+
+
+def test_own_playbook_sees_the_groups_and_variables_of_the_inventory(
+    fleet: Fleet, own: Bench
+) -> None:
+    own.write("hosts", fleet.inventory("colour=blue", "[odd]", "master01", "worker03"))
+    own.write(
+        "own.yml",
+        "- hosts: odd\n  gather_facts: false\n  tasks:\n"
+        "    - assert: {that: [colour == 'blue', kube_files.kubeconfig is file]}\n"
+        "    - raw: echo {{ groups['odd'] | length }} {{ groups['role=worker'] | length }}\n"
+        "      register: said\n"
+        "    - assert: {that: [said.stdout is search('2 3')]}\n",
+    )
+    status, output = own.run("--kube-provision", "--kube-playbook=own.yml")
+    assert status == 0, output
+
+
+def test_disturbing_tests_run_where_they_may(fleet: Fleet, own: Bench) -> None:
+    docker("update", "--restart=always", f"{fleet.name}-worker01")
+    options = ("--kube-disturb", "--kube-provision")
+    status, output = own.run(*SUITE, *options, "-k", "test_recovery and worker01")
+    assert status == 0, output
+    assert "4 passed" in output
+
+
+def test_nodes_of_an_inventory_are_pinned(fleet: Fleet, own: Bench) -> None:
+    status, pinned = command(
+        own, "spec", "--from", "worker02", "--kube-inventory=hosts", "--kube-forks=1"
+    )
+    assert status == 0, pinned
+    own.write("kubecluster.toml", pinned)
+    status, output = own.run(*SUITE, "-k", "worker02 and (test_files or test_process)")
+    assert status == 0, output
+    status, output = command(own, "spec", "--from", "nobody", "--kube-inventory=hosts")
+    assert (status, "there is no node nobody; there are master01" in output) == (2, True)
+    for words in (["up"], ["matrix", "1.7.5"]):
+        status, output = command(own, *words, "--kube-inventory=hosts")
+        assert (status, "this boots machines of ours" in output) == (2, True), output
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        (None, [], "--kube-inventory: .*hosts cannot be read: No such file or directory"),
+        ("", [], "--kube-inventory: .*hosts names no host"),
+        ("[masters]\na\n", ["--kube-masters=1"], "--kube-masters says nothing of machines of your"),
+        ("[masters]\na\n", ["--kube-keep=always"], "--kube-keep says nothing of machines of your"),
+        ("[masters]\na\n", ["--kube-vagrantfile=."], "the machines are of one"),
+        ("[masters]\na\n", ["--kube-roles=cp"], "'cp' gives no machine a role"),
+        ("[masters]\na\n", ["--kube-forks=0"], "0 machines at the same time is never"),
+        ("[masters]\na\n", ["--kube-sudo-password=no"], "no cannot be read: No such file"),
+        ("[workers]\na\n", [], "a cluster needs a master"),
+    ],
+)
+def test_bad_input_is_named_before_anything_is_asked(
+    text: str | None, options: list[str], message: str, bench: Bench
+) -> None:
+    if text is not None:
+        bench.write("hosts", text)
+    bench.write("test_it.py", QUICK)
+    bench.options = ["--kube-cluster", "--kube-inventory=hosts"]
+    status, output = bench.run(*options)
+    assert status == pytest.ExitCode.USAGE_ERROR, output
+    assert re.search(message, output), output
+    assert not bench.state.exists()
