@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from pytest_kubecluster.commands import CommandError, Commands
+from pytest_kubecluster.commands import Commands
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.files import private_folder, write_atomically
 from pytest_kubecluster.image import ensure_image, image_name
@@ -28,9 +27,6 @@ _REMOVE_SECONDS = 60.0
 _STOP_SECONDS = 10
 _RUNTIME_VOLUMES = ("/var/lib/docker", "/var/lib/containerd")
 """Where container runtimes keep layers, which do not go into layers: a volume of its own each."""
-_ATTEMPTS = 5
-_VANISHED = re.compile(r"No such (container|network)|network \S+ not found")
-"""What Docker says of something that was there a moment ago."""
 
 _CREATE_ARGS = (
     # systemd and Docker need much, but not --privileged: it gives every device of the host too, and
@@ -106,16 +102,7 @@ class ContainerMachines:
             timeout=timeout,
             on_line=on_line,
         )
-        for attempts_left in reversed(range(_ATTEMPTS)):
-            try:
-                runner.up(provider="docker")
-                return
-            except CommandError as error:
-                # Vagrant looks at every container and network of the host, and gives up where
-                # another run removes one meanwhile.
-                vanished = _VANISHED.search(error.log.read_text(errors="replace"))
-                if not vanished or not attempts_left or commands.stopped:
-                    raise
+        runner.boot("--provider=docker")
 
     def made_of(self, *, real: bool) -> str:
         """Return the name of the node image."""

@@ -176,7 +176,7 @@ def read_inventory(path: Path, patterns: RolePatterns) -> Inventory:
         role = _role(name, groups.get(name, ()), found[name], patterns, path)
         if role != "none":
             machine = Machine(name, role, _address(name, found[name]))
-            hosts.append(InventoryHost(machine, _checked(name, found[name], path)))
+            hosts.append(_checked(InventoryHost(machine, found[name]), path))
     if not hosts:
         raise KubeClusterError(f"{path} has no host that is a master or a worker")
     return Inventory(path, tuple(hosts), content)
@@ -279,7 +279,8 @@ def _address(name: str, variables: Mapping[str, Any]) -> IPv4Address:
     return NOT_ASKED
 
 
-def _checked(name: str, variables: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+def _checked(host: InventoryHost, path: Path) -> InventoryHost:
+    name, variables = host.machine.name, host.variables
     connection = variables.get("ansible_connection", "ssh")
     if connection not in ("ssh", "smart", "ansible.builtin.ssh"):
         raise KubeClusterError(f"{path}: {name} is not reached over ssh, but {connection}")
@@ -288,4 +289,8 @@ def _checked(name: str, variables: Mapping[str, Any], path: Path) -> Mapping[str
             f"{path}: {name} lets in by password; give it a key (ansible_ssh_private_key_file, or "
             "an agent)"
         )
-    return variables
+    try:
+        _ = host.ssh_options
+    except KubeClusterError as error:
+        raise KubeClusterError(f"{path}: {error}") from None
+    return host

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 from pytest_kubecluster.cluster import Cluster
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.inventory import Inventory
-from pytest_kubecluster.node import Access, Node, connect
+from pytest_kubecluster.node import Access, Node
 from pytest_kubecluster.progress import Progress, count
 from pytest_kubecluster.render import write_files
 from pytest_kubecluster.settings import ASK, Settings
-from pytest_kubecluster.spec import NOT_ASKED, ClusterSpec
+from pytest_kubecluster.spec import NOT_ASKED, ClusterSpec, NodeSpec
 from pytest_kubecluster.ssh import Ssh, SshOptions, write_ssh_config
 from pytest_kubecluster.survey import check_password, survey
 from pytest_kubecluster.vagrantfile import OwnVagrantfile, boot, reboot_command
@@ -67,9 +67,10 @@ class JoinedCluster(Cluster):
             reach = self._find(deadline)
             machines = count(len(self.spec.nodes), "machine")
             with self.progress.phase("connect", f"connecting to {machines}") as phase:
-                access = self._meet(reach)
-                self.spec = placed(self._addresses) if self._addresses else self.spec
-                self.nodes = connect(self.spec.nodes, access)
+                self.nodes = self._meet(reach)
+                if self._addresses:
+                    self.spec = placed(self._addresses)
+                    self.nodes = tuple(replace(n, spec=self.spec[n.name]) for n in self.nodes)
                 phase.detail = f"{len(self._usable)} of {machines}"
             for node in self.nodes:
                 if node.access.problem:
@@ -78,13 +79,21 @@ class JoinedCluster(Cluster):
                 self._ready.touch()
                 with self.progress.phase("provision", "running the playbook") as phase:
                     phase.detail = self._changes(self._provision_running(deadline))
-            else:
-                files = self.folder.subfolder("files")
-                write_files(self.spec, self.pki, files, foreign_pki=True)
+            elif not self._looks_at_once:
+                self._write_files()
                 with self.progress.phase("look", f"looking at {machines}") as phase:
                     self._at_once(self._look, self._usable)
                     phase.detail = f"{len(self._usable)} looked at"
             self.booted.touch()
+
+    @property
+    def _looks_at_once(self) -> bool:
+        """Whether a machine can be looked at while we are there anyway: one connection less."""
+        known = all(node.address != NOT_ASKED for node in self.spec)
+        return known and not self.settings.provisions
+
+    def _write_files(self) -> None:
+        write_files(self.spec, self.pki, self.folder.subfolder("files"), foreign_pki=True)
 
     @property
     def _usable(self) -> list[Node]:
@@ -112,7 +121,7 @@ class JoinedCluster(Cluster):
     def _find(self, deadline: float) -> Mapping[str, Reach]:
         """Enter the registry, have all machines run, and return how each is reached."""
 
-    def _meet(self, reach: Mapping[str, Reach]) -> dict[str, Access]:
+    def _meet(self, reach: Mapping[str, Reach]) -> tuple[Node, ...]:
         """Log in to all machines and learn of each what it takes to use it."""
         password = self.settings.sudo_password
         if password == ASK:
@@ -125,31 +134,38 @@ class JoinedCluster(Cluster):
             include=[path.expanduser() for path in _SSH_CONFIGS],
         )
         files = self.folder.subfolder("files")
+        if self._looks_at_once:
+            self._write_files()
 
-        def meet(name: str) -> Access:
-            access = Access(str(config), str(files / name), reach[name].reboot)
+        def meet(spec: NodeSpec) -> Node:
+            host = reach[spec.name]
+            node = Node(spec, Access(str(config), str(files / spec.name), host.reboot))
             try:
-                return self._met(ssh, name, access, reach[name], password)
+                node.access = self._met(ssh, node, host, password)
+                if self._looks_at_once:
+                    node.refresh()
             except KubeClusterError as error:
-                return replace(access, problem=str(error))
+                node.access = replace(node.access, problem=str(error))
             finally:
                 if self._bounded:
-                    ssh.disconnect(name)
+                    ssh.disconnect(spec.name)
+            return node
 
-        names = [node.name for node in self.spec]
-        return dict(zip(names, self._at_once(meet, names), strict=True))
+        return tuple(self._at_once(meet, self.spec))
 
-    def _met(self, ssh: Ssh, name: str, access: Access, host: Reach, password: str) -> Access:
+    def _met(self, ssh: Ssh, node: Node, host: Reach, password: str) -> Access:
+        """Return what it takes to use a machine. Raises KubeClusterError."""
+        name = node.name
         ssh.connect_now(name)
         seen = survey(ssh, name)
-        if self.spec[name].address == NOT_ASKED:
+        if node.address == NOT_ASKED:
             try:
                 self._addresses[name] = seen.address
             except ValueError as error:
                 raise KubeClusterError(
                     f"{name}: {error}\n  say it in kubecluster.toml: [node.{name}] address = …"
                 ) from None
-        access = replace(access, is_root=seen.is_root, python=host.python or seen.python)
+        access = replace(node.access, is_root=seen.is_root, python=host.python or seen.python)
         if seen.is_root or seen.free_sudo:
             return access
         password = host.sudo_password or password
@@ -173,8 +189,12 @@ class JoinedCluster(Cluster):
 
     def _at_once(self, do: Callable[[A], B], things: Iterable[A]) -> list[B]:
         """Do something with each of ``things``, with as many at the same time as are allowed."""
-        with ThreadPoolExecutor(max_workers=self.settings.forks) as pool:
+        pool = ThreadPoolExecutor(max_workers=self.settings.forks)
+        try:
             return list(pool.map(do, things))
+        finally:
+            # After a Ctrl-C nobody waits for who was not begun with.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class InventoryCluster(JoinedCluster):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network
@@ -10,10 +11,14 @@ from typing import Protocol
 
 import vagrant
 
-from pytest_kubecluster.commands import Commands
+from pytest_kubecluster.commands import CommandError, Commands
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.spec import ClusterSpec
 from pytest_kubecluster.ssh import SshOptions
+
+_ATTEMPTS = 5
+VANISHED = re.compile(r"No such (container|network|object)|network \S+ not found")
+"""What Docker says of something that was there a moment ago."""
 
 
 class Machines(Protocol):
@@ -93,6 +98,23 @@ class Vagrant(vagrant.Vagrant):  # type: ignore[misc]
         self._commands = commands
         self._timeout = timeout
         self._on_line = on_line
+
+    def boot(self, *words: str) -> None:
+        """Boot machines, as ``vagrant up`` with these words does. Raises CommandError."""
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            try:
+                self.run("up", *words)
+                return
+            except CommandError as error:
+                # Its Docker provider looks at every container and network of the host, and gives
+                # up where another run removes one meanwhile.
+                vanished = VANISHED.search(error.log.read_text(errors="replace"))
+                if not vanished or not attempts_left or self._stopped:
+                    raise
+
+    @property
+    def _stopped(self) -> bool:
+        return self._commands is not None and self._commands.stopped
 
     def run(self, *words: str) -> None:
         """Run a command for what it does. Raises CommandError."""

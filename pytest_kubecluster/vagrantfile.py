@@ -109,7 +109,7 @@ def boot(
 ) -> Mapping[str, SshOptions]:
     """Boot the machines that do not run, and return how all are reached. Raises CommandError."""
     if asleep := [*own.to_create, *own.to_start]:
-        _vagrant(own.folder, commands, timeout, on_line).run("up", *asleep)
+        _vagrant(own.folder, commands, timeout, on_line).boot(*asleep)
     names = [machine.name for machine in own.machines]
     return read_ssh_config(_vagrant(own.folder, commands, timeout).output("ssh-config", *names))
 

@@ -119,6 +119,23 @@ def test_one_of_five_that_cannot_be_reached_fails_alone(fleet: Fleet, own: Bench
     assert "pytest_kubecluster/node.py" not in output
 
 
+def test_no_more_connections_are_open_than_machines_are_worked_on(fleet: Fleet, own: Bench) -> None:
+    log, far = own.path / "open", own.path / "far"
+    # Each connection says how many there are, itself counted.
+    far.write_text(
+        f"open=1\nfor pid in $(cat {log}.pids); do kill -0 $pid && open=$((open + 1)); done\n"
+        f"echo $open >>{log}; echo $$ >>{log}.pids\n"
+        "exec 3<>/dev/tcp/$1/$2; cat <&3 & exec cat >&3\n"
+    )
+    proxy = f'-o ProxyCommand="bash {far} %h %p 2>/dev/null" -o User'
+    own.write("hosts", fleet.inventory().replace("-o User", proxy))
+    status, output = own.run("--kube-forks=1")
+    assert status == 0, output
+    counts = [int(word) for word in log.read_text().split()]
+    # One that was told to close may linger while the next is opened, but not until the end.
+    assert (len(counts), max(counts) < 5) == (5, True), counts
+
+
 def test_wrong_key_is_refused_at_once(fleet: Fleet, own: Bench) -> None:
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", own.path / "other"], check=True

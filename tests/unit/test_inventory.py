@@ -102,6 +102,7 @@ def test_roles_by_variable_group_and_name(tmp_path: Path) -> None:
         ("a role=none-such\n", "the host a has no role"),
         ("[masters]\na ansible_connection=docker\n", "a is not reached over ssh, but docker"),
         ("[masters]\na ansible_password=x\n", "a lets in by password"),
+        ("[masters]\na ansible_ssh_extra_args='-F x'\n", "a: ansible_ssh_extra_args: -F is not"),
     ],
 )
 def test_what_cannot_be_used_is_named(text: str | None, message: str, tmp_path: Path) -> None:
