@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import Timeout
 
@@ -41,6 +41,14 @@ from pytest_kubecluster.state import (
     cache_folder,
     create_cluster_folder,
 )
+
+
+class Parting(NamedTuple):
+    """What becomes of a cluster's machines at its end, in words."""
+
+    phase: str
+    doing: str
+    done: str
 
 
 class Cluster:
@@ -75,6 +83,11 @@ class Cluster:
     def name(self) -> str:
         """The name that machines, networks and folders carry."""
         return self.folder.name
+
+    @property
+    def parting(self) -> Parting:
+        """What ``destroy`` does to the machines."""
+        return Parting("destroy", "removing the cluster", "nothing is left")
 
     @property
     def booted(self) -> Path:

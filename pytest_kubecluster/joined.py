@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pytest_kubecluster.cluster import Cluster
+from pytest_kubecluster.cluster import Cluster, Parting
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.inventory import Inventory
 from pytest_kubecluster.node import Access, Node
@@ -85,6 +85,11 @@ class JoinedCluster(Cluster):
                     self._at_once(self._look, self._usable)
                     phase.detail = f"{len(self._usable)} looked at"
             self.booted.touch()
+
+    @property
+    def parting(self) -> Parting:
+        """The machines are left as they were."""
+        return Parting("leave", "closing the connections", "the machines are left as they were")
 
     @property
     def _looks_at_once(self) -> bool:
@@ -239,6 +244,20 @@ class VagrantfileCluster(JoinedCluster):
         """Prepare to use the machines of ``vagrantfile``."""
         super().__init__(spec, settings, project, progress)
         self._vagrantfile = vagrantfile
+
+    @property
+    def parting(self) -> Parting:
+        """The machines that this run created are removed, those it started are halted."""
+        own, undone = self._vagrantfile, []
+        if own.to_create:
+            undone.append(f"{count(len(own.to_create), 'machine')} removed")
+        if own.to_start:
+            undone.append(f"{count(len(own.to_start), 'machine')} halted")
+        if not undone:
+            return super().parting
+        if own.running:
+            undone.append(f"{len(own.running)} left running")
+        return Parting("destroy", "undoing what this run booted", ", ".join(undone))
 
     def keep(self) -> None:
         """Leave the machines running and forget them: Vagrant knows them, and so does the user."""

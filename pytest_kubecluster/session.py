@@ -461,11 +461,10 @@ class ClusterSession:
         if writer.width_of_current_line:
             writer.line()
         try:
-            ours = not self.settings.own_machines
-            what = "removing the cluster" if ours else "closing the connections"
-            with cluster.progress.phase("destroy" if ours else "leave", what) as phase:
+            parting = cluster.parting
+            with cluster.progress.phase(parting.phase, parting.doing) as phase:
                 cluster.destroy(keep_logs=keep_logs)
-                phase.detail = "nothing is left" if ours else "the machines are left as they were"
+                phase.detail = parting.done
         except KubeClusterError as error:
             self._show(str(error))
             raise

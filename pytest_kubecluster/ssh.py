@@ -21,6 +21,10 @@ USER = "core"
 _ATTEMPT_SECONDS = 5
 _OWN_ATTEMPT_SECONDS = 15
 _POLL_SECONDS = 0.1
+_NOT_ACCEPTED = "Host key verification failed"
+_ACCEPT = """
+  log in to it once with ssh, and accept its key; keys of new machines are accepted unseen with
+  ansible_ssh_common_args: -o StrictHostKeyChecking=accept-new"""
 _DEFAULTS = f"""\
 Host *
   ConnectTimeout {_ATTEMPT_SECONDS}
@@ -85,7 +89,8 @@ class Ssh:
         One attempt: a wrong key does not get better.
         """
         if reason := self._log_in(node, _OWN_ATTEMPT_SECONDS):
-            raise KubeClusterError(f"{node} cannot be reached over ssh: {reason}")
+            way_out = _ACCEPT if _NOT_ACCEPTED in reason else ""
+            raise KubeClusterError(f"{node} cannot be reached over ssh: {reason}{way_out}")
 
     def disconnect(self, node: str) -> None:
         """Close the shared connection to ``node``, if there is one."""
