@@ -25,6 +25,7 @@ class Bench:
         self.project = path / f"project{secrets.token_hex(3)}"
         self.project.mkdir()
         self.state = path / "state"
+        self.pytest = [sys.executable, "-m", "pytest"]
         self.options = ["--kube-cluster", *ONE_NODE]
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COV"))},
@@ -36,7 +37,7 @@ class Bench:
         (self.project / name).write_text(text)
 
     def start_argv(self, *args: str) -> list[str]:
-        return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *self.options, *args]
+        return [*self.pytest, "-p", "no:cacheprovider", *self.options, *args]
 
     def start(self, *args: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -9,25 +9,12 @@ import pytest
 
 from tests.runs.conftest import NOTHING, Bench
 
-ARTICLE = Path(__file__).parent.parent / "playbooks" / "article"
+ARTICLE = Path(__file__).parents[2] / "examples" / "article"
 SUITE = ("--pyargs", "pytest_kubecluster.conformance", "-m", "not kube_disruptive")
 
 
-def test_articles_role_runs_unmodified_and_its_nodes_pass(bench: Bench) -> None:
-    shutil.copytree(ARTICLE, bench.project / "provisioning")
-    # The article leaves these modes to chance, which leaves the keys open to all.
-    bench.write(
-        "kubecluster.toml", '[kubelet]\nmodes = { "ca.key" = "0644", kubeconfig = "0644" }\n'
-    )
-    bench.options = ["--kube-cluster", "--kube-playbook=provisioning/playbook.yml"]
-    status, output = bench.run(*SUITE, "-rs")
-    assert status == 0, output
-    assert "132 passed, 16 skipped" in output
-    assert "the spec lets others than root read /etc/kubernetes/ca.key" in output
-
-
 def test_suite_says_what_is_wrong_with_the_articles_modes(bench: Bench) -> None:
-    shutil.copytree(ARTICLE, bench.project / "provisioning")
+    shutil.copytree(ARTICLE / "provisioning", bench.project / "provisioning")
     bench.options = ["--kube-cluster", "--kube-playbook=provisioning/playbook.yml"]
     status, output = bench.run(*SUITE, "-k", "readable_by_root_only", "--kube-workers=0")
     assert status == 1, output

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
@@ -149,45 +145,3 @@ def test_xdist_workers_share_one_cluster(workers: str, bench: Bench) -> None:
     assert status == 0, output
     assert output.count("kubecluster: boot") == 1
     assert "4 passed, 1 skipped" in output
-
-
-# ----------------------------------------------------------------------------- an installed wheel
-
-
-def test_installed_wheel_in_an_empty_project(bench: Bench) -> None:
-    checkout = Path(__file__).parent.parent.parent
-    wheels = bench.path / "wheels"
-    argv = [sys.executable, "-m", "build", "--wheel", "--outdir", str(wheels), str(checkout)]
-    subprocess.run([*argv, "--no-isolation"], check=True, capture_output=True)
-    (wheel,) = wheels.glob("*.whl")
-    home = bench.path / "venv"
-    venv.create(home, with_pip=True)
-    python = home / "bin" / "python"
-    site = Path(subprocess.check_output(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
-    ).strip())  # fmt: skip
-    # The dependencies are this environment's; the plugin is the wheel's, which comes first.
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True)
-    bench.environment["PATH"] = f"{sysconfig.get_path('scripts')}:{bench.environment['PATH']}"
-    options = [
-        *bench.options,
-        "--pyargs",
-        "pytest_kubecluster.conformance",
-        "-m",
-        "not kube_disruptive",
-    ]
-    done = subprocess.run(
-        [python, "-m", "pytest", "-p", "no:cacheprovider", *options],
-        cwd=bench.project,
-        env=bench.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"\d+ passed, \d+ skipped, \d+ deselected", done.stdout)
-    code = "import pytest_kubecluster.resources as r; print(r.provisioning())"
-    where = subprocess.check_output([python, "-c", code], cwd=bench.project, text=True).strip()
-    assert Path(where) == site / "pytest_kubecluster" / "provisioning"
-    assert (Path(where) / "image" / "node-init").stat().st_mode & 0o111

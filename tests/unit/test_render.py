@@ -18,7 +18,8 @@ from pytest_kubecluster.render import render_node, systemd_word, write_files
 from pytest_kubecluster.spec import ClusterSpec, cluster_spec
 from tests.make_golden import GOLDEN, SEED_NETWORK, golden_files
 
-SEED_ROLE = Path(__file__).parent.parent / "playbooks" / "article" / "roles" / "kubelet"
+SEED = Path(__file__).parents[2] / "examples" / "article"
+SEED_ROLE = SEED / "provisioning" / "roles" / "kubelet"
 SEED_UNIT = SEED_ROLE / "templates" / "kubelet.service.j2"
 
 
