@@ -124,6 +124,14 @@ class Vagrant(vagrant.Vagrant):  # type: ignore[misc]
         """Run a command for what it prints. Raises KubeClusterError with what it complains of."""
         return self._run_vagrant_command(words)
 
+    def _make_vagrant_command(self, args: Sequence[str | None]) -> list[str]:
+        try:
+            return list(super()._make_vagrant_command(args))
+        except RuntimeError:
+            raise KubeClusterError(
+                "vagrant is not on the PATH; install it with: apt-get install vagrant"
+            ) from None
+
     def _call_vagrant_command(self, args: Sequence[str | None]) -> None:
         assert self._commands is not None
         self._commands.run(

@@ -57,11 +57,19 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one item per node of tests that ask for a node, a master or a worker."""
+    """Make one item per node of tests that ask for a node, a master or a worker.
+
+    Where these would be of somebody's own machines and no cluster is asked for, it is one in all.
+    """
+    session = metafunc.config.stash[SESSION]
     for name in sorted(NEED_NODE.intersection(metafunc.fixturenames)):
-        spec = metafunc.config.stash[SESSION].spec
-        nodes = {"kube_master": spec.masters, "kube_worker": spec.workers}.get(name, spec.nodes)
-        names = [node.name for node in nodes]
+        if not session.enabled and session.settings.own_machines:
+            # Who asks for no cluster waits for no Vagrant, and needs none to be told so.
+            names = ["any"]
+        else:
+            spec = session.spec
+            nodes = {"kube_master": spec.masters, "kube_worker": spec.workers}.get(name, spec.nodes)
+            names = [node.name for node in nodes]
         metafunc.parametrize(name, names, ids=names, indirect=True, scope="session")
 
 

@@ -43,6 +43,17 @@ def test_what_needs_a_cluster_is_skipped_with_the_reason(pytester: pytest.Pytest
     result.stdout.fnmatch_lines(["SKIPPED*needs a cluster: run with --kube-cluster"])
 
 
+@pytest.mark.parametrize("own", ["kube_vagrantfile = .", "kube_inventory = hosts"])
+def test_own_machines_are_not_asked_for(own: str, pytester: pytest.Pytester) -> None:
+    pytester.makeini(f"[pytest]\n{own}\n")
+    pytester.makepyfile("def test_node(kube_node, kube_worker): assert False")
+    # Neither is there: whoever reads one fails.
+    result = pytester.runpytest_subprocess("-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED*needs a cluster: run with --kube-cluster"])
+    assert pytester.runpytest_subprocess("--kube-cluster").ret == pytest.ExitCode.USAGE_ERROR
+
+
 def test_items_are_named_after_their_nodes(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -85,9 +85,12 @@ def test_article(example: Example) -> None:
 def test_own_vagrantfile(example: Example, tmp_path: Path) -> None:
     bench = example("own-vagrantfile")
     commands = Commands(tmp_path)
+    bench.environment["VAGRANT_HOME"] = str(tmp_path / "vagrant")
     bench.environment["NODE_IMAGE"] = ensure_image("plain", commands, cache_folder(), print)
     validate = ["vagrant", "validate", "--ignore-provider"]
-    subprocess.run(validate, cwd=bench.project, check=True, capture_output=True)
+    subprocess.run(
+        validate, cwd=bench.project, env=bench.environment, check=True, capture_output=True
+    )
     status, output = bench.run()
     assert status == 0, output
     for line in (

@@ -55,6 +55,13 @@ def test_folder_without_a_vagrantfile_is_not_one_above(tmp_path: Path) -> None:
         read_vagrantfile(tmp_path / "below", PATTERNS)
 
 
+def test_missing_vagrant_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Vagrantfile").write_text(MACHINES.format(names="%w[master1]"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(KubeClusterError, match="vagrant is not on the PATH; install it with: "):
+        read_vagrantfile(tmp_path, PATTERNS)
+
+
 def test_what_vagrant_says_of_ssh() -> None:
     said = """\
 Host master1
