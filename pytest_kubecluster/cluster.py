@@ -30,6 +30,7 @@ from pytest_kubecluster.pki import Pki, ensure_pki
 from pytest_kubecluster.progress import Progress, count
 from pytest_kubecluster.providers import bundled_machines, machines_of
 from pytest_kubecluster.provision import KubeletInstall, ProvisioningResult, provision
+from pytest_kubecluster.python import BROUGHT, USUAL, write_unpacker
 from pytest_kubecluster.render import write_files
 from pytest_kubecluster.reuse import Fingerprint, Step, fingerprint, next_step
 from pytest_kubecluster.settings import Settings
@@ -218,7 +219,8 @@ class Cluster:
         self._logs = self._folder.logs
         self._commands = Commands(self._logs)
         nodes = tuple(node.name for node in self.spec)
-        self._folder.write(nodes=nodes, provider=self.settings.source, **recorded)
+        source, python = self.settings.source, self._python
+        self._folder.write(nodes=nodes, provider=source, python=python, **recorded)
 
     def _wait_for(self, folder: ClusterFolder, deadline: float) -> None:
         """Take the lock of a cluster, waiting for whoever has it."""
@@ -278,7 +280,7 @@ class Cluster:
 
     @property
     def _machines(self) -> BundledMachines:
-        return bundled_machines(self.folder, self.settings.provider)
+        return bundled_machines(self.folder, self.settings.provider, self.settings.box)
 
     @property
     def _sees_this_host(self) -> bool:
@@ -331,7 +333,10 @@ class Cluster:
         files = self.folder.subfolder("files")
         access = {
             node.name: Access(
-                str(ssh.config), str(files / node.name), tuple(machines.reboot_command(node.name))
+                str(ssh.config),
+                str(files / node.name),
+                tuple(machines.reboot_command(node.name)),
+                self._python,
             )
             for node in self.spec
         }
@@ -340,6 +345,8 @@ class Cluster:
     def _prepare(self) -> None:
         """Make keys and files while the machines boot."""
         write_files(self.spec, self.pki, self.folder.subfolder("files"))
+        if self.settings.python and not self._python_unpacker.exists():
+            write_unpacker(Path(self.settings.python.where), self._python_unpacker)
         if self.settings.kubelet is None:
             write_atomically(self._hollow, render_hollow(self.spec.version), 0o755)
 
@@ -389,6 +396,7 @@ class Cluster:
             self._install(),
             pki=self.pki,
             playbook=self.settings.playbook,
+            python_unpacker=self._python_unpacker if self.settings.python else None,
             inventory=self._ansible_inventory,
             forks=self._at_a_time,
             folder=self.folder.subfolder("ansible"),
@@ -438,6 +446,15 @@ class Cluster:
     @property
     def _ready(self) -> Path:
         return self.folder.path / "ready"
+
+    @property
+    def _python(self) -> str:
+        """Where the nodes' Python is, or will be."""
+        return BROUGHT if self.settings.python else USUAL
+
+    @property
+    def _python_unpacker(self) -> Path:
+        return self.folder.path / "unpack-python"
 
     @property
     def _hollow(self) -> Path:

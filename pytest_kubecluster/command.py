@@ -34,6 +34,7 @@ from pytest_kubecluster.flags import normal_name
 from pytest_kubecluster.host import check_tools
 from pytest_kubecluster.progress import Progress
 from pytest_kubecluster.providers import machines_of
+from pytest_kubecluster.python import USUAL
 from pytest_kubecluster.session import ClusterSession, interrupt
 from pytest_kubecluster.spec import NOT_ASKED, NodeSpec, Role
 from pytest_kubecluster.state import (
@@ -246,7 +247,9 @@ def _pin(name: str, cluster: str | None) -> int:
         # Without the cluster's own sockets, as `ssh` below.
         config = Path(temporary) / "config"
         config.write_text(f"ControlPath none\nInclude {folder.path / 'ssh' / 'config'}\n")
-        access = Access(str(config), str(folder.path / "files" / name), ())
+        record = folder.record
+        python = record.python if record else USUAL
+        access = Access(str(config), str(folder.path / "files" / name), python=python)
         print(pin_node(name, role, access), end="")
     return DONE
 

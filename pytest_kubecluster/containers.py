@@ -13,7 +13,7 @@ from pathlib import Path
 from pytest_kubecluster.commands import Commands
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.files import private_folder, write_atomically
-from pytest_kubecluster.image import ensure_image, image_name
+from pytest_kubecluster.image import Variant, ensure_image, image_id, image_name
 from pytest_kubecluster.launcher import INSTALLED
 from pytest_kubecluster.machines import Vagrant
 from pytest_kubecluster.resources import provisioning
@@ -52,9 +52,13 @@ class ContainerMachines:
 
     sees_this_host = True
 
-    def __init__(self, name: str, folder: Path) -> None:
-        """Know the machines labelled ``name``, with all they have on this host below ``folder``."""
+    def __init__(self, name: str, folder: Path, image: str | None = None) -> None:
+        """Know the machines labelled ``name``, with all they have on this host below ``folder``.
+
+        They boot from the Docker image ``image``, or from our own.
+        """
         self.name = name
+        self._given_image = image
         self._folder = folder / "vagrant"
         self._ssh = folder / "ssh"
 
@@ -78,7 +82,7 @@ class ContainerMachines:
             "user": USER,
             "private_key": str(self._key.path),
             "boot_timeout": int(timeout),
-            "image": self.made_of(real=kubelets is not None),
+            "image": self._given_image or _own_image(real=kubelets is not None),
             "label": f"{_LABEL}={self.name}",
             "prefix": spec.network.prefixlen,
             "env": {"AUTHORIZED_KEY": self._key.public},
@@ -105,12 +109,20 @@ class ContainerMachines:
         runner.boot("--provider=docker")
 
     def made_of(self, *, real: bool) -> str:
-        """Return the name of the node image."""
-        return image_name("docker" if real else "plain")
+        """Return the name of the node image, with its content's where the name may move."""
+        if self._given_image:
+            return f"{self._given_image} {image_id(self._given_image)}"
+        return _own_image(real=real)
 
     def prepare(self, commands: Commands, say: Callable[[str], None], *, real: bool) -> None:
         """Build the node image if Docker does not have it. Raises KubeClusterError."""
-        ensure_image("docker" if real else "plain", commands, cache_folder(), say)
+        if not self._given_image:
+            ensure_image(_variant(real=real), commands, cache_folder(), say)
+        elif not image_id(self._given_image):
+            raise KubeClusterError(
+                f"Docker has no image {self._given_image} (--kube-box)\n"
+                f"  build it or get it: docker pull {self._given_image}"
+            )
 
     def claim(self, network: IPv4Network) -> None:
         """Make the machines' network, which Docker gives to one cluster only, whoever asks."""
@@ -189,6 +201,14 @@ class ContainerMachines:
             "VAGRANT_CHECKPOINT_DISABLE": "1",
             "VAGRANT_NO_COLOR": "1",
         }
+
+
+def _variant(*, real: bool) -> Variant:
+    return "docker" if real else "plain"
+
+
+def _own_image(*, real: bool) -> str:
+    return image_name(_variant(real=real))
 
 
 def _docker(*words: str, check: bool = True) -> list[str]:

@@ -35,10 +35,15 @@ def image_name(variant: Variant) -> str:
     return f"{REPOSITORY}:{variant}-{digest.hexdigest()[:12]}"
 
 
+def image_id(name: str) -> str:
+    """Return what Docker knows the image's content by; nothing if it does not have the image."""
+    argv = ["docker", "image", "inspect", "--format", "{{.Id}}", name]
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def image_exists(name: str) -> bool:
     """Say whether Docker has the image already."""
-    argv = ["docker", "image", "inspect", "--format", "{{.Id}}", name]
-    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    return bool(image_id(name))
 
 
 def ensure_image(

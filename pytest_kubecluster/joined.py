@@ -17,6 +17,7 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.inventory import Inventory
 from pytest_kubecluster.node import Access, Node
 from pytest_kubecluster.progress import Progress, count
+from pytest_kubecluster.python import no_python
 from pytest_kubecluster.render import write_files
 from pytest_kubecluster.settings import ASK, Settings
 from pytest_kubecluster.spec import NOT_ASKED, ClusterSpec, NodeSpec
@@ -170,7 +171,10 @@ class JoinedCluster(Cluster):
                 raise KubeClusterError(
                     f"{name}: {error}\n  say it in kubecluster.toml: [node.{name}] address = …"
                 ) from None
-        access = replace(node.access, is_root=seen.is_root, python=host.python or seen.python)
+        python = self._python if self.settings.python else host.python or seen.python
+        if not python:
+            raise KubeClusterError(no_python(name, provisions=self.settings.provisions))
+        access = replace(node.access, is_root=seen.is_root, python=python)
         if seen.is_root or seen.free_sudo:
             return access
         password = host.sudo_password or password

@@ -19,6 +19,7 @@ from testinfra.backend.ssh import SshBackend
 from testinfra.host import Host
 
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.python import USUAL
 from pytest_kubecluster.resources import provisioning
 from pytest_kubecluster.spec import NodeSpec, Role
 from pytest_kubecluster.ssh import Ssh
@@ -40,7 +41,7 @@ class Access:
     ssh_config: str
     files: str
     reboot: tuple[str, ...] = ()
-    python: str = "/usr/bin/python3"
+    python: str = USUAL
     is_root: bool = False
     """Whether we log in as root."""
     sudo_password: str = field(default="", repr=False)
@@ -151,8 +152,6 @@ class Node:
         """
         __tracebackhide__ = True
         self._check_usable()
-        if not self.access.python:
-            raise KubeClusterError(f"{self.name} has no Python 3, which its checks need")
         command = [self.access.python, "-", json.dumps(asked)]
         done = self.run(*command, timeout=timeout, stdin=path.read_bytes())
         try:

@@ -11,9 +11,14 @@ from pytest_kubecluster.state import ClusterFolder
 from pytest_kubecluster.vagrantfile import VagrantfileMachines
 
 
-def bundled_machines(folder: ClusterFolder, provider: str) -> BundledMachines:
-    """Return the machines of ours that the cluster in ``folder`` has, or is going to have."""
-    return ContainerMachines(folder.name, folder.path)
+def bundled_machines(
+    folder: ClusterFolder, provider: str, box: str | None = None
+) -> BundledMachines:
+    """Return the machines of ours that the cluster in ``folder`` has, or is going to have.
+
+    They boot from ``box``, or from what is our own.
+    """
+    return ContainerMachines(folder.name, folder.path, box)
 
 
 def machines_of(folder: ClusterFolder) -> Machines:

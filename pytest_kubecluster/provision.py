@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from pytest_kubecluster.files import private_folder, write_atomically
 from pytest_kubecluster.launcher import WRAPPER
 from pytest_kubecluster.node import Node
 from pytest_kubecluster.pki import Pki
+from pytest_kubecluster.python import FOLDER, USUAL, no_python
 from pytest_kubecluster.resources import provisioning
 from pytest_kubecluster.spec import ClusterSpec, FileSpec
 
@@ -49,11 +51,13 @@ while [ ! -e {ready} ]; do
 done
 cat {content}
 """
-_OWN_PLAYBOOK = """\
-# What the machines of an own playbook come with, and the playbook.
-- import_playbook: {node}
-- import_playbook: {own}
-"""
+_NO_PYTHON = re.compile(
+    r"bin/python\S*: (not found|No such file)|interpreter .* was not found"
+    r"|requires a minimum of Python"
+)
+"""What a shell, or Ansible, says of a Python that is not there, or too old."""
+_NO_PLACE = re.compile(rf"{WRAPPER.rpartition('/')[0]}\S* cannot be installed: Read-only")
+"""What install_files says of a kubelet-wrapper where /usr cannot be written to."""
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "SSH_AUTH_SOCK", "TMPDIR")
 
 
@@ -117,6 +121,7 @@ def provision(
     *,
     pki: Pki,
     playbook: Path | None = None,
+    python_unpacker: Path | None = None,
     inventory: Mapping[str, Any] | None = None,
     forks: int,
     folder: Path,
@@ -128,11 +133,12 @@ def provision(
     """Run the bundled playbook on ``nodes``, or your own, as often as wanted.
 
     Before your own ``playbook``, what a box comes with is put in place: the launcher, the kubelet's
-    executable, its container runtime. Ansible's inventory has what that playbook may ask for,
-    beside what ``inventory`` says, if the nodes come from one. ``forks`` nodes are worked on at the
-    same time. ``folder`` is the place for Ansible's own state; ``timeout`` seconds. Nodes are asked
-    for once the file ``ready`` exists. Raises ProvisioningError for the first task that failed on a
-    node.
+    executable, its container runtime. Before all, ``python_unpacker``, a script that has a Python
+    behind it, brings that to nodes which have none. Ansible's inventory has what a playbook may ask
+    for, beside what ``inventory`` says, if the nodes come from one. ``forks`` nodes are worked on
+    at the same time. ``folder`` is the place for Ansible's own state; ``timeout`` seconds. Nodes
+    are asked for once the file ``ready`` exists. Raises ProvisioningError for the first task that
+    failed on a node.
     """
     private = private_folder(folder / "runner")
     ident = f"{1 + len(list((private / 'artifacts').glob('*'))):02}"
@@ -144,20 +150,29 @@ def provision(
     write_atomically(
         content,
         json.dumps(
-            _inventory(spec, nodes, kubelet, pki, bare=bool(playbook), theirs=inventory or {})
+            _inventory(
+                spec,
+                nodes,
+                kubelet,
+                pki,
+                bare=bool(playbook),
+                theirs=inventory or {},
+                python=_python_variables(python_unpacker),
+            )
         ).encode(),
         0o600,
     )
     waits = _INVENTORY.format(ready=shlex.quote(str(ready)), content=shlex.quote(str(content)))
     write_atomically(script, waits.encode(), 0o700)
 
-    chosen = provisioning() / "playbook.yml"
+    before = [provisioning() / "python.yml"] if python_unpacker else []
     if playbook:
+        before += [provisioning() / "node.yml"]
+    chosen = playbook or provisioning() / "playbook.yml"
+    if before:
+        imports = [{"import_playbook": str(path)} for path in (*before, chosen)]
         chosen = folder / "playbook.yml"
-        plays = _OWN_PLAYBOOK.format(
-            node=json.dumps(str(provisioning() / "node.yml")), own=json.dumps(str(playbook))
-        )
-        write_atomically(chosen, plays.encode(), 0o600)
+        write_atomically(chosen, json.dumps(imports).encode(), 0o600)
     argv = [sys.executable, "-m", "ansible_runner", "run", str(private)]
     argv += ["--playbook", str(chosen), "--inventory", str(script)]
     argv += ["--ident", ident]
@@ -183,29 +198,29 @@ def _inventory(
     *,
     bare: bool,
     theirs: Mapping[str, Any],
+    python: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the inventory as ``ansible-inventory`` would print it, on top of ``theirs``.
 
     ``bare`` nodes get only what a box comes with, not the files that make kubelet nodes of them.
     """
     wrapper = provisioning() / "roles" / "node" / "files" / _WRAPPER.name
-    executable = []
-    if kubelet.copy:
-        executable = [_file(kubelet.copy, FileSpec(kubelet.copy.name, kubelet.path, 0o755))]
-
     their_hosts = theirs.get("_meta", {}).get("hostvars", {})
 
     def host(handle: Node) -> dict[str, Any]:
         node, access = handle.spec, handle.access
         files = {file.name: Path(access.files) / file.name for file in node.kubelet.files}
         kubelet_files = [] if bare else node.kubelet.files
-        node_files = [_file(files[file.name], file) for file in kubelet_files]
+        node_files = [_file(files[file.name].read_bytes(), file) for file in kubelet_files]
         links = []
         if node.kubelet.launcher.program == WRAPPER:
             # A box that has a kubelet-wrapper keeps its own.
-            node_files.append({**_file(wrapper, _WRAPPER), "keep": True})
+            node_files.append({**_file(wrapper.read_bytes(), _WRAPPER), "keep": True})
         else:
             links = [{"path": node.kubelet.launcher.program, "target": kubelet.path}]
+        if kubelet.copy:
+            program = _run_by(access.python, kubelet.copy.read_bytes())
+            node_files.append(_file(program, FileSpec(kubelet.copy.name, kubelet.path, 0o755)))
         become: dict[str, Any] = {"ansible_become": False} if access.is_root else {}
         if access.sudo_password:
             become["ansible_become_password"] = access.sudo_password
@@ -218,7 +233,7 @@ def _inventory(
             "ansible_python_interpreter": access.python,
             "role": node.role,
             "private_ipv4": str(node.address),
-            "node_files": [*node_files, *executable],
+            "node_files": node_files,
             "node_links": links,
             "cni_conf_dir": node.kubelet.cni_conf_dir,
             "kube_files": {name: str(path) for name, path in files.items()},
@@ -234,6 +249,7 @@ def _inventory(
                 *("masters", "workers", "role=master", "role=worker"),
             ],
             "vars": {
+                **python,
                 "kubelet_runtime": kubelet.runtime,
                 "kubelet_replaced": kubelet.replaced,
                 "kubelet_path": kubelet.path,
@@ -259,6 +275,11 @@ def _inventory(
     }
 
 
+def _python_variables(unpacker: Path | None) -> dict[str, str]:
+    """Return the variables of the role that brings a Python, where it is used."""
+    return {"python_unpacker": str(unpacker), "python_folder": FOLDER} if unpacker else {}
+
+
 def _groups(theirs: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Return the groups of an inventory, with no other hosts than those that are nodes."""
     return {
@@ -268,11 +289,18 @@ def _groups(theirs: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _file(source: Path, file: FileSpec) -> dict[str, Any]:
+def _run_by(python: str, program: bytes) -> bytes:
+    """Return a Python program that is run by a node's Python, which may not be on the PATH."""
+    if python == USUAL:
+        return program
+    return program.replace(b"#!/usr/bin/env python3\n", f"#!{python}\n".encode(), 1)
+
+
+def _file(content: bytes, file: FileSpec) -> dict[str, Any]:
     """Return a file as the role's install_files module takes it."""
     return {
         "path": file.path,
-        "content": base64.b64encode(source.read_bytes()).decode(),
+        "content": base64.b64encode(content).decode(),
         "owner": file.owner,
         "group": file.group,
         "mode": f"{file.mode:04o}",
@@ -311,6 +339,14 @@ def _explain(artifacts: Path, error: CommandError) -> KubeClusterError:
         if event.get("ignore_errors"):
             continue
         result = event.get("res", {})
+        if _NO_PYTHON.search(json.dumps(result)):
+            return ProvisioningError(f"{no_python(event['host'])}\n  full log: {error.log}")
+        if _NO_PLACE.search(result.get("msg", "")):
+            return ProvisioningError(
+                f"{event['host']} has no {WRAPPER}, and its /usr is read-only: no place for ours\n"
+                "  have its unit start the kubelet itself: below [kubelet] in kubecluster.toml, "
+                f'launched_by = "host"\n  full log: {error.log}'
+            )
         said = [result.get(key) for key in ("msg", "stderr", "stdout")]
         message = "\n".join(
             f"    {line}" for text in said if text for line in str(text).split("\n")

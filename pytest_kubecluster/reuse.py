@@ -36,6 +36,7 @@ def fingerprint(spec: ClusterSpec, settings: Settings, image: str) -> Fingerprin
     machines = [settings.provider, image, str(spec.network)]
     machines += [f"{node.name} {node.address}" for node in spec]
     machines += ["real" if binary else "hollow"]
+    machines += [settings.python.identity if settings.python else ""]
     recipe = provisioning()
     machines += [(recipe / "Vagrantfile").read_text()]
     contents = [repr(spec)]

@@ -357,7 +357,7 @@ class ClusterSession:
                 self._show(str(error))
 
     def prepared(self, progress: Progress) -> Settings:
-        """Return the settings with a kubelet that is here: downloaded now, if it is to be.
+        """Return the settings with kubelet and Python here: downloaded now, if they are to be.
 
         Raises KubeClusterError.
         """
@@ -374,6 +374,11 @@ class ClusterSession:
                 progress=progress.say,
             )
             settings = replace(settings, kubelet=inspect_kubelet(path).of(settings.version))
+        if settings.python and settings.python.is_remote:
+            from pytest_kubecluster.state import cache_folder
+
+            python = settings.python.fetched(cache_folder(), progress.say)
+            settings = replace(settings, python=python)
         return settings
 
     def move_to(self, network: IPv4Network | None) -> bool:

@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 import pytest
 
 from pytest_kubecluster.binary import KubeletBinary, inspect_kubelet, path_for_version
+from pytest_kubecluster.checksum import Checksum
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kernel import TOLERABLE
+from pytest_kubecluster.python import PythonTarball, python_tarball
 from pytest_kubecluster.roles import DEFAULT_ROLES, RolePatterns
 from pytest_kubecluster.spec import DEFAULT_NETWORK, DEFAULT_VERSION
 from pytest_kubecluster.specfile import SpecFile, SpecFileError, find_spec_file
@@ -54,6 +56,10 @@ class Settings:
     """``never``, ``failed`` or ``always``."""
     reuse: str | None
     """The name of the kept cluster to use, empty for the project's own, None to boot one."""
+    box: str | None = None
+    """The Docker image that container nodes boot from, or None for our own."""
+    python: PythonTarball | None = None
+    """The Python to bring to the nodes, if they need one."""
     playbook: Path | None = None
     """The playbook to run instead of the bundled one."""
     inventory: Path | None = None
@@ -132,6 +138,27 @@ OPTIONS = (
         "docker",
         "Vagrant provider that boots the machines: docker (container nodes)",
         "NAME",
+    ),
+    Option(
+        "box",
+        "",
+        "The Docker image that container nodes boot from, instead of our own; best made FROM that\n"
+        "(docker image ls kubecluster-node), which starts systemd and lets the cluster's key in",
+        "NAME",
+    ),
+    Option(
+        "python",
+        "",
+        "A tarball with a Python for nodes that have none, 3.9 or newer, unpacked to /opt/python:\n"
+        "python-build-standalone's install_only, PyPy, or any other with bin/python3 or bin/pypy3\n"
+        "at its top or in the one folder there. From a URL it is fetched here, not by the nodes",
+        "FILE|URL",
+    ),
+    Option(
+        "python-checksum",
+        "",
+        "What the tarball of --kube-python must be, as sha256:HEX; a URL needs one",
+        "ALGORITHM:HEX",
     ),
     Option("masters", "3", "Number of masters", "N"),
     Option("workers", "1", "Number of workers", "N"),
@@ -294,6 +321,7 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
     version = version or read("hyperkube", KubeVersion.parse_known)
     asks = config.getoption("--kube-reuse") is not None or config.getini("kube_reuse")
     reuse = read("reuse", _name) if asks else None
+    checksum = read("python-checksum", lambda text: Checksum.parse(text) if text else None)
     settings = Settings(
         provider=read("provider", _provider),
         masters=read("masters", _count),
@@ -308,6 +336,8 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         report=read("report", lambda text: config.rootpath / text if text else None),
         keep=read("keep", _keep) or ("always" if reuse is not None else "never"),
         reuse=reuse,
+        box=read("box", lambda text: text or None),
+        python=read("python", lambda text: python_tarball(text, checksum, config.rootpath)),
         playbook=read("playbook", lambda text: _playbook(text, config.rootpath)),
         inventory=read("inventory", lambda text: config.rootpath / text if text else None),
         vagrantfile=read("vagrantfile", lambda text: config.rootpath / text if text else None),
@@ -327,7 +357,7 @@ def _check_together(settings: Settings, config: pytest.Config) -> None:
     if settings.inventory and settings.vagrantfile:
         raise pytest.UsageError("--kube-inventory and --kube-vagrantfile: the machines are of one")
     if settings.own_machines:
-        about_ours = ["provider", "masters", "workers", "network", "reuse"]
+        about_ours = ["provider", "box", "masters", "workers", "network", "reuse"]
         for name in [*about_ours, "keep"] if settings.inventory else about_ours:
             if config.getoption(f"--kube-{name}") is not None:
                 raise pytest.UsageError(
@@ -338,6 +368,8 @@ def _check_together(settings: Settings, config: pytest.Config) -> None:
         raise pytest.UsageError("--kube-provision=no leaves machines of ours without a kubelet")
     if settings.playbook and not settings.provisions:
         raise pytest.UsageError("--kube-playbook is not run without --kube-provision")
+    if settings.python and not settings.provisions:
+        raise pytest.UsageError("--kube-python brings nothing without --kube-provision")
 
 
 def _spec_file(project: Path) -> SpecFile:

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import private_folder, write_atomically
+from pytest_kubecluster.python import USUAL
 
 FORMAT = 1
 _KEPT_LOGS = 10
@@ -53,6 +54,8 @@ class Record:
     to_destroy: tuple[str, ...] = ()
     to_halt: tuple[str, ...] = ()
     """The machines of that Vagrantfile which were made, or only started, for the cluster."""
+    python: str = USUAL
+    """The Python of the machines."""
     format: int = FORMAT
 
 

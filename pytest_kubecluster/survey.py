@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.python import BROUGHT, USUAL
 from pytest_kubecluster.ssh import Ssh
 
 _SECONDS = 60.0
 _PYTHONS = (
-    "/usr/bin/python3",
-    "/opt/python/bin/python3",
+    USUAL,
+    BROUGHT,
     "/opt/bin/python",
     "/usr/local/bin/python3",
 )

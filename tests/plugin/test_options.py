@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,9 @@ def usage_error(pytester: pytest.Pytester, *args: str) -> str:
         (["--kube-tolerate=cgroup-v1,noise"], "--kube-tolerate: 'noise' is not one of cgroup-v1, swap"),
         (["--kube-kubelet=download", "--kube-mirror=nowhere"], "--kube-mirror: 'nowhere' is neither a folder nor"),
         (["--kube-kubelet=."], "is no file; give the hyperkube or kubelet itself"),
+        (["--kube-python=nowhere.tar"], "--kube-python: nowhere.tar is no file there is, and no http or https URL"),
+        (["--kube-python=https://host/python.tar"], "must be verified; add --kube-python-checksum=sha256:HEX"),
+        (["--kube-python-checksum=crc:0"], "--kube-python-checksum: 'crc:0' is no checksum; write it as sha256:HEX"),
     ],
 )  # fmt: skip
 def test_bad_option(
@@ -96,6 +100,14 @@ def test_kubelet_of_another_architecture(pytester: pytest.Pytester) -> None:
 def test_kubelet_that_is_none(pytester: pytest.Pytester) -> None:
     message = usage_error(pytester, f"--kube-kubelet={shutil.which('true')}")
     assert "is no kubelet: asked for its version it printed ''" in message
+
+
+def test_python_is_brought_to_nobody_who_is_only_looked_at(pytester: pytest.Pytester) -> None:
+    with tarfile.open(pytester.path / "python.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("python/bin/python3"))
+    args = ["--kube-inventory=hosts", "--kube-python=python.tar"]
+    message = usage_error(pytester, *args)
+    assert "--kube-python brings nothing without --kube-provision" in message
 
 
 def test_kubelet_that_cannot_run(pytester: pytest.Pytester) -> None:

@@ -1,0 +1,59 @@
+"""What becomes of Ansible's words about a task that failed; each was seen on a node."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_kubecluster.commands import CommandError
+from pytest_kubecluster.provision import _explain
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (
+            {
+                "msg": "The module interpreter '/usr/bin/python3' was not found.",
+                "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found\n",
+                "rc": 127,
+            },
+            "bring one along with --kube-python=TARBALL",
+        ),
+        (
+            {"msg": "MODULE FAILURE", "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found\n"},
+            "bring one along with --kube-python=TARBALL",
+        ),
+        (
+            {
+                "msg": "ansible-core requires a minimum of Python version 3.9. Current version: 3.6.8"
+            },
+            "bring one along with --kube-python=TARBALL",
+        ),
+        (
+            {"msg": "/usr/lib/coreos cannot be installed: Read-only file system"},
+            'below [kubelet] in kubecluster.toml, launched_by = "host"',
+        ),
+        (
+            {"msg": "/usr/lib/coreos/.install-x1 cannot be installed: Read-only file system"},
+            'below [kubelet] in kubecluster.toml, launched_by = "host"',
+        ),
+        ({"msg": "/opt/bin cannot be installed: Read-only file system"}, "task: Install it"),
+        ({"msg": "it broke", "stderr": "in python3.11/os.py"}, "task: Install it"),
+    ],
+)
+def test_failed_task_is_told_with_what_to_do(
+    result: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    events = tmp_path / "job_events"
+    events.mkdir()
+    data = {"host": "worker01", "task": "Install it", "res": result}
+    event = {"event": "runner_on_failed", "event_data": data}
+    (events / "7-uuid.json").write_text(json.dumps(event))
+    said = str(_explain(tmp_path, CommandError("failed", ["ansible"], tmp_path / "ansible.log")))
+    assert "worker01" in said
+    assert message in said
+    assert f"full log: {tmp_path}/ansible.log" in said
