@@ -163,7 +163,7 @@ class JoinedCluster(Cluster):
         """Return what it takes to use a machine. Raises KubeClusterError."""
         name = node.name
         ssh.connect_now(name)
-        seen = survey(ssh, name)
+        seen = survey(ssh, name, host.python)
         if node.address == NOT_ASKED:
             try:
                 self._addresses[name] = seen.address
@@ -171,7 +171,7 @@ class JoinedCluster(Cluster):
                 raise KubeClusterError(
                     f"{name}: {error}\n  say it in kubecluster.toml: [node.{name}] address = …"
                 ) from None
-        python = self._python if self.settings.python else host.python or seen.python
+        python = seen.python or (self._python if self.settings.python else "")
         if not python:
             raise KubeClusterError(no_python(name, provisions=self.settings.provisions))
         access = replace(node.access, is_root=seen.is_root, python=python)

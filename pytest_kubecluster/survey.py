@@ -19,10 +19,13 @@ _PYTHONS = (
     "/usr/local/bin/python3",
 )
 # A shell and iproute2 are all that any machine has.
-_SCRIPT = f"""\
+_SCRIPT = """\
 echo user $(id -u)
 sudo -n true 2>/dev/null && echo sudo free
-for python in {" ".join(_PYTHONS)}; do [ -x $python ] && echo python $python; done
+for path; do
+    "$path" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null || continue
+    echo python $path && break
+done
 ip -4 -o route show default | sed 's/^/route /'
 ip -4 -o address show scope global | sed 's/^/address /'
 """
@@ -34,7 +37,7 @@ _INNER = re.compile(
 
 @dataclass(frozen=True)
 class Survey:
-    """What a machine says of itself; ``python`` is a path, or nothing."""
+    """What a machine says of itself; ``python`` is the path of one that is of use, or nothing."""
 
     is_root: bool
     free_sudo: bool
@@ -60,9 +63,10 @@ class Survey:
         return chosen[0][1]
 
 
-def survey(ssh: Ssh, node: str) -> Survey:
-    """Ask a machine that lets us log in. Raises KubeClusterError."""
-    done = ssh.run(node, ["sh", "-c", _SCRIPT], timeout=_SECONDS)
+def survey(ssh: Ssh, node: str, python: str = "") -> Survey:
+    """Ask a machine that lets us log in, for ``python`` before others. Raises KubeClusterError."""
+    command = ["sh", "-c", _SCRIPT, "sh", *filter(None, [python]), *_PYTHONS]
+    done = ssh.run(node, command, timeout=_SECONDS)
     return read_survey(done.stdout.decode(errors="replace"))
 
 

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Sequence
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 
-from pytest_kubecluster.survey import read_survey
+from pytest_kubecluster.ssh import Ssh
+from pytest_kubecluster.survey import read_survey, survey
 
 VIRTUALBOX = """\
 user 1000
@@ -51,3 +56,25 @@ def test_several_addresses_are_for_a_person_to_choose_from(more: str, there_are:
 def test_no_address_is_said() -> None:
     with pytest.raises(ValueError, match="there are: none"):
         _ = read_survey("user 0\n").address
+
+
+class Here(Ssh):
+    """No machine but this one."""
+
+    def run(
+        self, node: str, command: Sequence[str], *, timeout: float, stdin: bytes = b""
+    ) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            list(command), input=stdin, capture_output=True, timeout=timeout, check=False
+        )
+
+
+def test_python_that_is_asked_for_comes_first_if_it_is_of_use(tmp_path: Path) -> None:
+    here = Here(tmp_path)
+    # As Python 3.8 and older, and 2.7, end where they are asked whether they are too old.
+    old = tmp_path / "python"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    assert survey(here, "node", sys.executable).python == sys.executable
+    assert survey(here, "node", str(old)).python == survey(here, "node").python != str(old)
+    assert survey(here, "node", str(tmp_path / "none")).python == survey(here, "node").python
