@@ -23,6 +23,7 @@ import requests
 import urllib3
 from filelock import FileLock, Timeout
 
+from pytest_kubecluster.checksum import ALGORITHMS, Checksum
 from pytest_kubecluster.elf import elf_machine
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import write_atomically
@@ -43,7 +44,6 @@ _WAIT_SECONDS = 3600.0
 _PROGRESS_SECONDS = 1.0
 _PIECE = 1 << 18
 _LARGEST_CHECKSUM = 1 << 14
-_ALGORITHMS = ("sha512", "sha256", "sha1")
 _ARCHITECTURES = {
     "x86_64": "amd64",
     "aarch64": "arm64",
@@ -52,22 +52,6 @@ _ARCHITECTURES = {
     "s390x": "s390x",
 }
 """Upstream's name of a machine."""
-
-
-@dataclass(frozen=True)
-class _Checksum:
-    """What a file's bytes must be."""
-
-    algorithm: str
-    digest: str
-
-    def of(self, path: Path) -> str:
-        """Return the digest of the file at ``path``."""
-        hasher = hashlib.new(self.algorithm)
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                hasher.update(piece)
-        return hasher.hexdigest()
 
 
 @dataclass
@@ -157,6 +141,20 @@ def _release(version: KubeVersion) -> _Release:
     )
 
 
+def download(url: str, to: Path, *, what: str, progress: Callable[[str], None]) -> None:
+    """Fetch the file behind ``url`` to the path ``to``; ``what`` it is stands in ``progress``.
+
+    Raises KubeClusterError where it is not there, or does not come whole.
+    """
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    site = _Site(f"{scheme}://{host}", f"{scheme}://{host.rpartition('@')[2]}")
+    with site.open(path) as body:
+        if body is None:
+            raise _failed(f"{site.name}/{path}", "it is not there")
+        _save(body, to, what, progress)
+
+
 def _fetch(release: _Release, source: _Mirror, shelf: _Shelf, progress: _Say) -> Path:
     checksum = _published_checksum(release, source)
     kept = shelf.path(checksum)
@@ -166,15 +164,16 @@ def _fetch(release: _Release, source: _Mirror, shelf: _Shelf, progress: _Say) ->
         with shelf.writing(kept) as temporary, source.open(release.path) as body:
             if body is None:
                 raise _no_such_release(release, source)
-            _save(body, temporary, release.version, progress)
+            _save(body, temporary, f"kubelet {release.version}", progress)
+            temporary.chmod(0o755)
             _verify(temporary, checksum, where)
             _check_executable(temporary, release, where)
     shelf.record(checksum, source.name)
     return kept
 
 
-def _published_checksum(release: _Release, source: _Mirror) -> _Checksum:
-    for algorithm in _ALGORITHMS:
+def _published_checksum(release: _Release, source: _Mirror) -> Checksum:
+    for algorithm in ALGORITHMS:
         path = f"{release.path}.{algorithm}"
         with source.open(path) as body:
             if body is None:
@@ -184,13 +183,13 @@ def _published_checksum(release: _Release, source: _Mirror) -> _Checksum:
                 content += piece
                 if len(content) > _LARGEST_CHECKSUM:
                     break
-        return _Checksum(algorithm, _digest(bytes(content), algorithm, f"{source.name}/{path}"))
+        return Checksum(algorithm, _digest(bytes(content), algorithm, f"{source.name}/{path}"))
     with source.open(release.path) as body:
         if body is None:
             raise _no_such_release(release, source)
     raise KubeClusterError(
         f"{source.name}/{release.path} cannot be verified: no checksum is published beside it "
-        f"(looked for .{', .'.join(_ALGORITHMS)})\n"
+        f"(looked for .{', .'.join(ALGORITHMS)})\n"
         "  put its checksum there, or use a mirror that has one"
     )
 
@@ -209,27 +208,26 @@ def _digest(content: bytes, algorithm: str, where: str) -> str:
     return found[1].decode().lower()
 
 
-def _save(body: _Body, path: Path, version: str, progress: _Say) -> None:
+def _save(body: _Body, path: Path, what: str, progress: _Say) -> None:
     """Write what comes to ``path``, and say how far it is."""
     came, said = 0, float("-inf")
     with path.open("wb") as file:
         for piece in body.pieces:
             if time.monotonic() - said >= _PROGRESS_SECONDS:
                 said = time.monotonic()
-                progress(f"downloading kubelet {version}: {_megabytes(came, body.size)}")
+                progress(f"downloading {what}: {_megabytes(came, body.size)}")
             file.write(piece)
             came += len(piece)
         file.flush()
-        os.fchmod(file.fileno(), 0o755)
         os.fsync(file.fileno())
-    progress(f"downloaded kubelet {version}: {_megabytes(came, None)}")
+    progress(f"downloaded {what}: {_megabytes(came, None)}")
 
 
 def _megabytes(came: int, size: int | None) -> str:
     return f"{came / 1e6:.0f} of {size / 1e6:.0f} MB" if size else f"{came / 1e6:.0f} MB"
 
 
-def _verify(path: Path, checksum: _Checksum, where: str) -> None:
+def _verify(path: Path, checksum: Checksum, where: str) -> None:
     if (found := checksum.of(path)) != checksum.digest:
         raise KubeClusterError(
             f"{where} is not what its {checksum.algorithm} checksum says\n"
@@ -271,7 +269,7 @@ class _Shelf:
     folder: Path
     file: str
 
-    def path(self, checksum: _Checksum) -> Path:
+    def path(self, checksum: Checksum) -> Path:
         """Where the kubelet with that checksum is kept."""
         return self.folder / checksum.digest[:16] / self.file
 
@@ -287,14 +285,14 @@ class _Shelf:
             broken.append(self.path(checksum))
         return None, broken
 
-    def holds(self, checksum: _Checksum) -> bool:
+    def holds(self, checksum: Checksum) -> bool:
         """Whether the kubelet with that checksum is here and whole."""
         try:
             return checksum.of(self.path(checksum)) == checksum.digest
         except OSError:
             return False
 
-    def record(self, checksum: _Checksum, mirror: str) -> None:
+    def record(self, checksum: Checksum, mirror: str) -> None:
         """Note beside the kubelet what it must be and where it is from."""
         path = self.path(checksum)
         record = path.with_name(f"{path.name}.json")
@@ -345,7 +343,7 @@ class _Shelf:
             lock.release()
 
 
-def _read_record(path: Path) -> tuple[_Checksum | None, list[str]]:
+def _read_record(path: Path) -> tuple[Checksum | None, list[str]]:
     """Return what a record says; None and nothing if that cannot be read."""
     try:
         fields = json.loads(path.read_text())
@@ -353,9 +351,9 @@ def _read_record(path: Path) -> tuple[_Checksum | None, list[str]]:
         mirrors = [str(mirror) for mirror in fields["mirrors"]]
     except (OSError, ValueError, TypeError, KeyError):
         return None, []
-    if algorithm not in _ALGORITHMS or not re.fullmatch("[0-9a-f]{40,128}", digest):
+    if algorithm not in ALGORITHMS or not re.fullmatch("[0-9a-f]{40,128}", digest):
         return None, []
-    return _Checksum(algorithm, digest), mirrors
+    return Checksum(algorithm, digest), mirrors
 
 
 def _unwritable(path: Path, error: OSError) -> KubeClusterError:
@@ -494,8 +492,7 @@ def _pieces(raw: urllib3.HTTPResponse, size: int | None, where: str) -> Iterator
 def _failed(where: str, why: str) -> KubeClusterError:
     return KubeClusterError(
         f"{where} cannot be downloaded: {why}\n"
-        "  check the network and the proxy settings and run again, or use a mirror "
-        "(a URL or a folder)"
+        "  check the network and the proxy settings and run again, or have it come from elsewhere"
     )
 
 
