@@ -4,16 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pytest_kubecluster.box import BoxSource
 from pytest_kubecluster.containers import ContainerMachines
 from pytest_kubecluster.inventory import InventoryMachines
+from pytest_kubecluster.libvirt import LibvirtMachines
 from pytest_kubecluster.machines import BundledMachines, Machines
 from pytest_kubecluster.state import ClusterFolder
 from pytest_kubecluster.vagrantfile import VagrantfileMachines
+from pytest_kubecluster.virtualbox import VirtualBoxMachines
+from pytest_kubecluster.vms import vm_megabytes
+
+_CONTAINER_MEGABYTES = 200
 
 
-def bundled_machines(folder: ClusterFolder, provider: str) -> BundledMachines:
-    """Return the machines of ours that the cluster in ``folder`` has, or is going to have."""
+def bundled_machines(
+    folder: ClusterFolder, provider: str, box: BoxSource | None = None
+) -> BundledMachines:
+    """Return the machines of ours that the cluster in ``folder`` has, or is going to have.
+
+    Virtual ones boot from ``box``, or from our own.
+    """
+    if provider == "libvirt":
+        return LibvirtMachines(folder.name, folder.path, box)
+    if provider == "virtualbox":
+        return VirtualBoxMachines(folder.name, folder.path, box)
     return ContainerMachines(folder.name, folder.path)
+
+
+def machine_megabytes(provider: str, *, real: bool) -> int:
+    """Return the memory that a machine takes of this host; ``real`` is whether its kubelet is."""
+    return _CONTAINER_MEGABYTES if provider == "docker" else vm_megabytes(real=real)
 
 
 def machines_of(folder: ClusterFolder) -> Machines:

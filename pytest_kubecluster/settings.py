@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from pytest_kubecluster.binary import KubeletBinary, inspect_kubelet, path_for_version
+from pytest_kubecluster.box import BoxSource, box_source
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kernel import TOLERABLE
 from pytest_kubecluster.roles import DEFAULT_ROLES, RolePatterns
@@ -21,7 +22,9 @@ from pytest_kubecluster.version import KNOWN, KubeVersion
 
 T = TypeVar("T")
 
-PROVIDERS = ("docker",)
+PROVIDERS = ("docker", "libvirt", "virtualbox")
+_TIMEOUT, _VM_TIMEOUT = 300.0, 1800.0
+"""What booting may take: a machine that is emulated takes minutes."""
 _TOPOLOGY_OPTIONS = {"version": "hyperkube"}
 HOLLOW, DOWNLOAD, FOUND = "hollow", "download", "found"
 ASK = "ask"
@@ -58,6 +61,8 @@ class Settings:
     """The playbook to run instead of the bundled one."""
     inventory: Path | None = None
     """The inventory of machines that already run."""
+    box: BoxSource | None = None
+    """The box that virtual machines boot from, or None for our own."""
     vagrantfile: Path | None = None
     """The folder of the user's own Vagrantfile."""
     provision: bool | None = None
@@ -84,6 +89,11 @@ class Settings:
     def own_machines(self) -> bool:
         """Whether the machines are the user's: an inventory's, or those of their Vagrantfile."""
         return self.inventory is not None or self.vagrantfile is not None
+
+    @property
+    def shares_kernel(self) -> bool:
+        """Whether the nodes run on this host's kernel."""
+        return self.source == "docker"
 
     @property
     def provisions(self) -> bool:
@@ -130,8 +140,22 @@ OPTIONS = (
     Option(
         "provider",
         "docker",
-        "Vagrant provider that boots the machines: docker (container nodes)",
+        "Vagrant provider that boots the machines: docker (container nodes), libvirt (virtual\n"
+        "machines, emulated where there is no KVM) or virtualbox",
         "NAME",
+    ),
+    Option(
+        "box",
+        "",
+        "Vagrant box that virtual machines boot from, instead of our own: a name in the\n"
+        "catalogue, a file or a URL",
+        "NAME|FILE|URL",
+    ),
+    Option(
+        "box-checksum",
+        "",
+        "What the box's file or URL must be, as sha256:HEX",
+        "ALGORITHM:HEX",
     ),
     Option("masters", "3", "Number of masters", "N"),
     Option("workers", "1", "Number of workers", "N"),
@@ -220,7 +244,13 @@ OPTIONS = (
         "yes|no",
         bare="yes",
     ),
-    Option("timeout", "300", "Seconds that booting and provisioning may take", "SECONDS"),
+    Option(
+        "timeout",
+        "",
+        "Seconds that booting and provisioning may take (default: "
+        f"{_TIMEOUT:.0f}, and {_VM_TIMEOUT:.0f} for virtual machines)",
+        "SECONDS",
+    ),
     Option(
         "report",
         "",
@@ -294,8 +324,10 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
     version = version or read("hyperkube", KubeVersion.parse_known)
     asks = config.getoption("--kube-reuse") is not None or config.getini("kube_reuse")
     reuse = read("reuse", _name) if asks else None
+    provider = read("provider", _provider)
+    checksum = read("box-checksum", str)
     settings = Settings(
-        provider=read("provider", _provider),
+        provider=provider,
         masters=read("masters", _count),
         workers=read("workers", _count),
         version=version,
@@ -304,12 +336,13 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         download=read("kubelet", lambda text: text == DOWNLOAD),
         mirror=read("mirror", lambda text: _mirror(text, config.rootpath)),
         tolerate=read("tolerate", _tolerate),
-        timeout=read("timeout", _seconds),
+        timeout=read("timeout", lambda text: _seconds(text, provider)),
         report=read("report", lambda text: config.rootpath / text if text else None),
         keep=read("keep", _keep) or ("always" if reuse is not None else "never"),
         reuse=reuse,
         playbook=read("playbook", lambda text: _playbook(text, config.rootpath)),
         inventory=read("inventory", lambda text: config.rootpath / text if text else None),
+        box=read("box", lambda text: box_source(text, checksum, config.rootpath)),
         vagrantfile=read("vagrantfile", lambda text: config.rootpath / text if text else None),
         provision=read("provision", lambda text: _truth(text) if text else None),
         roles=read("roles", RolePatterns.parse),
@@ -336,6 +369,14 @@ def _check_together(settings: Settings, config: pytest.Config) -> None:
                 )
     elif not settings.provisions:
         raise pytest.UsageError("--kube-provision=no leaves machines of ours without a kubelet")
+    if settings.box and settings.provider == "docker":
+        raise pytest.UsageError(
+            "--kube-box is what virtual machines boot from; add --kube-provider=libvirt"
+        )
+    if settings.provider == "virtualbox" and not settings.box:
+        raise pytest.UsageError(
+            "--kube-provider=virtualbox needs a box: --kube-box=debian/bookworm64, for one"
+        )
     if settings.playbook and not settings.provisions:
         raise pytest.UsageError("--kube-playbook is not run without --kube-provision")
 
@@ -411,7 +452,9 @@ def _playbook(text: str, rootpath: Path) -> Path | None:
     return check_playbook(rootpath / Path(text).expanduser()) if text else None
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, provider: str) -> float:
+    if not text:
+        return _TIMEOUT if provider == "docker" else _VM_TIMEOUT
     try:
         seconds = float(text)
     except ValueError:
