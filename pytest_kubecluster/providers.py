@@ -7,6 +7,7 @@ from pathlib import Path
 from pytest_kubecluster.box import BoxSource
 from pytest_kubecluster.containers import ContainerMachines
 from pytest_kubecluster.inventory import InventoryMachines
+from pytest_kubecluster.kvm import kvm_works
 from pytest_kubecluster.libvirt import LibvirtMachines
 from pytest_kubecluster.machines import BundledMachines, Machines
 from pytest_kubecluster.state import ClusterFolder
@@ -15,6 +16,8 @@ from pytest_kubecluster.virtualbox import VirtualBoxMachines
 from pytest_kubecluster.vms import vm_megabytes
 
 _CONTAINER_MEGABYTES = 200
+_EMULATOR_MEGABYTES = 1024
+"""What QEMU takes for the code it translates (tb-size, one gigabyte by default)."""
 
 
 def bundled_machines(
@@ -33,7 +36,10 @@ def bundled_machines(
 
 def machine_megabytes(provider: str, *, real: bool) -> int:
     """Return the memory that a machine takes of this host; ``real`` is whether its kubelet is."""
-    return _CONTAINER_MEGABYTES if provider == "docker" else vm_megabytes(real=real)
+    if provider == "docker":
+        return _CONTAINER_MEGABYTES
+    emulated = provider == "libvirt" and not kvm_works()
+    return vm_megabytes(real=real) + (_EMULATOR_MEGABYTES if emulated else 0)
 
 
 def machines_of(folder: ClusterFolder) -> Machines:

@@ -9,7 +9,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,12 @@ class VirtualBoxMachines(VirtualMachines):
         return [name.removeprefix(self.machine("")) for name in names]
 
     def destroy(self) -> None:
-        """Remove every machine of the cluster with its disks, and what still boots it.
+        """Remove every machine of the cluster with its disks and network, and what still boots it.
 
-        The host-only network stays: VirtualBox takes the same one the next time. Raises
-        KubeClusterError naming what is left when VirtualBox does not remove it in time.
+        Raises KubeClusterError naming what is left when VirtualBox does not remove it in time.
         """
         end_processes_of(self._folder)
+        networks = _host_only_networks(filter(self._is_ours, _listed("vms")))
         deadline = time.monotonic() + _SECONDS
         while left := [name for name in _listed("vms") if self._is_ours(name)]:
             if time.monotonic() > deadline:
@@ -58,6 +58,9 @@ class VirtualBoxMachines(VirtualMachines):
             for name in left:
                 _vboxmanage("controlvm", name, "poweroff", check=False)
                 _vboxmanage("unregistervm", name, "--delete", check=False)
+        # Vagrant gives other machines on this host the same one, where they want its addresses.
+        for network in networks - _host_only_networks(_listed("vms")):
+            _vboxmanage("hostonlyif", "remove", network, check=False)
 
 
 def virtualbox_plan(
@@ -91,6 +94,19 @@ def ignition_config(key: SshKey) -> dict[str, Any]:
     """Return the Ignition configuration that lets the cluster's key in, and only that."""
     user = {"name": USER, "sshAuthorizedKeys": [key.public]}
     return {"ignition": {"version": "2.1.0"}, "passwd": {"users": [user]}}
+
+
+def _host_only_networks(machines: Iterable[str]) -> set[str]:
+    """Return the host-only networks that machines are on."""
+    return {
+        network
+        for name in machines
+        for network in re.findall(
+            r'^hostonlyadapter\d+="(.+)"',
+            _vboxmanage("showvminfo", name, "--machinereadable", check=False),
+            re.MULTILINE,
+        )
+    }
 
 
 def _listed(kind: str) -> list[str]:

@@ -22,11 +22,13 @@ from tests.make_golden import GOLDEN, PLANS, golden_plans
 
 VBOXMANAGE = """\
 #!/bin/sh
-# A VirtualBox with three machines, each of which is there until it is removed.
+# A VirtualBox whose machines are files that name their network, until they are removed.
 cd "$(dirname "$0")"
 case $1 in
 --version) echo 6.1.40r154048 ;;
 list) for vm in *.vm; do [ ! -e "$vm" ] || echo "\\"${vm%.vm}\\" {c0ffee}"; done ;;
+showvminfo) printf 'name="%s"\\nhostonlyadapter2="%s"\\n' "$2" "$(cat "$2.vm")" ;;
+hostonlyif) echo "$3" >>removed ;;
 unregistervm) rm "$2.vm" ;;
 esac
 """
@@ -167,10 +169,16 @@ def test_what_libvirt_does_not_remove_is_named(
 
 
 def test_virtualbox_removes_its_own_machines_only(virtualbox: Path, tmp_path: Path) -> None:
-    for name in ("kubecluster-a.master01", "kubecluster-a-b.master01", "somebody's"):
-        (virtualbox / f"{name}.vm").touch()
+    for name, network in (
+        ("kubecluster-a.master01", "vboxnet0"),
+        ("kubecluster-a.worker01", "vboxnet1"),
+        ("kubecluster-a-b.master01", "vboxnet1"),
+        ("somebody's", "vboxnet2"),
+    ):
+        (virtualbox / f"{name}.vm").write_text(network)
     machines = VirtualBoxMachines("a", tmp_path)
-    assert machines.running() == ["master01"]
+    assert machines.running() == ["master01", "worker01"]
     machines.destroy()
+    assert (virtualbox / "removed").read_text() == "vboxnet0\n"
     left = sorted(path.stem for path in virtualbox.glob("*.vm"))
     assert left == ["kubecluster-a-b.master01", "somebody's"]

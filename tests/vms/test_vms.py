@@ -70,8 +70,11 @@ def needs_libvirt() -> None:
 def bench(tmp_path: Path) -> Iterator[VmBench]:
     bench = VmBench(tmp_path)
     yield bench
+    left = bench.left()
+    # Whatever failed, no machine shall run on.
+    command(bench, "destroy")
     command(bench, "gc")
-    assert bench.left() == NOTHING
+    assert left == NOTHING
 
 
 def refused(bench: VmBench, user: str, name: str) -> str:
