@@ -1,7 +1,9 @@
 # make cluster   boot four nodes, provision them and prove every kubelet; nothing is left behind
 # make test      all tests, those that boot clusters included
+# make test-vms  two virtual machines through libvirt; emulated, where there is no KVM
+# make box       the box that virtual machines boot from, and where it is
 # make lint      ruff and mypy
-# make clean     what the others leave: the virtual environment, caches, node images
+# make clean     what the others leave: the virtual environment, caches, node images, boxes
 #
 # PYTHON=python3.12 chooses another Python; ARGS="--kube-kubelet=/path/to/hyperkube" is handed on.
 
@@ -15,7 +17,7 @@ INSTALLED := $(VENV)/.installed
 # Whoever may not talk to Docker does it as root.
 PYTEST = $$(docker info >/dev/null 2>&1 || echo sudo -E) $(VENV)/bin/python -m pytest
 
-.PHONY: help cluster test lint clean host
+.PHONY: help cluster test test-vms box lint clean host vms
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -31,6 +33,12 @@ test: $(INSTALLED) host
 	@$(PYTEST) --kube-cluster tests/cluster $(CONFORMANCE) $(ARGS)
 	@$(PYTEST) --kube-cluster --kube-hyperkube=1.30.0 --kube-masters=1 --kube-workers=0 tests/cluster/test_breakage.py -k configuration
 
+test-vms: $(INSTALLED) vms
+	@$(PYTEST) tests/vms $(ARGS)
+
+box: $(INSTALLED) vms
+	@$(VENV)/bin/kubecluster box $(ARGS)
+
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -38,6 +46,9 @@ lint: $(INSTALLED)
 
 host:
 	@provisioning/host/prepare
+
+vms:
+	@provisioning/host/prepare --vms
 
 $(INSTALLED): pyproject.toml
 	@provisioning/host/prepare --python $(PYTHON)
@@ -47,4 +58,5 @@ $(INSTALLED): pyproject.toml
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/kubecluster/boxes"
 	-docker image ls --quiet kubecluster-node | xargs --no-run-if-empty docker image rm --force

@@ -1,8 +1,9 @@
 """Disturbs a node's kubelet and prints what came of it, as JSON.
 
 Runs on the node, as root. The one argument is a JSON object: ``how`` (``kill``: SIGKILL to the main
-process, ``open-lock``: open the lock file as a second kubelet would), ``unit``, ``lock_file``, and
-the ``seconds`` to wait for the kubelet to be back and healthy.
+process, ``open-lock``: open the lock file as a second kubelet would), ``unit``, ``lock_file``, the
+``seconds`` to wait for the kubelet to be back and healthy, and ``patience``: by how much to
+multiply what its end may take.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def main() -> None:
     else:
         os.close(os.open(asked["lock_file"], os.O_RDWR | os.O_CREAT, 0o600))
 
-    exited = wait(lambda: not alive(pid), EXIT_SECONDS)
+    exited = wait(lambda: not alive(pid), EXIT_SECONDS * asked["patience"])
     after = properties(unit)
     back = exited and wait(lambda: came_back(unit, pid), asked["seconds"])
     if back:

@@ -2,8 +2,9 @@
 
 Runs on the node, as root, under whatever Python 3 is there (3.9 and newer, standard library only).
 The one argument is a JSON object: ``unit`` and ``unit_path``, ``files`` (paths to look at),
-``secrets`` (those of them whose content stays on the node), ``kubeconfig``, ``lock_file``, and
-``node_ip``. No private key leaves the node, nor is one written anywhere but to memory.
+``secrets`` (those of them whose content stays on the node), ``kubeconfig``, ``lock_file``,
+``node_ip``, and ``patience``: by how much to multiply what a question may take. No private key
+leaves the node, nor is one written anywhere but to memory.
 
 The kubelet's lock file is never opened, only looked at: opening it makes the kubelet exit.
 """
@@ -27,7 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 
-SECONDS = 5
+SECONDS = 5.0
 CREDENTIALS = ("client-certificate-data", "client-key-data")
 UNIT_PROPERTIES = (
     "LoadState ActiveState SubState UnitFileState FragmentPath DropInPaths NeedDaemonReload "
@@ -38,7 +39,9 @@ UNIT_PROPERTIES = (
 
 def main() -> None:
     """Print what is found for the request in the first argument."""
+    global SECONDS
     asked = json.loads(sys.argv[1])
+    SECONDS *= asked["patience"]
     with ThreadPoolExecutor(max_workers=6) as pool:
         verify = pool.submit(output, ["systemd-analyze", "verify", asked["unit_path"]])
         journal = pool.submit(

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_kubecluster.errors import KubeClusterError
+
 ALGORITHMS = ("sha512", "sha256", "sha1")
 _PIECE = 1 << 18
 
@@ -29,6 +31,19 @@ class Checksum:
         if not re.fullmatch(f"[0-9a-fA-F]{{{length}}}", digest):
             raise ValueError(f"{digest!r} is no {algorithm} checksum: it has {length} hex digits")
         return cls(algorithm, digest.lower())
+
+    def verify(self, path: Path, what: str, then: str) -> None:
+        """Check that the file at ``path`` is what it must be.
+
+        Raises KubeClusterError saying that ``what`` is not, and ``then`` what to do.
+        """
+        if (found := self.of(path)) != self.digest:
+            raise KubeClusterError(
+                f"{what} is not what its {self.algorithm} checksum says\n"
+                f"  expected  {self.digest}\n"
+                f"  found     {found}\n"
+                f"  nothing of it was used; {then}"
+            )
 
     def of(self, path: Path) -> str:
         """Return the digest of the file at ``path``."""

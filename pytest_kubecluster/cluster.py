@@ -28,7 +28,7 @@ from pytest_kubecluster.machines import BundledMachines
 from pytest_kubecluster.node import Access, Node, connect
 from pytest_kubecluster.pki import Pki, ensure_pki
 from pytest_kubecluster.progress import Progress, count
-from pytest_kubecluster.providers import bundled_machines, machines_of
+from pytest_kubecluster.providers import bundled_machines, machine_megabytes, machines_of
 from pytest_kubecluster.provision import KubeletInstall, ProvisioningResult, provision
 from pytest_kubecluster.python import BROUGHT, USUAL, write_unpacker
 from pytest_kubecluster.render import write_files
@@ -112,8 +112,9 @@ class Cluster:
         or the host has no room for the cluster; NetworkTakenError if somebody was faster.
         """
         assert self.spec.network is not None
-        check_room(self.spec, cache_folder())
-        if self.settings.real:
+        megabytes = machine_megabytes(self.settings.provider, real=self.settings.real)
+        check_room(self.spec, cache_folder(), megabytes)
+        if self.settings.real and self.settings.shares_kernel:
             check_kernel(self.spec)
         check_network(self.spec.network)
         self._enter(name, network=str(self.spec.network))
@@ -127,7 +128,7 @@ class Cluster:
         Raises KubeClusterError; whatever it raises, nothing of the cluster is left.
         """
         with self._all_or_nothing():
-            self._boot(time.monotonic() + self.settings.timeout)
+            self._boot()
 
     def reuse(self, kept: ClusterFolder, *, provision: bool = False) -> None:
         """Take over a kept cluster, doing no more than is needed to make it what is asked for.
@@ -136,7 +137,7 @@ class Cluster:
         somebody uses the cluster. Raises KubeClusterError.
         """
         deadline = time.monotonic() + self.settings.timeout
-        if self.settings.real:
+        if self.settings.real and self.settings.shares_kernel:
             check_kernel(self.spec)
         self._wait_for(kept, deadline)
         name = kept.name
@@ -151,7 +152,7 @@ class Cluster:
                 self._folder = None
                 remove_cluster(kept, keep_logs=False)
                 self.claim(name)
-                self._boot(deadline)
+                self._boot()
                 return
             kept.take()
             self._logs = kept.logs
@@ -250,10 +251,12 @@ class Cluster:
             for looking in [pool.submit(look, node) for node in self.nodes]:
                 looking.result()
 
-    def _boot(self, deadline: float) -> None:
+    def _boot(self) -> None:
         assert self._folder is not None
         assert self._commands is not None
         self._machines.prepare(self._commands, self.progress.say, real=self.settings.real)
+        # What is made or fetched once, for all clusters, is none of this one's time.
+        deadline = time.monotonic() + self.settings.timeout
         wanted = self._fingerprint
         self._folder.write(machines=wanted.machines)
         nodes = len(self.spec.nodes)
@@ -337,6 +340,7 @@ class Cluster:
                 str(files / node.name),
                 tuple(machines.reboot_command(node.name)),
                 self._python,
+                patience=machines.patience,
             )
             for node in self.spec
         }
@@ -425,7 +429,8 @@ class Cluster:
 
     def _wait_for_kubelets(self, pool: ThreadPoolExecutor, deadline: float) -> None:
         def wait(node: Node) -> None:
-            node.wait_until_healthy(max(1.0, deadline - time.monotonic()))
+            # The deadline is one already: a node stretches what it is given.
+            node.wait_until_healthy(max(1.0, deadline - time.monotonic()) / node.access.patience)
             # The first look, which all tests share: taken here, on all nodes at once.
             node.refresh()
 
@@ -466,7 +471,15 @@ def remove_abandoned(progress: Progress, settings: Settings) -> None:
     check_tools(settings.source)
     for abandoned in abandoned_clusters():
         progress.say(f"removing cluster {abandoned.name}, which an ended run left behind")
-        remove_cluster(abandoned, keep_logs=False)
+        try:
+            remove_cluster(abandoned, keep_logs=False)
+        except KubeClusterError as error:
+            record = abandoned.record
+            if record is None or record.provider == settings.source:
+                raise
+            # What runs them need not be up for machines of another kind.
+            progress.say(f"cluster {abandoned.name} is left for later: {error}")
+            abandoned.lock.release()
 
 
 def remove_cluster(folder: ClusterFolder, *, keep_logs: bool) -> None:

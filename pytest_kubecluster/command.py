@@ -32,6 +32,7 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.fixtures import SESSION
 from pytest_kubecluster.flags import normal_name
 from pytest_kubecluster.host import check_tools
+from pytest_kubecluster.image import Variant
 from pytest_kubecluster.progress import Progress
 from pytest_kubecluster.providers import machines_of
 from pytest_kubecluster.python import USUAL
@@ -42,6 +43,7 @@ from pytest_kubecluster.state import (
     Record,
     abandoned_clusters,
     all_clusters,
+    cache_folder,
     find_cluster,
     kept_cluster,
 )
@@ -120,6 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     matrix.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
     matrix.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page")
+    box = command("box", _box, "Build our own Vagrant box of virtual machines, and say where it is")
+    box.add_argument("--real", action="store_true", help="the one for real kubelets")
     spec = command("spec", _spec, "Show what every node must be; boots nothing", options=True)
     spec.add_argument("--json", action="store_true", help="print JSON")
     spec.add_argument(
@@ -194,10 +198,15 @@ def _destroy(arguments: argparse.Namespace) -> int:
     except Timeout:
         owner = record.pid if (record := folder.record) else "another process"
         raise KubeClusterError(f"cluster {folder.name} is used by process {owner}") from None
-    check_tools()
+    _remove(folder)
+    return DONE
+
+
+def _remove(folder: ClusterFolder) -> None:
+    """Remove a cluster that we hold the lock of. Raises KubeClusterError."""
+    check_tools(record.provider if (record := folder.record) else "docker")
     remove_cluster(folder, keep_logs=False)
     print(f"removed cluster {folder.name}")
-    return DONE
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -213,10 +222,19 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _gc(arguments: argparse.Namespace) -> int:
-    check_tools()
     for folder in abandoned_clusters():
-        remove_cluster(folder, keep_logs=False)
-        print(f"removed cluster {folder.name}")
+        _remove(folder)
+    return DONE
+
+
+def _box(arguments: argparse.Namespace) -> int:
+    from pytest_kubecluster.boxes import ensure_own_box, pack
+    from pytest_kubecluster.commands import Commands
+
+    with tempfile.TemporaryDirectory(prefix="kubecluster-") as logs:
+        variant: Variant = "docker" if arguments.real else "plain"
+        say = Progress(sys.stderr).say
+        print(pack(ensure_own_box(variant, Commands(Path(logs)), cache_folder(), say)))
     return DONE
 
 

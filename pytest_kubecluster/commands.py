@@ -156,6 +156,17 @@ def end_process_tree(process: subprocess.Popen[bytes]) -> None:
             return
 
 
+def end_processes_of(folder: Path) -> None:
+    """End the commands that still work for a state folder whose owner was killed.
+
+    They are known by their environment, which names it.
+    """
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if any(value.startswith(f"{folder}/") for value in process.environ().values()):
+                process.kill()
+
+
 def _session(leader: int) -> list[psutil.Process]:
     """Return the processes of a session, without its leader."""
     found = []

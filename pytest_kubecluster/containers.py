@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -12,11 +10,9 @@ from pathlib import Path
 
 from pytest_kubecluster.commands import Commands
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
-from pytest_kubecluster.files import private_folder, write_atomically
 from pytest_kubecluster.image import Variant, ensure_image, image_id, image_name
 from pytest_kubecluster.launcher import INSTALLED
-from pytest_kubecluster.machines import Vagrant
-from pytest_kubecluster.resources import provisioning
+from pytest_kubecluster.machines import run_vagrant
 from pytest_kubecluster.spec import ClusterSpec
 from pytest_kubecluster.ssh import USER, SshOptions, own_ssh_options
 from pytest_kubecluster.ssh_key import SshKey, ensure_ssh_key
@@ -51,6 +47,7 @@ class ContainerMachines:
     """
 
     sees_this_host = True
+    patience = 1.0
 
     def __init__(self, name: str, folder: Path, image: str | None = None) -> None:
         """Know the machines labelled ``name``, with all they have on this host below ``folder``.
@@ -79,6 +76,7 @@ class ContainerMachines:
         # The folder, not the file: another kubelet can be put there while the machines run.
         binds = [f"{kubelets}:{INSTALLED}:ro", *_RUNTIME_VOLUMES] if kubelets else []
         plan = {
+            "provider": "docker",
             "user": USER,
             "private_key": str(self._key.path),
             "boot_timeout": int(timeout),
@@ -97,16 +95,8 @@ class ContainerMachines:
                 for node in spec
             ],
         }
-        path = private_folder(self._folder) / "machines.json"
-        write_atomically(path, json.dumps(plan, indent=1).encode(), 0o600)
-        runner = Vagrant(
-            provisioning(),
-            commands,
-            env={**os.environ, **self._environment(path)},
-            timeout=timeout,
-            on_line=on_line,
-        )
-        runner.boot("--provider=docker")
+        vagrant = run_vagrant(plan, self._folder, commands, timeout, on_line)
+        vagrant.boot("--provider=docker")
 
     def made_of(self, *, real: bool) -> str:
         """Return the name of the node image, with its content's where the name may move."""
@@ -190,17 +180,6 @@ class ContainerMachines:
             return {"container": containers}
         networks = _docker("network", "ls", "--quiet", "--filter", label)
         return {"network": networks} if networks else {}
-
-    def _environment(self, plan: Path) -> dict[str, str]:
-        return {
-            "KUBECLUSTER_MACHINES": str(plan),
-            "VAGRANT_CWD": str(provisioning()),
-            # All that Vagrant remembers of these machines goes when their folder goes.
-            "VAGRANT_DOTFILE_PATH": str(self._folder / "machines"),
-            "VAGRANT_HOME": str(self._folder / "home"),
-            "VAGRANT_CHECKPOINT_DISABLE": "1",
-            "VAGRANT_NO_COLOR": "1",
-        }
 
 
 def _variant(*, real: bool) -> Variant:

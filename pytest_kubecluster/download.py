@@ -151,7 +151,7 @@ def download(url: str, to: Path, *, what: str, progress: Callable[[str], None]) 
     site = _Site(f"{scheme}://{host}", f"{scheme}://{host.rpartition('@')[2]}")
     with site.open(path) as body:
         if body is None:
-            raise _failed(f"{site.name}/{path}", "it is not there")
+            raise _failed(f"{site.name}/{path.partition('?')[0]}", "it is not there")
         _save(body, to, what, progress)
 
 
@@ -166,7 +166,7 @@ def _fetch(release: _Release, source: _Mirror, shelf: _Shelf, progress: _Say) ->
                 raise _no_such_release(release, source)
             _save(body, temporary, f"kubelet {release.version}", progress)
             temporary.chmod(0o755)
-            _verify(temporary, checksum, where)
+            checksum.verify(temporary, where, "run again, and if it stays so, use another mirror")
             _check_executable(temporary, release, where)
     shelf.record(checksum, source.name)
     return kept
@@ -225,16 +225,6 @@ def _save(body: _Body, path: Path, what: str, progress: _Say) -> None:
 
 def _megabytes(came: int, size: int | None) -> str:
     return f"{came / 1e6:.0f} of {size / 1e6:.0f} MB" if size else f"{came / 1e6:.0f} MB"
-
-
-def _verify(path: Path, checksum: Checksum, where: str) -> None:
-    if (found := checksum.of(path)) != checksum.digest:
-        raise KubeClusterError(
-            f"{where} is not what its {checksum.algorithm} checksum says\n"
-            f"  published   {checksum.digest}\n"
-            f"  downloaded  {found}\n"
-            "  nothing of it was used; run again, and if it stays so, use another mirror"
-        )
 
 
 def _check_executable(path: Path, release: _Release, where: str) -> None:
@@ -442,7 +432,7 @@ class _Site:
 
     @contextmanager
     def open(self, path: str) -> Iterator[_Body | None]:
-        where = f"{self.name}/{path}"
+        where = f"{self.name}/{path.partition('?')[0]}"
         with requests.Session() as session:
             try:
                 # Bytes as they are stored: they are counted and verified.

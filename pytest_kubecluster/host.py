@@ -16,21 +16,32 @@ import psutil
 
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.kernel import kernel_problems
+from pytest_kubecluster.kvm import QEMU
+from pytest_kubecluster.machines import vagrant_home
 from pytest_kubecluster.spec import ClusterSpec
 from pytest_kubecluster.state import all_clusters
 
 _SECONDS = 20
-_PACKAGES = {"vagrant": "vagrant", "docker": "docker.io", "ssh": "openssh-client"}
+_PACKAGES = {
+    "vagrant": "vagrant",
+    "docker": "docker.io",
+    "ssh": "openssh-client",
+    "virsh": "libvirt-clients",
+    "qemu-img": "qemu-utils",
+    QEMU: "qemu-system-x86",
+    "VBoxManage": "virtualbox",
+}
 _TOOLS = {
     "docker": ("vagrant", "docker", "ssh"),
+    "libvirt": ("vagrant", "virsh", QEMU, "qemu-img", "ssh"),
     "vagrantfile": ("vagrant", "ssh"),
+    "virtualbox": ("vagrant", "VBoxManage", "ssh"),
     "inventory": ("ssh",),
 }
 """What machines from a source take."""
 _OLDEST_VAGRANT = (2, 2)
 _OLDEST_DOCKER = (20, 10)
 _OLDEST_ANSIBLE = (2, 15)
-_NODE_MEGABYTES = 200
 _FREE_DISK_MEGABYTES = 512
 _PRIVATE = IPv4Network("10.0.0.0/8")
 
@@ -41,17 +52,20 @@ def check_tools(source: str = "docker") -> None:
     Raises KubeClusterError with all that is wrong, one line each, and what to do about it.
     """
     problems = [*_tool_problems(source)]
-    if source == "docker" and not problems:
+    if not problems and source == "docker":
         problems = [*_docker_problems()]
+    if not problems and source == "libvirt":
+        problems = [*_libvirt_problems()]
     _complain(problems)
 
 
-def check_room(spec: ClusterSpec, state: Path) -> None:
+def check_room(spec: ClusterSpec, state: Path, megabytes: int) -> None:
     """Check that memory and the disk of the folder ``state`` have room for the cluster.
 
-    Raises KubeClusterError with all that is wrong, one line each, and what to do about it.
+    ``megabytes`` is the memory that a node takes. Raises KubeClusterError with all that is wrong,
+    one line each, and what to do about it.
     """
-    _complain([*_memory_problems(spec), *_disk_problems(state)])
+    _complain([*_memory_problems(spec, megabytes), *_disk_problems(state)])
 
 
 def check_kernel(spec: ClusterSpec) -> None:
@@ -99,6 +113,25 @@ def _docker_problems() -> Iterator[str]:
         yield f"Docker {wanted} or newer is needed (private cgroup namespaces); this is {found}"
 
 
+def _libvirt_problems() -> Iterator[str]:
+    if not any("vagrant-libvirt" in path.read_text() for path in _plugin_lists()):
+        yield "Vagrant has no plugin for libvirt; install it with: apt-get install vagrant-libvirt"
+    found = _output(["virsh", "--connect", "qemu:///system", "version"])
+    if "hypervisor" not in found:
+        reason = found.splitlines()[-1] if found else "no answer"
+        yield (
+            f"libvirt does not answer ({reason}); install libvirt-daemon-system and start it: "
+            "systemctl start libvirtd, or virtlogd -d; libvirtd -d; who is not root must be in the "
+            "group libvirt"
+        )
+
+
+def _plugin_lists() -> Iterator[Path]:
+    """Yield the files that name Vagrant's plugins: Debian's, and those of this user."""
+    yield from Path("/usr/share/vagrant-plugins/plugins.d").glob("*.json")
+    yield from vagrant_home().glob("plugins.json")
+
+
 def free_network(first: IPv4Network) -> IPv4Network:
     """Return ``first``, or the next network of its size that nothing on this host overlaps.
 
@@ -125,7 +158,8 @@ def _subnet_problems(network: IPv4Network) -> Iterator[str]:
 
 def _taken_networks() -> Iterator[tuple[IPv4Network, str]]:
     """Yield the networks of the host's interfaces, of Docker, and of clusters about to boot."""
-    identifiers = _output(["docker", "network", "ls", "--quiet"]).split()
+    with_docker = shutil.which("docker") is not None
+    identifiers = _output(["docker", "network", "ls", "--quiet"]).split() if with_docker else []
     for name, subnet in _docker_subnets(identifiers):
         if name != "bridge":
             yield subnet, f"Docker's network {name}"
@@ -151,8 +185,8 @@ def _docker_subnets(identifiers: Sequence[str]) -> Iterator[tuple[str, IPv4Netwo
                 yield network["Name"], IPv4Network(config["Subnet"])
 
 
-def _memory_problems(spec: ClusterSpec) -> Iterator[str]:
-    needed = _NODE_MEGABYTES * len(spec.nodes)
+def _memory_problems(spec: ClusterSpec, megabytes: int) -> Iterator[str]:
+    needed = megabytes * len(spec.nodes)
     free = psutil.virtual_memory().available // 2**20
     if free < needed:
         yield f"{len(spec.nodes)} nodes need about {needed} MB of memory, and {free} MB are free"

@@ -21,7 +21,7 @@ Variant = Literal["plain", "docker"]
 """``docker`` nodes can run Docker, which a real kubelet needs; ``plain`` ones are half the size."""
 
 REPOSITORY = "kubecluster-node"
-_BASES = {"debian": "debian", "ubuntu": "ubuntu"}
+_DISTRIBUTIONS = ("debian", "ubuntu")
 _BUILD_SECONDS = 900.0
 _PULL_SECONDS = 60.0
 
@@ -29,7 +29,7 @@ _PULL_SECONDS = 60.0
 def image_name(variant: Variant) -> str:
     """Return the image's name: its tag is a digest of all that the image is made from."""
     recipe = provisioning() / "image"
-    digest = hashlib.sha256(f"{variant} {_suite()} {platform.machine()}".encode())
+    digest = hashlib.sha256(f"{variant} {suite()} {platform.machine()}".encode())
     for file in sorted(recipe.iterdir()):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return f"{REPOSITORY}:{variant}-{digest.hexdigest()[:12]}"
@@ -73,8 +73,12 @@ def package_list(variant: Variant) -> list[str]:
     """Return the Debian packages of a node."""
     recipe = provisioning() / "image"
     files = ["packages", "packages-docker"] if variant == "docker" else ["packages"]
-    lines = (line for file in files for line in (recipe / file).read_text().splitlines())
-    return sorted(line for line in lines if line and not line.startswith("#"))
+    return sorted(name for file in files for name in read_packages(recipe / file))
+
+
+def read_packages(path: Path) -> list[str]:
+    """Return the packages that a file lists, one a line."""
+    return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
 
 
 def _build_on_base(name: str, variant: Variant, commands: Commands) -> None:
@@ -95,7 +99,7 @@ def _build_from_packages(name: str, variant: Variant, commands: Commands) -> Non
     with tempfile.TemporaryDirectory(prefix="kubecluster-image-") as folder:
         root = Path(folder) / "root.tar"
         sources = Path(folder) / "sources.list"
-        sources.write_text(_package_sources())
+        sources.write_text(package_sources())
         inside = (
             "install -m 0755 /tmp/node-init /usr/local/sbin/node-init"
             " && sh /tmp/setup && rm /tmp/setup /tmp/node-init"
@@ -104,7 +108,7 @@ def _build_from_packages(name: str, variant: Variant, commands: Commands) -> Non
         argv += ['--aptopt=Acquire::Languages "none"']
         argv += [f"--customize-hook=copy-in {recipe / 'setup'} {recipe / 'node-init'} /tmp"]
         argv += [f'--customize-hook=chroot "$1" sh -c "{inside}"']
-        commands.run("image", [*argv, _suite(), str(root), str(sources)], timeout=_BUILD_SECONDS)
+        commands.run("image", [*argv, suite(), str(root), str(sources)], timeout=_BUILD_SECONDS)
         changes = ["ENV container=docker", 'CMD ["/usr/local/sbin/node-init"]']
         options = [word for change in changes for word in ("--change", change)]
         commands.run(
@@ -124,26 +128,30 @@ def _has_base_image(commands: Commands) -> bool:
 
 
 def _base_image_name() -> str:
-    release = platform.freedesktop_os_release() if _is_debian_like() else {}
-    distribution = _BASES.get(release.get("ID", ""), "debian")
-    return f"{distribution}:{_suite()}" + ("-slim" if distribution == "debian" else "")
+    base = distribution()
+    return f"{base}:{suite()}" + ("-slim" if base == "debian" else "")
+
+
+def distribution() -> str:
+    """Return the distribution that nodes are made of: Debian, or the host's own Ubuntu."""
+    return platform.freedesktop_os_release()["ID"] if _is_debian_like() else "debian"
 
 
 def _is_debian_like() -> bool:
     try:
-        return platform.freedesktop_os_release().get("ID") in _BASES
+        return platform.freedesktop_os_release().get("ID") in _DISTRIBUTIONS
     except OSError:
         return False
 
 
-def _suite() -> str:
-    """Return the release the node is made of: the host's own, whose mirror is known to answer."""
+def suite() -> str:
+    """Return the release nodes are made of: the host's own, whose mirror is known to answer."""
     if _is_debian_like():
         return platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
     return "bookworm"
 
 
-def _package_sources() -> str:
+def package_sources() -> str:
     """Return the host's own package sources for its distribution, as apt has them configured."""
     distribution = platform.freedesktop_os_release()["ID"].capitalize()
     form = "deb $(REPO_URI) $(RELEASE) $(COMPONENT)"

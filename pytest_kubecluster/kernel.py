@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_kubecluster.spec import ClusterSpec, KubeletSpec
+from pytest_kubecluster.version import KubeVersion
 
 CGROUP_V1, SWAP = "cgroup-v1", "swap"
 TOLERABLE = (CGROUP_V1, SWAP)
@@ -28,6 +29,11 @@ def kernel_traits() -> frozenset[str]:
     return frozenset(traits)
 
 
+def needs_cgroup_v1(version: KubeVersion) -> bool:
+    """Say whether a kubelet of that version knows cgroup v1 only."""
+    return version.minor < _RUNS_ON_CGROUP_V2
+
+
 def kernel_problems(spec: ClusterSpec) -> Iterator[str]:
     """Yield why real kubelets of ``spec`` would not run on this host, each with the ways out."""
     traits = kernel_traits()
@@ -38,7 +44,7 @@ def kernel_problems(spec: ClusterSpec) -> Iterator[str]:
 def _problems(kubelet: KubeletSpec, traits: frozenset[str]) -> Iterator[str]:
     number, minor = kubelet.version.number, kubelet.version.minor
     told = kubelet.settings
-    if CGROUP_V1 not in traits and minor < _RUNS_ON_CGROUP_V2:
+    if CGROUP_V1 not in traits and needs_cgroup_v1(kubelet.version):
         yield (
             f"kubelet {number} cannot run here: this host has cgroup v2, and kubelets older than "
             f"1.{_RUNS_ON_CGROUP_V2} know cgroup v1 only; boot the host with "

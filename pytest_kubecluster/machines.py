@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import vagrant
 
 from pytest_kubecluster.commands import CommandError, Commands
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.files import private_folder, write_atomically
+from pytest_kubecluster.resources import provisioning
 from pytest_kubecluster.spec import ClusterSpec
 from pytest_kubecluster.ssh import SshOptions
 
@@ -39,6 +43,10 @@ class BundledMachines(Machines, Protocol):
 
     sees_this_host: bool
     """Whether the nodes can be shown a folder of this host."""
+
+    @property
+    def patience(self) -> float:
+        """How many times as long as with containers things may take."""
 
     def made_of(self, *, real: bool) -> str:
         """Return what a machine is made from, as a name that changes when that does.
@@ -75,6 +83,41 @@ class BundledMachines(Machines, Protocol):
         ``kubelets`` is a folder that nodes which see this host have as their installed real
         kubelets. Raises CommandError if Vagrant fails or takes longer.
         """
+
+
+def run_vagrant(
+    plan: Mapping[str, Any],
+    folder: Path,
+    commands: Commands,
+    timeout: float,
+    on_line: Callable[[str], None],
+) -> Vagrant:
+    """Return a Vagrant that runs the bundled Vagrantfile for what ``plan`` names.
+
+    All that it remembers of the machines is in ``folder``, and goes when that goes.
+    """
+    path = private_folder(folder) / "machines.json"
+    write_atomically(path, json.dumps(plan, indent=1).encode(), 0o600)
+    environment = {
+        "KUBECLUSTER_MACHINES": str(path),
+        "VAGRANT_CWD": str(provisioning()),
+        "VAGRANT_DOTFILE_PATH": str(folder / "machines"),
+        "VAGRANT_HOME": str(folder / "home"),
+        "VAGRANT_CHECKPOINT_DISABLE": "1",
+        "VAGRANT_NO_COLOR": "1",
+    }
+    return Vagrant(
+        provisioning(),
+        commands,
+        env={**os.environ, **environment},
+        timeout=timeout,
+        on_line=on_line,
+    )
+
+
+def vagrant_home() -> Path:
+    """Return the folder where Vagrant has what this user installed into it."""
+    return Path(os.environ.get("VAGRANT_HOME") or Path.home() / ".vagrant.d")
 
 
 class Vagrant(vagrant.Vagrant):  # type: ignore[misc]

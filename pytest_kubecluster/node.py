@@ -46,6 +46,8 @@ class Access:
     """Whether we log in as root."""
     sudo_password: str = field(default="", repr=False)
     """The password that sudo asks for, if it does."""
+    patience: float = 1.0
+    """How many times as long as in a container on this host things may take."""
     problem: str = ""
     """Why the node cannot be used, if it cannot."""
 
@@ -137,6 +139,7 @@ class Node:
             "kubeconfig": kubelet.kubeconfig,
             "lock_file": kubelet.lock_file,
             "node_ip": str(kubelet.node_ip),
+            "patience": self.access.patience,
         }
         seen = self.script(provisioning() / "probe.py", asked)
         files = self.files.items()
@@ -174,13 +177,16 @@ class Node:
         return self._ssh.run(
             self.name,
             [*self.access.sudo, *command],
-            timeout=timeout,
+            timeout=timeout * self.access.patience,
             stdin=self.access.as_root(stdin),
         )
 
     def reboot(self, timeout: float = _BOOT_SECONDS) -> None:
-        """Reboot the node and wait until it can be reached again, for ``timeout`` seconds."""
-        deadline = time.monotonic() + timeout
+        """Reboot the node and wait until it can be reached again, for ``timeout`` seconds.
+
+        As all times, they are those of a container node; an emulated machine gets more.
+        """
+        deadline = time.monotonic() + timeout * self.access.patience
         if self.access.reboot:
             self._ssh.disconnect(self.name)
             done = subprocess.run(
@@ -200,9 +206,10 @@ class Node:
         seconds have passed; with ``restarts``, systemd may start it again meanwhile.
         """
         kubelet = self.spec.kubelet
+        seconds = timeout * self.access.patience
         seen = self.script(
             provisioning() / "wait.py",
-            {"unit": kubelet.unit, "seconds": timeout, "restarts": restarts},
+            {"unit": kubelet.unit, "seconds": seconds, "restarts": restarts},
             timeout=timeout + _COMMAND_SECONDS,
         )
         if seen["healthy"]:

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pytest_kubecluster.box import BoxSource
 from pytest_kubecluster.containers import ContainerMachines
 from pytest_kubecluster.inventory import InventoryMachines
+from pytest_kubecluster.kvm import kvm_works
+from pytest_kubecluster.libvirt import LibvirtMachines
 from pytest_kubecluster.machines import BundledMachines, Machines
 from pytest_kubecluster.state import ClusterFolder
 from pytest_kubecluster.vagrantfile import VagrantfileMachines
+from pytest_kubecluster.virtualbox import VirtualBoxMachines
+from pytest_kubecluster.vms import vm_megabytes
+
+_CONTAINER_MEGABYTES = 200
+_EMULATOR_MEGABYTES = 1024
+"""What QEMU takes for the code it translates (tb-size, one gigabyte by default)."""
 
 
 def bundled_machines(
-    folder: ClusterFolder, provider: str, box: str | None = None
+    folder: ClusterFolder, provider: str, box: BoxSource | None = None
 ) -> BundledMachines:
     """Return the machines of ours that the cluster in ``folder`` has, or is going to have.
 
     They boot from ``box``, or from what is our own.
     """
-    return ContainerMachines(folder.name, folder.path, box)
+    if provider == "libvirt":
+        return LibvirtMachines(folder.name, folder.path, box)
+    if provider == "virtualbox":
+        return VirtualBoxMachines(folder.name, folder.path, box)
+    return ContainerMachines(folder.name, folder.path, box.where if box else None)
+
+
+def machine_megabytes(provider: str, *, real: bool) -> int:
+    """Return the memory that a machine takes of this host; ``real`` is whether its kubelet is."""
+    if provider == "docker":
+        return _CONTAINER_MEGABYTES
+    emulated = provider == "libvirt" and not kvm_works()
+    return vm_megabytes(real=real) + (_EMULATOR_MEGABYTES if emulated else 0)
 
 
 def machines_of(folder: ClusterFolder) -> Machines:

@@ -27,6 +27,7 @@ FOLDER = "/opt/python"
 """Where Container Linux and Flatcar, whose /usr is read-only, have room for one."""
 BROUGHT = f"{FOLDER}/bin/python3"
 
+_CHECK = "check --kube-python-checksum, or get it again"
 _IN_TARBALL = re.compile(r"(\./)?([^/]+/)?bin/(python3|pypy3)")
 _GZIP, _BZIP2, _XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ"
 _DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
@@ -76,7 +77,7 @@ class PythonTarball:
                     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".") as folder:
                         fresh = Path(folder) / kept.name
                         download(self.where, fresh, what="Python for the nodes", progress=progress)
-                        _verify(fresh, self.checksum, "what was downloaded")
+                        self.checksum.verify(fresh, "what was downloaded", _CHECK)
                         _check_tarball(fresh, "what was downloaded")
                         fresh.replace(kept)
         except OSError as error:
@@ -109,7 +110,7 @@ def python_tarball(text: str, checksum: Checksum | None, folder: Path) -> Python
     if not path.is_file():
         raise ValueError(f"{text} is no file there is, and no http or https URL")
     if checksum:
-        _verify(path, checksum, text)
+        checksum.verify(path, text, _CHECK)
     _check_tarball(path, text)
     return PythonTarball(str(path), checksum)
 
@@ -156,16 +157,6 @@ def no_python(node: str, *, provisions: bool = True) -> str:
 
 def _is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
-
-
-def _verify(path: Path, checksum: Checksum, what: str) -> None:
-    if (found := checksum.of(path)) != checksum.digest:
-        raise KubeClusterError(
-            f"{what} is not what its {checksum.algorithm} checksum says\n"
-            f"  asked for  {checksum.digest}\n"
-            f"  found      {found}\n"
-            "  nothing of it was used; check --kube-python-checksum, or get it again"
-        )
 
 
 def _check_tarball(path: Path, what: str) -> None:

@@ -162,9 +162,9 @@ class ClusterSession:
     def _tolerated(self) -> frozenset[str]:
         """What of their host the kubelets put up with: no verdict is about what a hollow one does.
 
-        Of machines that are not ours, only the user knows.
+        Of machines that do not run on this host's kernel, only the user knows.
         """
-        if self.settings.real or self.settings.own_machines:
+        if self.settings.real or not self.settings.shares_kernel:
             return self.settings.tolerate
         return kernel_traits()
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from pytest_kubecluster.binary import KubeletBinary, inspect_kubelet, path_for_version
+from pytest_kubecluster.box import BoxSource, box_source
 from pytest_kubecluster.checksum import Checksum
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kernel import TOLERABLE
@@ -23,7 +24,9 @@ from pytest_kubecluster.version import KNOWN, KubeVersion
 
 T = TypeVar("T")
 
-PROVIDERS = ("docker",)
+PROVIDERS = ("docker", "libvirt", "virtualbox")
+_TIMEOUT, _VM_TIMEOUT = 300.0, 1800.0
+"""What booting may take: a machine that is emulated takes minutes."""
 _TOPOLOGY_OPTIONS = {"version": "hyperkube"}
 HOLLOW, DOWNLOAD, FOUND = "hollow", "download", "found"
 ASK = "ask"
@@ -56,8 +59,8 @@ class Settings:
     """``never``, ``failed`` or ``always``."""
     reuse: str | None
     """The name of the kept cluster to use, empty for the project's own, None to boot one."""
-    box: str | None = None
-    """The Docker image that container nodes boot from, or None for our own."""
+    box: BoxSource | None = None
+    """What the machines boot from, or None for what is our own."""
     python: PythonTarball | None = None
     """The Python to bring to the nodes, if they need one."""
     playbook: Path | None = None
@@ -90,6 +93,11 @@ class Settings:
     def own_machines(self) -> bool:
         """Whether the machines are the user's: an inventory's, or those of their Vagrantfile."""
         return self.inventory is not None or self.vagrantfile is not None
+
+    @property
+    def shares_kernel(self) -> bool:
+        """Whether the nodes run on this host's kernel."""
+        return self.source == "docker"
 
     @property
     def provisions(self) -> bool:
@@ -136,15 +144,24 @@ OPTIONS = (
     Option(
         "provider",
         "docker",
-        "Vagrant provider that boots the machines: docker (container nodes)",
+        "Vagrant provider that boots the machines: docker (container nodes), libvirt (virtual\n"
+        "machines, emulated where there is no KVM) or virtualbox",
         "NAME",
     ),
     Option(
         "box",
         "",
-        "The Docker image that container nodes boot from, instead of our own; best made FROM that\n"
-        "(docker image ls kubecluster-node), which starts systemd and lets the cluster's key in",
-        "NAME",
+        "What the machines boot from, instead of our own. Containers: a Docker image that starts\n"
+        "systemd and lets the cluster's key in, best made FROM ours (docker image ls\n"
+        "kubecluster-node). Virtual machines: a Vagrant box, by its name in the catalogue, a file\n"
+        "or a URL",
+        "NAME|FILE|URL",
+    ),
+    Option(
+        "box-checksum",
+        "",
+        "What the box's file or URL must be, as sha256:HEX",
+        "ALGORITHM:HEX",
     ),
     Option(
         "python",
@@ -247,7 +264,13 @@ OPTIONS = (
         "yes|no",
         bare="yes",
     ),
-    Option("timeout", "300", "Seconds that booting and provisioning may take", "SECONDS"),
+    Option(
+        "timeout",
+        "",
+        "Seconds that booting and provisioning may take (default: "
+        f"{_TIMEOUT:.0f}, and {_VM_TIMEOUT:.0f} for virtual machines)",
+        "SECONDS",
+    ),
     Option(
         "report",
         "",
@@ -321,9 +344,13 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
     version = version or read("hyperkube", KubeVersion.parse_known)
     asks = config.getoption("--kube-reuse") is not None or config.getini("kube_reuse")
     reuse = read("reuse", _name) if asks else None
-    checksum = read("python-checksum", lambda text: Checksum.parse(text) if text else None)
+    provider = read("provider", _provider)
+    box_checksum, python_checksum = (
+        read(name, lambda text: Checksum.parse(text) if text else None)
+        for name in ("box-checksum", "python-checksum")
+    )
     settings = Settings(
-        provider=read("provider", _provider),
+        provider=provider,
         masters=read("masters", _count),
         workers=read("workers", _count),
         version=version,
@@ -332,12 +359,12 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         download=read("kubelet", lambda text: text == DOWNLOAD),
         mirror=read("mirror", lambda text: _mirror(text, config.rootpath)),
         tolerate=read("tolerate", _tolerate),
-        timeout=read("timeout", _seconds),
+        timeout=read("timeout", lambda text: _seconds(text, provider)),
         report=read("report", lambda text: config.rootpath / text if text else None),
         keep=read("keep", _keep) or ("always" if reuse is not None else "never"),
         reuse=reuse,
-        box=read("box", lambda text: text or None),
-        python=read("python", lambda text: python_tarball(text, checksum, config.rootpath)),
+        box=read("box", lambda text: box_source(text, box_checksum, config.rootpath, provider)),
+        python=read("python", lambda text: python_tarball(text, python_checksum, config.rootpath)),
         playbook=read("playbook", lambda text: _playbook(text, config.rootpath)),
         inventory=read("inventory", lambda text: config.rootpath / text if text else None),
         vagrantfile=read("vagrantfile", lambda text: config.rootpath / text if text else None),
@@ -366,6 +393,10 @@ def _check_together(settings: Settings, config: pytest.Config) -> None:
                 )
     elif not settings.provisions:
         raise pytest.UsageError("--kube-provision=no leaves machines of ours without a kubelet")
+    if settings.provider == "virtualbox" and not settings.box:
+        raise pytest.UsageError(
+            "--kube-provider=virtualbox needs a box: --kube-box=debian/bookworm64, for one"
+        )
     if settings.playbook and not settings.provisions:
         raise pytest.UsageError("--kube-playbook is not run without --kube-provision")
     if settings.python and not settings.provisions:
@@ -443,7 +474,9 @@ def _playbook(text: str, rootpath: Path) -> Path | None:
     return check_playbook(rootpath / Path(text).expanduser()) if text else None
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, provider: str) -> float:
+    if not text:
+        return _TIMEOUT if provider == "docker" else _VM_TIMEOUT
     try:
         seconds = float(text)
     except ValueError:

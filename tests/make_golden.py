@@ -5,19 +5,47 @@ python -m tests.make_golden
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 from pytest_kubecluster.facts import MINORS
+from pytest_kubecluster.libvirt import libvirt_plan
 from pytest_kubecluster.pki import Pki
 from pytest_kubecluster.render import render_node
 from pytest_kubecluster.spec import DEFAULT_VERSION, ClusterSpec, cluster_spec
+from pytest_kubecluster.ssh_key import SshKey
 from pytest_kubecluster.version import KubeVersion
+from pytest_kubecluster.virtualbox import virtualbox_plan
 
 GOLDEN = Path(__file__).parent / "golden"
 SEED_NETWORK = IPv4Network("172.17.5.0/24")
 NODES = {"master": "master01", "worker": "worker01"}
+KEY = SshKey(Path("/state/ssh/id_ed25519"), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA kubecluster")
+PLANS: Mapping[str, Callable[[ClusterSpec, str, SshKey], dict[str, Any]]] = {
+    "libvirt": lambda *of: {
+        "provider": "libvirt",
+        **libvirt_plan(*of, kvm=True, kernel=True, megabytes=2048),
+    },
+    "libvirt-emulated": lambda *of: {
+        "provider": "libvirt",
+        **libvirt_plan(*of, kvm=False, kernel=True, megabytes=512),
+    },
+    "libvirt-box": lambda *of: {
+        "provider": "libvirt",
+        **libvirt_plan(*of, kvm=True, kernel=False, megabytes=512),
+    },
+    "virtualbox": lambda *of: {
+        "provider": "virtualbox",
+        **virtualbox_plan(*of, ignition=None, megabytes=512),
+    },
+    "virtualbox-flatcar": lambda *of: {
+        "provider": "virtualbox",
+        **virtualbox_plan(*of, ignition=Path("/state/vagrant/ignition.json"), megabytes=2048),
+    },
+}
 NO_PKI = Pki(Path(), b"", b"", b"", b"")
 
 
@@ -39,8 +67,23 @@ def golden_files(minor: str) -> Iterator[tuple[Path, bytes]]:
             yield GOLDEN / minor / f"{role}.yaml", rendered["kubelet.yaml"]
 
 
+def golden_plans() -> Iterator[tuple[Path, bytes]]:
+    """Yield path and content of what the bundled Vagrantfile is told of virtual machines."""
+    spec = cluster_spec(1, 1)
+    for name, plan in PLANS.items():
+        made = {
+            "boot_timeout": 1800,
+            "box": "kubecluster-demo",
+            **plan(spec, "kubecluster-demo", KEY),
+        }
+        yield GOLDEN / "plans" / f"{name}.json", f"{json.dumps(made, indent=1)}\n".encode()
+
+
 if __name__ == "__main__":
     for minor in MINORS:
         for path, content in golden_files(minor):
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(content)
+    for path, content in golden_plans():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)

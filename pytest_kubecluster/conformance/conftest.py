@@ -20,12 +20,13 @@ _MARGIN_SECONDS = 20
 def disturb(node: Node, how: str, margin: float = _MARGIN_SECONDS) -> Outcome:
     """Kill the kubelet or contend for its lock, and wait on the node until it is back."""
     kubelet = node.spec.kubelet
-    seconds = kubelet.restart_seconds + margin
+    seconds = kubelet.restart_seconds + margin * node.access.patience
     asked = {
         "how": how,
         "unit": kubelet.unit,
         "lock_file": kubelet.flags.get("lock-file", ""),
         "seconds": seconds,
+        "patience": node.access.patience,
     }
     outcome: Outcome = node.script(provisioning() / "disturb.py", asked, timeout=3.0 * seconds)
     return outcome

@@ -32,7 +32,11 @@ def usage_error(pytester: pytest.Pytester, *args: str) -> str:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--kube-provider=hyperv"], "--kube-provider: 'hyperv' is no provider there is; choose from docker"),
+        (["--kube-provider=hyperv"], "--kube-provider: 'hyperv' is no provider there is; choose from docker, libvirt, virtualbox"),
+        (["--kube-box=my.box"], "--kube-box: my.box is for virtual machines; add --kube-provider=libvirt"),
+        (["--kube-provider=libvirt", "--kube-box=no.box"], "--kube-box: 'no.box' is no file there is, no URL"),
+        (["--kube-provider=libvirt", "--kube-box-checksum=sha256:" + "0" * 64], "a checksum says nothing without the box it is of"),
+        (["--kube-provider=virtualbox"], "--kube-provider=virtualbox needs a box"),
         (["--kube-masters=0"], "the cluster cannot be as asked: a cluster needs at least one master"),
         (["--kube-masters=-1"], "--kube-masters: '-1' is no number of nodes"),
         (["--kube-workers=many"], "--kube-workers: 'many' is no number of nodes"),

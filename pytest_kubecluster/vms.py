@@ -1,0 +1,138 @@
+"""Virtual machines, whatever runs them: booted by Vagrant from a box, found again by their name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pytest_kubecluster.box import BoxSource
+from pytest_kubecluster.boxes import (
+    box_folder,
+    ensure_box,
+    ensure_own_box,
+    link_box,
+    own_box_name,
+)
+from pytest_kubecluster.commands import Commands
+from pytest_kubecluster.image import Variant
+from pytest_kubecluster.machines import run_vagrant
+from pytest_kubecluster.resources import provisioning
+from pytest_kubecluster.spec import ClusterSpec
+from pytest_kubecluster.ssh import USER, SshOptions, own_ssh_options
+from pytest_kubecluster.ssh_key import SshKey, ensure_ssh_key
+from pytest_kubecluster.state import cache_folder
+
+_ERASE_LINE = "\x1b[K"
+
+
+class VirtualMachines:
+    """What the virtual machines of a cluster have in common.
+
+    Their names begin with the cluster's. Vagrant is called once, to boot; everything after is asked
+    of what runs them itself, which finds what a killed Vagrant left behind, too.
+    """
+
+    provider: ClassVar[str]
+    sees_this_host = False
+    patience = 2.0
+
+    def __init__(self, name: str, folder: Path, box: BoxSource | None = None) -> None:
+        """Know the machines of the cluster ``name``, which has the folder ``folder`` here.
+
+        They boot from ``box``, or from our own one.
+        """
+        self._label = f"kubecluster-{name}"
+        self._folder = folder / "vagrant"
+        self._ssh = folder / "ssh"
+        self._box = box
+
+    def made_of(self, *, real: bool) -> str:
+        """Return the name of the box."""
+        return self._box.name_for(self.provider) if self._box else own_box_name(_variant(real))
+
+    def prepare(self, commands: Commands, say: Callable[[str], None], *, real: bool) -> None:
+        """Build our own box or fetch the other one, if it is not here. Raises KubeClusterError."""
+        if self._box:
+            ensure_box(self._box, self.provider, commands, cache_folder(), say)
+        else:
+            ensure_own_box(_variant(real), commands, cache_folder(), say)
+
+    def claim(self, network: IPv4Network) -> None:
+        """Take the machines' network. Raises NetworkTakenError if somebody else has it by now."""
+
+    def up(
+        self,
+        spec: ClusterSpec,
+        commands: Commands,
+        *,
+        kubelets: Path | None,
+        timeout: float,
+        on_line: Callable[[str], None],
+    ) -> None:
+        """Boot a machine for every node of ``spec`` and wait until Vagrant calls them ready."""
+        real = kubelets is not None
+        box = box_folder(cache_folder(), self.made_of(real=real))
+        plan = {
+            "provider": self.provider,
+            "boot_timeout": int(timeout),
+            "box": self._label,
+            **self._plan(spec, box, vm_megabytes(real=real)),
+        }
+        # How far an upload is, is said a thousand times in one line.
+        runner = run_vagrant(
+            plan,
+            self._folder,
+            commands,
+            timeout,
+            lambda line: on_line(line.rpartition(_ERASE_LINE)[2]),
+        )
+        link_box(box, self._folder / "home", self._label, self.provider)
+        runner.up(provider=self.provider)
+
+    def _plan(self, spec: ClusterSpec, box: Path, megabytes: int) -> Mapping[str, Any]:
+        """Make what the machines need, and return what the bundled Vagrantfile is told of them.
+
+        ``box`` is the folder of their box, and ``megabytes`` the memory that each has.
+        """
+        raise NotImplementedError
+
+    @property
+    def _key(self) -> SshKey:
+        return ensure_ssh_key(self._ssh)
+
+    def machine(self, node: str) -> str:
+        """Return the name of a node's machine."""
+        return f"{self._label}.{node}"
+
+    def ssh_options(self, spec: ClusterSpec) -> Mapping[str, SshOptions]:
+        """Return how each node is reached: by its address, with the cluster's own key."""
+        return own_ssh_options(spec, self._key.path)
+
+    def console(self, node: str) -> Sequence[str]:
+        """Return the last lines on a node's console, as far as they can be had."""
+        return ()
+
+    def reboot_command(self, node: str) -> Sequence[str]:
+        """Return nothing: a machine reboots itself, in order."""
+        return ()
+
+    def _is_ours(self, machine: str) -> bool:
+        # A cluster's name has no dot, so that one which begins with another's is not taken for it.
+        return machine.startswith(self.machine(""))
+
+
+def vm_megabytes(*, real: bool) -> int:
+    """Return the memory of a machine; ``real`` is whether its kubelet is."""
+    return 2048 if real else 512
+
+
+def login_script(key: SshKey) -> str:
+    """Return the script that lets nobody but the cluster's ``key`` into somebody else's box."""
+    script = (provisioning() / "login").read_text()
+    return script.replace("@USER@", USER).replace("@KEY@", key.public)
+
+
+def _variant(real: bool) -> Variant:
+    return "docker" if real else "plain"
