@@ -114,8 +114,8 @@ class Cluster:
         assert self.spec.network is not None
         megabytes = machine_megabytes(self.settings.provider, real=self.settings.real)
         check_room(self.spec, cache_folder(), megabytes)
-        if self.settings.real and self.settings.shares_kernel:
-            check_kernel(self.spec)
+        if self.settings.shares_kernel:
+            check_kernel(self.spec, real=self.settings.real)
         check_network(self.spec.network)
         self._enter(name, network=str(self.spec.network))
         with self._all_or_nothing():
@@ -137,8 +137,8 @@ class Cluster:
         somebody uses the cluster. Raises KubeClusterError.
         """
         deadline = time.monotonic() + self.settings.timeout
-        if self.settings.real and self.settings.shares_kernel:
-            check_kernel(self.spec)
+        if self.settings.shares_kernel:
+            check_kernel(self.spec, real=self.settings.real)
         self._wait_for(kept, deadline)
         name = kept.name
         with self._all_or_nothing():

@@ -68,12 +68,13 @@ def check_room(spec: ClusterSpec, state: Path, megabytes: int) -> None:
     _complain([*_memory_problems(spec, megabytes), *_disk_problems(state)])
 
 
-def check_kernel(spec: ClusterSpec) -> None:
-    """Check that this host's kernel is one that real kubelets of ``spec`` run on.
+def check_kernel(spec: ClusterSpec, *, real: bool) -> None:
+    """Check that this host's kernel is one that container nodes of ``spec`` run on.
 
-    Raises KubeClusterError with all that is wrong, one line each, and what to do about it.
+    ``real`` is whether their kubelets are. Raises KubeClusterError with all that is wrong, one line
+    each, and what to do about it.
     """
-    _complain([*kernel_problems(spec)])
+    _complain([*kernel_problems(spec, real=real)])
 
 
 def check_network(network: IPv4Network) -> None:

@@ -104,8 +104,9 @@ def run_matrix(
     sessions = [ClusterSession(config, read_settings(config, version)) for version in versions]
     columns = [Column(version) for version in versions]
     for session, column in zip(sessions, columns, strict=True):
-        if session.settings.real and (problems := list(kernel_problems(session.spec))):
-            column.problem = "; ".join(problems)
+        settings = session.settings
+        if settings.shares_kernel:
+            column.problem = "; ".join(kernel_problems(session.spec, real=settings.real))
     waiting = [pair for pair in zip(sessions, columns, strict=True) if not pair[1].problem]
     owner, failed = None, True
     try:

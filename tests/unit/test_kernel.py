@@ -14,9 +14,11 @@ SWAPS = "Filename\tType\tSize\tUsed\tPriority\n"
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A host with cgroup v2 and no swap, as files."""
+    """A host with cgroup v2, no swap, and inotify instances for 18 nodes, as files."""
     monkeypatch.setattr(kernel, "_CGROUP_V2", tmp_path / "cgroup.controllers")
     monkeypatch.setattr(kernel, "_SWAPS", tmp_path / "swaps")
+    monkeypatch.setattr(kernel, "_INOTIFY", tmp_path / "max_user_instances")
+    (tmp_path / "max_user_instances").write_text("128\n")
     (tmp_path / "cgroup.controllers").touch()
     (tmp_path / "swaps").write_text(SWAPS)
     return tmp_path
@@ -24,7 +26,7 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def problems(version: str, **tolerated: bool) -> list[str]:
     spec = cluster_spec(version=KubeVersion.parse(version), **tolerated)  # type: ignore[arg-type]
-    return list(kernel_problems(spec))
+    return list(kernel_problems(spec, real=True))
 
 
 def test_traits(host: Path) -> None:
@@ -54,7 +56,7 @@ def test_new_kubelets_refuse_cgroup_v1_unless_told(host: Path) -> None:
 def test_own_flag_tells_as_well(host: Path) -> None:
     (host / "cgroup.controllers").unlink()
     spec = cluster_spec(version=KubeVersion.parse("1.36"))
-    assert list(kernel_problems(spec.with_flags({"fail-cgroupv1": "false"}))) == []
+    assert list(kernel_problems(spec.with_flags({"fail-cgroupv1": "false"}), real=True)) == []
 
 
 def test_kubelets_refuse_swap_unless_told(host: Path) -> None:
@@ -65,3 +67,13 @@ def test_kubelets_refuse_swap_unless_told(host: Path) -> None:
     assert "swapoff -a" in problem
     assert "--kube-tolerate=swap" in problem
     assert problems("1.8.0", swap=True) == []
+
+
+def test_many_nodes_need_more_inotify_instances(host: Path) -> None:
+    assert list(kernel_problems(cluster_spec(workers=15), real=False)) == []
+    for workers, real, needed in ((16, False, 133), (15, True, 234)):
+        problem, *_ = kernel_problems(cluster_spec(workers=workers), real=real)
+        assert problem.startswith(
+            f"{workers + 3} nodes need about {needed} inotify instances, and this host allows 128"
+        )
+        assert problem.endswith(f"sysctl -w fs.inotify.max_user_instances={2 * needed}")
