@@ -41,9 +41,9 @@ def main(machines: int = 50, seconds: float = 1.0) -> None:
                 sys.exit(done.stdout + done.stderr)
             return done.stdout
 
+        topology = ("--kube-masters=3", f"--kube-workers={machines - 3}")
+        print(run("pytest_kubecluster", "up", "fleet", *topology, "--kube-timeout=1800"))
         try:
-            topology = ("--kube-masters=3", f"--kube-workers={machines - 3}")
-            print(run("pytest_kubecluster", "up", "fleet", *topology, "--kube-timeout=1800"))
             state = project / "state" / "kubecluster" / "clusters" / "fleet"
             config = (state / "ssh" / "config").read_text()
             hosts = re.findall(r'Host "(\w+)"\n  HostName (\S+)', config)
