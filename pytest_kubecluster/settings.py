@@ -144,16 +144,16 @@ OPTIONS = (
     Option(
         "provider",
         "docker",
-        "Vagrant provider that boots the machines: docker (container nodes), libvirt (virtual\n"
+        "Vagrant provider that boots the machines: docker (container nodes), libvirt (virtual "
         "machines, emulated where there is no KVM) or virtualbox",
         "NAME",
     ),
     Option(
         "box",
         "",
-        "What the machines boot from, instead of our own. Containers: a Docker image that starts\n"
-        "systemd and lets the cluster's key in, best made FROM ours (docker image ls\n"
-        "kubecluster-node). Virtual machines: a Vagrant box, by its name in the catalogue, a file\n"
+        "What the machines boot from, instead of our own. Containers: a Docker image that starts "
+        "systemd and lets the cluster's key in, best made FROM ours (docker image ls "
+        "kubecluster-node). Virtual machines: a Vagrant box, by its name in the catalogue, a file "
         "or a URL",
         "NAME|FILE|URL",
     ),
@@ -166,8 +166,8 @@ OPTIONS = (
     Option(
         "python",
         "",
-        "A tarball with a Python for nodes that have none, 3.9 or newer, unpacked to /opt/python:\n"
-        "python-build-standalone's install_only, PyPy, or any other with bin/python3 or bin/pypy3\n"
+        "A tarball with a Python for nodes that have none, 3.9 or newer, unpacked to /opt/python: "
+        "python-build-standalone's install_only, PyPy, or any other with bin/python3 or bin/pypy3 "
         "at its top or in the one folder there. From a URL it is fetched here, not by the nodes",
         "FILE|URL",
     ),
@@ -182,28 +182,27 @@ OPTIONS = (
     Option(
         "hyperkube",
         str(DEFAULT_VERSION),
-        "Kubelet version the spec is for: 1.7.5, v1.7.5 or the image tag v1.7.5_coreos.1;\n"
-        f"{KNOWN}",
+        f"Kubelet version the spec is for: 1.7.5, v1.7.5 or the image tag v1.7.5_coreos.1; {KNOWN}",
         "VERSION",
     ),
     Option(
         "kubelet",
         HOLLOW,
-        "Which kubelet runs: hollow (the bundled stand-in), download (the official release), or\n"
+        "Which kubelet runs: hollow (the bundled stand-in), download (the official release), or "
         "the path of a hyperkube or kubelet binary, in which {version} stands for the version",
         "hollow|download|PATH",
     ),
     Option(
         "mirror",
         "",
-        "Where --kube-kubelet=download looks instead of dl.k8s.io/release: a URL or a folder that\n"
+        "Where --kube-kubelet=download looks instead of dl.k8s.io/release: a URL or a folder that "
         "has v1.30.0/bin/linux/amd64/kubelet and its checksum",
         "URL|DIR",
     ),
     Option(
         "tolerate",
         "",
-        "What of this host a real kubelet shall put up with, though its version refuses to by\n"
+        "What of this host a real kubelet shall put up with, though its version refuses to by "
         f"default: {', '.join(TOLERABLE)}, or both with a comma",
         "LIST",
     ),
@@ -216,28 +215,28 @@ OPTIONS = (
     Option(
         "playbook",
         "",
-        "Your own Ansible playbook, run instead of the bundled one; its inventory has the groups\n"
+        "Your own Ansible playbook, run instead of the bundled one; its inventory has the groups "
         "masters, workers, role=master and role=worker",
         "PATH",
     ),
     Option(
         "vagrantfile",
         "",
-        "The folder of your own Vagrantfile, used as it is: machines that run are used and left\n"
+        "The folder of your own Vagrantfile, used as it is: machines that run are used and left "
         "running, those that do not are booted and removed",
         "DIR",
     ),
     Option(
         "inventory",
         "",
-        "An Ansible inventory (INI, YAML or a program) of machines that already run: they are\n"
+        "An Ansible inventory (INI, YAML or a program) of machines that already run: they are "
         "looked at over ssh, and provisioned only with --kube-provision",
         "FILE",
     ),
     Option(
         "provision",
         "",
-        "Whether to make kubelet nodes of your own machines: yes or no; by default an inventory's\n"
+        "Whether to make kubelet nodes of your own machines: yes or no; by default an inventory's "
         "are left as they are",
         "yes|no",
         bare="yes",
@@ -245,7 +244,7 @@ OPTIONS = (
     Option(
         "roles",
         DEFAULT_ROLES,
-        "Which roles machines of your own have, by patterns for their groups and names; none\n"
+        "Which roles machines of your own have, by patterns for their groups and names; none "
         "leaves a machine out",
         "PATTERN=ROLE…",
     ),
@@ -253,7 +252,7 @@ OPTIONS = (
     Option(
         "sudo-password",
         "",
-        "The password for sudo on your own machines: ask (at the terminal), or a file that has it\n"
+        "The password for sudo on your own machines: ask (at the terminal), or a file that has it "
         "in its first line; ansible_become_password in the inventory wins",
         "ask|FILE",
     ),
@@ -274,21 +273,21 @@ OPTIONS = (
     Option(
         "report",
         "",
-        "A folder for a report of the run and, if it failed, for the nodes' diagnostics and all\n"
+        "A folder for a report of the run and, if it failed, for the nodes' diagnostics and all "
         "logs",
         "DIR",
     ),
     Option(
         "keep",
         "",
-        "What becomes of the cluster afterwards: never, failed (kept if the run failed) or always\n"
+        "What becomes of the cluster afterwards: never, failed (kept if the run failed) or always "
         "kept; never, unless it was reused",
         "|".join(KEEP),
     ),
     Option(
         "reuse",
         "",
-        "Use a cluster that was kept: the one of that name, or the last one kept for this\n"
+        "Use a cluster that was kept: the one of that name, or the last one kept for this "
         "project, which is booted if there is none",
         "NAME",
         bare="",
