@@ -91,7 +91,8 @@ class KubeletView:
     @property
     def version(self) -> KubeVersion | None:
         """The version that the running program says it is; None where it says none."""
-        found = re.match(r"Kubernetes (v\d+\.\d+\.\d+)", self._seen["version"])
+        # Kubelets of 1.7 complain of their own protocol buffers first.
+        found = re.search(r"^Kubernetes (v\d+\.\d+\.\d+)", self._seen["version"], re.MULTILINE)
         return KubeVersion.parse(found[1]) if found else None
 
     @property

@@ -1,0 +1,30 @@
+"""What is made of one look at a node."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_kubecluster.spec import cluster_spec
+from pytest_kubecluster.version import KubeVersion
+from pytest_kubecluster.view import KubeletView
+
+REAL_1_7 = """\
+2026-11-23 15:31:40.284384 I | proto: duplicate proto type registered: google.protobuf.Any
+2026-11-23 15:31:40.284441 I | proto: duplicate proto type registered: google.protobuf.Duration
+2026-11-23 15:31:40.284449 I | proto: duplicate proto type registered: google.protobuf.Timestamp
+Kubernetes v1.7.5+coreos.1"""
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        (REAL_1_7, "1.7.5"),
+        ("Kubernetes v1.30.1", "1.30.1"),
+        ("Kubernetes v1.24.17+hollow", "1.24.17"),
+        ("bash: /opt/bin/kubelet: Permission denied", None),
+        ("", None),
+    ],
+)
+def test_version_is_what_the_program_says(said: str, version: str | None) -> None:
+    view = KubeletView(cluster_spec()["master01"].kubelet, {"version": said}, {})
+    assert view.version == (version and KubeVersion.parse(version))
