@@ -27,10 +27,7 @@ def main() -> None:
         state = properties(asked["unit"])
         dead = state.get("ActiveState") in ("failed", "inactive")
         if not asked["restarts"] and (dead or state.get("SubState") == "auto-restart"):
-            reason = "died at its start (result {}, exit status {})".format(
-                state.get("Result"),
-                state.get("ExecMainStatus"),
-            )
+            reason = why_dead(asked["unit"], state)
             break
         time.sleep(POLL_SECONDS)
     json.dump({"healthy": healthy, "reason": reason, "journal": journal(asked["unit"])}, sys.stdout)
@@ -50,9 +47,23 @@ def answers() -> bool:
 
 def properties(unit: str) -> dict[str, str]:
     """Return systemd's account of the unit."""
-    names = "--property=ActiveState,SubState,Result,ExecMainStatus"
+    names = (
+        "--property=LoadState,ActiveState,SubState,Result,ExecMainStatus,"
+        "ExecMainStartTimestampMonotonic"
+    )
     text = subprocess.check_output(["systemctl", "show", unit, names]).decode()
     return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def why_dead(unit: str, state: dict[str, str]) -> str:
+    """Say why a unit does not run, as the end of a sentence about the kubelet."""
+    if state.get("LoadState") == "not-found":
+        return f"has no unit: systemd knows no {unit}; it is for the playbook to install and start"
+    if state.get("ExecMainStartTimestampMonotonic") == "0":
+        return f"was not started: {unit} is there, and it is for the playbook to start it"
+    return "died at its start (result {}, exit status {})".format(
+        state.get("Result"), state.get("ExecMainStatus")
+    )
 
 
 def journal(unit: str) -> list[str]:

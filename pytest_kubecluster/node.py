@@ -214,7 +214,7 @@ class Node:
         )
         if seen["healthy"]:
             return
-        words = "\n".join(f"    {line}" for line in seen["journal"])
+        words = "\n".join(f"    {line}" for line in seen["journal"]) or "    (none)"
         raise KubeClusterError(
             f"{self.name}: the kubelet {seen['reason']}\n"
             f"  its last words (journalctl -u {kubelet.unit}):\n{words}"

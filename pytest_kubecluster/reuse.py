@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -39,16 +40,16 @@ def fingerprint(spec: ClusterSpec, settings: Settings, image: str) -> Fingerprin
     machines += [settings.python.identity if settings.python else ""]
     recipe = provisioning()
     machines += [(recipe / "Vagrantfile").read_text()]
-    contents = [repr(spec)]
+    contents: list[str | bytes] = [repr(spec)]
     if binary:
         contents += [f"{binary.path} {binary.path.stat().st_mtime_ns}"]
     else:
-        contents += [render_hollow(spec.version).decode()]
-    files = [*sorted(recipe.glob("*.yml")), *sorted((recipe / "roles").rglob("*"))]
+        contents += [render_hollow(spec.version)]
+    files = [*sorted(recipe.glob("*.yml")), *_sources(recipe / "roles")]
     if settings.playbook:
         contents += [str(settings.playbook)]
-        files += sorted(settings.playbook.parent.rglob("*"))
-    contents += [path.read_text() for path in files if _is_source(path)]
+        files += _sources(settings.playbook.parent)
+    contents += [path.read_bytes() for path in files]
     return Fingerprint(_digest(machines), _digest(contents))
 
 
@@ -62,9 +63,18 @@ def next_step(made: Fingerprint, wanted: Fingerprint, *, alive: bool) -> Step:
     return Step.NOTHING if made.provisioning == wanted.provisioning else Step.PROVISION
 
 
-def _is_source(path: Path) -> bool:
-    return path.is_file() and "__pycache__" not in path.parts
+def _sources(folder: Path) -> list[Path]:
+    """Return the files that what is run from ``folder`` may be made of.
+
+    Where that is a project's own, Git's and other tools' hidden folders are none of it.
+    """
+    files = []
+    for where, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] != "." and name != "__pycache__"]
+        files += [Path(where) / name for name in names if name[0] != "."]
+    return sorted(path for path in files if path.is_file())
 
 
-def _digest(parts: Iterable[str]) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+def _digest(parts: Iterable[str | bytes]) -> str:
+    encoded = [part.encode() if isinstance(part, str) else part for part in parts]
+    return hashlib.sha256(b"\0".join(encoded)).hexdigest()[:16]

@@ -73,5 +73,5 @@ def test_playbook_that_leaves_no_kubelet_says_so(bench: Bench) -> None:
     bench.write("test_it.py", "def test_it(kube_node): pass\n")
     status, output = bench.run("--kube-playbook=own.yml")
     assert status == 1, output
-    assert "master01: the kubelet" in output
+    assert "master01: the kubelet has no unit: systemd knows no kubelet.service" in output
     assert bench.left() == NOTHING

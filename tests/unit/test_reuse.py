@@ -96,6 +96,24 @@ def test_another_playbook_means_provisioning(
     )
 
 
+def test_files_beside_ones_own_playbook_count_whatever_they_are(tmp_path: Path) -> None:
+    (tmp_path / "playbook.yml").write_text("- hosts: all\n")
+    (tmp_path / "logo.png").write_bytes(b"\x89PNG\xff")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "roles" / "node" / "files").mkdir(parents=True)
+    own = replace(SETTINGS, playbook=tmp_path / "playbook.yml")
+
+    def digest() -> str:
+        return fingerprint(SPEC, own, IMAGE).provisioning
+
+    before = digest()
+    (tmp_path / ".git" / "index").write_bytes(b"DIRC\xff")
+    (tmp_path / "roles" / "node" / "files" / ".nothing").mkdir()
+    assert digest() == before
+    (tmp_path / "roles" / "node" / "files" / "tool.gz").write_bytes(b"\x1f\x8b\xff")
+    assert digest() != before
+
+
 # --------------------------------------------------------------------------------------- registry
 
 
