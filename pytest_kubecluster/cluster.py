@@ -402,6 +402,7 @@ class Cluster:
             playbook=self.settings.playbook,
             python_unpacker=self._python_unpacker if self.settings.python else None,
             inventory=self._ansible_inventory,
+            own_folder=self.settings.ansible_folder,
             forks=self._at_a_time,
             folder=self.folder.subfolder("ansible"),
             ready=self._ready,

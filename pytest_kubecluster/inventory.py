@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import getopt
 import json
-import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+from pytest_kubecluster.ansible import ask_ansible
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.roles import RolePatterns
 from pytest_kubecluster.spec import NOT_ASKED, Machine
 from pytest_kubecluster.ssh import SshOptions
 
-_SECONDS = 120
 _ADDRESSES = ("private_ipv4", "ansible_host", "ansible_ssh_host")
 _SSH_KEYWORDS: Mapping[str, tuple[str, ...]] = {
     "HostName": ("ansible_host", "ansible_ssh_host"),
@@ -29,6 +26,9 @@ _SSH_KEYWORDS: Mapping[str, tuple[str, ...]] = {
     "User": ("ansible_user", "ansible_ssh_user"),
     "IdentityFile": ("ansible_private_key_file", "ansible_ssh_private_key_file"),
 }
+_SETTINGS = {"Port": "port", "User": "remote_user", "IdentityFile": "private_key_file"}
+"""What Ansible's configuration calls what it says of all hosts, by ssh's keyword."""
+_HOST_KEYS = ("ansible_host_key_checking", "ansible_ssh_host_key_checking")
 _SSH_ARGS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
 _PASSWORDS = ("ansible_become_password", "ansible_become_pass")
 _LOGIN_PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
@@ -36,6 +36,7 @@ _PYTHON = "ansible_python_interpreter"
 _OURS = (
     *_ADDRESSES,
     *(name for names in _SSH_KEYWORDS.values() for name in names),
+    *_HOST_KEYS,
     *_SSH_ARGS,
     *_PASSWORDS,
     _PYTHON,
@@ -63,14 +64,23 @@ class InventoryHost:
 
     machine: Machine
     variables: Mapping[str, Any] = field(repr=False)
+    configured: Mapping[str, Any] = field(default_factory=dict)
+    """What Ansible's configuration says of connections over ssh, where a variable does not."""
 
     @property
     def ssh_options(self) -> SshOptions:
         """How it is reached, as ssh_config(5) says that. Raises KubeClusterError."""
-        told = {keyword: self._first(*names) for keyword, names in _SSH_KEYWORDS.items()}
+        told = {
+            keyword: self._first(*names, setting=_SETTINGS.get(keyword, ""))
+            for keyword, names in _SSH_KEYWORDS.items()
+        }
         options = {keyword: str(value) for keyword, value in told.items() if value is not None}
+        checking = self._first(*_HOST_KEYS, setting="host_key_checking")
+        if str(checking).lower() in ("false", "no", "off", "0"):
+            options["StrictHostKeyChecking"] = "no"
         for name in _SSH_ARGS:
-            options |= self._from_arguments(name, str(self.variables.get(name) or ""))
+            arguments = self._first(name, setting=name.removeprefix("ansible_"))
+            options |= self._from_arguments(name, str(arguments or ""))
         if path := options.get("IdentityFile"):
             options["IdentityFile"] = f'"{path}"'
         return options
@@ -86,8 +96,9 @@ class InventoryHost:
         path = str(self.variables.get(_PYTHON, ""))
         return path if path.startswith("/") else ""
 
-    def _first(self, *names: str) -> Any:
-        return next((self.variables[name] for name in names if name in self.variables), None)
+    def _first(self, *names: str, setting: str = "") -> Any:
+        said = (self.variables[name] for name in names if name in self.variables)
+        return next(said, self.configured.get(setting))
 
     def _from_arguments(self, name: str, text: str) -> dict[str, str]:
         """Return what arguments of ssh(1) say, as keywords of ssh_config(5)."""
@@ -148,16 +159,23 @@ class InventoryMachines:
         """Leave the machines as they are."""
 
 
-def read_inventory(path: Path, patterns: RolePatterns) -> Inventory:
+def read_inventory(path: Path, patterns: RolePatterns, folder: Path) -> Inventory:
     """Return what an inventory says: INI, YAML, or a program that prints one.
 
-    A host's role is its variable ``role``, or what ``patterns`` make of its groups, or else of its
-    name. Its address is ``private_ipv4``, or the IPv4 address it is reached at; other hosts are to
-    be asked for theirs. Raises KubeClusterError naming the file and the host.
+    What it leaves open of how hosts are reached, the configuration of the Ansible in ``folder``
+    says. A host's role is its variable ``role``, or what ``patterns`` make of its groups, or else
+    of its name. Its address is ``private_ipv4``, or the IPv4 address it is reached at; other hosts
+    are to be asked for theirs. Raises KubeClusterError naming the file and the host.
     """
     if not path.exists():
         raise KubeClusterError(f"{path} cannot be read: No such file or directory")
-    content = json.loads(_ansible("ansible-inventory", path, "--list"))
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(_configured, folder, path)
+        listed = ask_ansible(
+            "ansible-inventory", "--inventory", str(path), "--list", folder=folder, about=path
+        )
+        configured = asked.result()
+    content = json.loads(listed)
     variables: dict[str, dict[str, Any]] = content.get("_meta", {}).get("hostvars", {})
     groups = _groups(content)
     names = list(dict.fromkeys([*groups, *variables]))
@@ -165,7 +183,7 @@ def read_inventory(path: Path, patterns: RolePatterns) -> Inventory:
         raise KubeClusterError(f"{path} names no host")
     found = {name: variables.get(name, {}) for name in names}
     if any(_is_to_be_resolved(v) for known in found.values() for v in _ours(known).values()):
-        resolved = _resolved(path)
+        resolved = _resolved(path, folder)
         # Ansible makes up what nobody said, ansible_host too.
         found = {
             name: {**known, **{key: resolved[name].get(key) for key in _ours(known)}}
@@ -176,41 +194,10 @@ def read_inventory(path: Path, patterns: RolePatterns) -> Inventory:
         role = _role(name, groups.get(name, ()), found[name], patterns, path)
         if role != "none":
             machine = Machine(name, role, _address(name, found[name]))
-            hosts.append(_checked(InventoryHost(machine, found[name]), path))
+            hosts.append(_checked(InventoryHost(machine, found[name], configured), path))
     if not hosts:
         raise KubeClusterError(f"{path} has no host that is a master or a worker")
     return Inventory(path, tuple(hosts), content)
-
-
-def _ansible(program: str, path: Path, *arguments: str) -> str:
-    """Run one of Ansible's programs on an inventory, in the project's own configuration."""
-    beside = Path(sys.executable).with_name(program)
-    executable = str(beside) if beside.exists() else shutil.which(program)
-    if executable is None:
-        raise KubeClusterError(f"{program} is missing; install it with: pip install ansible-core")
-    environment = {
-        **os.environ,
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_STDOUT_CALLBACK": "minimal",
-        "ANSIBLE_DEPRECATION_WARNINGS": "0",
-        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1",
-    }
-    try:
-        done = subprocess.run(
-            [executable, "--inventory", str(path), *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise KubeClusterError(f"{path}: {program} took longer than {_SECONDS} s") from None
-    if done.returncode != 0:
-        said = "\n".join(f"    {line}" for line in done.stderr.strip().splitlines()[-8:])
-        raise KubeClusterError(f"{path} is no inventory that Ansible reads:\n{said}")
-    return done.stdout
 
 
 def _groups(content: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -236,12 +223,23 @@ def _is_to_be_resolved(value: Any) -> bool:
     return (isinstance(value, str) and "{{" in value) or isinstance(value, Mapping)
 
 
-def _resolved(path: Path) -> dict[str, dict[str, Any]]:
+def _configured(folder: Path, path: Path) -> dict[str, Any]:
+    """Return what Ansible's configuration says of connections over ssh, by its settings' names."""
+    arguments = ("dump", "--only-changed", "--type", "connection", "--format", "json", "ssh")
+    text = ask_ansible("ansible-config", *arguments, folder=folder, about=path)
+    settings = [setting for plugin in json.loads(text) for setting in plugin.get("ssh", ())]
+    said = {setting["name"]: setting["value"] for setting in settings}
+    if key := said.get("private_key_file"):
+        # It is said relative to where Ansible runs; ssh is run elsewhere.
+        said["private_key_file"] = str(folder / Path(key).expanduser())
+    return said
+
+
+def _resolved(path: Path, folder: Path) -> dict[str, dict[str, Any]]:
     """Return our variables of each host as Ansible resolves them: templates, and vaulted ones."""
     wanted = ", ".join(f"'{name}': {name} | default(none)" for name in _OURS)
-    said = _ansible(
-        "ansible", path, "all", "-m", "ansible.builtin.debug", "-a", f"msg={{{{ {{{wanted}}} }}}}"
-    )
+    arguments = ("all", "-m", "ansible.builtin.debug", "-a", f"msg={{{{ {{{wanted}}} }}}}")
+    said = ask_ansible("ansible", "--inventory", str(path), *arguments, folder=folder, about=path)
     answers = re.findall(r"^(\S+) \| SUCCESS => (\{.*?^\})", said, re.MULTILINE | re.DOTALL)
     return {
         name: {k: v for k, v in json.loads(text)["msg"].items() if v is not None}

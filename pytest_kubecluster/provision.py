@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from pytest_kubecluster.ansible import own_environment
 from pytest_kubecluster.commands import CommandError, Commands
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.explain import describe
@@ -25,21 +26,20 @@ from pytest_kubecluster.pki import Pki
 from pytest_kubecluster.python import FOLDER, USUAL, no_python
 from pytest_kubecluster.resources import provisioning
 from pytest_kubecluster.spec import ClusterSpec, FileSpec
+from pytest_kubecluster.ssh import Ssh
 
-_CONFIG = """\
-[defaults]
-inventory = inventory
-forks = {forks}
-host_key_checking = False
-retry_files_enabled = False
-nocows = True
-# The article's groups are called role=master and role=worker.
-force_valid_group_names = ignore
-[connection]
-pipelining = True
-[ssh_connection]
-ssh_args = -F {ssh_config}
-"""
+_SETTINGS = {
+    "ANSIBLE_PIPELINING": "1",
+    # The article's groups are called role=master and role=worker.
+    "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore",
+    "ANSIBLE_NOCOLOR": "1",
+    "ANSIBLE_NOCOWS": "1",
+    # There is nobody to ask.
+    "ANSIBLE_ASK_PASS": "0",
+    "ANSIBLE_ASK_VAULT_PASS": "0",
+    "ANSIBLE_BECOME_ASK_PASS": "0",
+}
+"""What goes for Ansible whatever its configuration says: the environment has precedence."""
 _WRAPPER = FileSpec("kubelet-wrapper", WRAPPER, 0o755)
 _INVENTORY = """\
 #!/bin/sh
@@ -123,6 +123,7 @@ def provision(
     playbook: Path | None = None,
     python_unpacker: Path | None = None,
     inventory: Mapping[str, Any] | None = None,
+    own_folder: Path | None = None,
     forks: int,
     folder: Path,
     ready: Path,
@@ -135,17 +136,15 @@ def provision(
     Before your own ``playbook``, what a box comes with is put in place: the launcher, the kubelet's
     executable, its container runtime. Before all, ``python_unpacker``, a script that has a Python
     behind it, brings that to nodes which have none. Ansible's inventory has what a playbook may ask
-    for, beside what ``inventory`` says, if the nodes come from one. ``forks`` nodes are worked on
-    at the same time. ``folder`` is the place for Ansible's own state; ``timeout`` seconds. Nodes
-    are asked for once the file ``ready`` exists. Raises ProvisioningError for the first task that
-    failed on a node.
+    for, beside what ``inventory`` says, if the nodes come from one. Where playbook or inventory are
+    the user's, ``own_folder`` is where their Ansible is configured, and where it runs; ours heeds
+    no configuration. ``forks`` nodes are worked on at the same time. ``folder`` is the place for
+    Ansible's own state; ``timeout`` seconds. Nodes are asked for once the file ``ready`` exists.
+    Raises ProvisioningError for the first task that failed on a node.
     """
     private = private_folder(folder / "runner")
     ident = f"{1 + len(list((private / 'artifacts').glob('*'))):02}"
-    config = folder / "ansible.cfg"
     script = folder / "inventory"
-    settings = _CONFIG.format(forks=forks, ssh_config=nodes[0].access.ssh_config)
-    write_atomically(config, settings.encode(), 0o600)
     content = folder / "inventory.json"
     write_atomically(
         content,
@@ -175,14 +174,24 @@ def provision(
         write_atomically(chosen, json.dumps(imports).encode(), 0o600)
     argv = [sys.executable, "-m", "ansible_runner", "run", str(private)]
     argv += ["--playbook", str(chosen), "--inventory", str(script)]
-    argv += ["--ident", ident]
+    # What the environment has may be secret, and is not to be written down.
+    argv += ["--ident", ident, "--omit-env-files"]
+    if own_folder:
+        argv += ["--project-dir", str(own_folder)]
 
     def on_line(line: str) -> None:
         if line.startswith("TASK ["):
             on_task(line[len("TASK [") : line.rindex("]")])
 
     artifacts = private / "artifacts" / ident
-    environment = _environment(config, folder)
+    environment = own_environment() if own_folder else _environment(folder)
+    path = [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
+    environment |= {
+        **_SETTINGS,
+        "PATH": os.pathsep.join(path),
+        "ANSIBLE_FORKS": str(forks),
+        "ANSIBLE_SSH_ARGS": f"-F {shlex.quote(nodes[0].access.ssh_config)}",
+    }
     try:
         commands.run("ansible", argv, timeout=timeout, env=environment, on_line=on_line)
     except CommandError as error:
@@ -228,8 +237,10 @@ def _inventory(
             "public_ipv4": str(node.address),
             **their_hosts.get(node.name, {}),
             **become,
-            # What ssh's own configuration knows a node by, with all it takes to reach it.
+            # What ssh's own configuration knows a node by, with all it takes to reach it. Where a
+            # play or a configuration has another remote_user, that is of other machines.
             "ansible_host": node.name,
+            "ansible_user": Ssh(Path(access.ssh_config)).user(node.name),
             "ansible_python_interpreter": access.python,
             "role": node.role,
             "private_ipv4": str(node.address),
@@ -307,17 +318,12 @@ def _file(content: bytes, file: FileSpec) -> dict[str, Any]:
     }
 
 
-def _environment(config: Path, folder: Path) -> dict[str, str]:
-    """Return a small environment: what is not passed on cannot end up in an artifact."""
+def _environment(folder: Path) -> dict[str, str]:
+    """Return the environment of an Ansible that nobody has configured; ``folder`` is its home."""
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    path = [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
-    return {
-        **environment,
-        "PATH": os.pathsep.join(path),
-        "ANSIBLE_CONFIG": str(config),
-        "ANSIBLE_HOME": str(folder / "home"),
-        "ANSIBLE_NOCOLOR": "1",
-    }
+    config = folder / "ansible.cfg"
+    write_atomically(config, b"# Ansible's own defaults\n", 0o600)
+    return {**environment, "ANSIBLE_CONFIG": str(config), "ANSIBLE_HOME": str(folder / "home")}
 
 
 def _events(artifacts: Path, *kinds: str) -> Iterator[dict[str, Any]]:

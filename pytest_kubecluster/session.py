@@ -139,7 +139,8 @@ class ClusterSession:
             if settings.inventory is not None:
                 from pytest_kubecluster.inventory import read_inventory
 
-                return read_inventory(settings.inventory, settings.roles)
+                assert settings.ansible_folder is not None
+                return read_inventory(settings.inventory, settings.roles, settings.ansible_folder)
             if settings.vagrantfile is not None:
                 from pytest_kubecluster.vagrantfile import read_vagrantfile
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from pytest_kubecluster.ansible import folder_of_ansible
 from pytest_kubecluster.binary import KubeletBinary, inspect_kubelet, path_for_version
 from pytest_kubecluster.box import BoxSource, box_source
 from pytest_kubecluster.checksum import Checksum
@@ -81,6 +82,8 @@ class Settings:
     """Whether tests may disturb machines that this run did not boot."""
     spec_file: SpecFile = SpecFile()
     """The project's own description of its cluster."""
+    ansible_folder: Path | None = None
+    """Where the user's own Ansible is configured, if it has a part in this."""
 
     @property
     def source(self) -> str:
@@ -359,14 +362,14 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         mirror=read("mirror", lambda text: _mirror(text, config.rootpath)),
         tolerate=read("tolerate", _tolerate),
         timeout=read("timeout", lambda text: _seconds(text, provider)),
-        report=read("report", lambda text: config.rootpath / text if text else None),
+        report=read("report", lambda text: _path(text, config.rootpath)),
         keep=read("keep", _keep) or ("always" if reuse is not None else "never"),
         reuse=reuse,
         box=read("box", lambda text: box_source(text, box_checksum, config.rootpath, provider)),
         python=read("python", lambda text: python_tarball(text, python_checksum, config.rootpath)),
         playbook=read("playbook", lambda text: _playbook(text, config.rootpath)),
-        inventory=read("inventory", lambda text: config.rootpath / text if text else None),
-        vagrantfile=read("vagrantfile", lambda text: config.rootpath / text if text else None),
+        inventory=read("inventory", lambda text: _path(text, config.rootpath)),
+        vagrantfile=read("vagrantfile", lambda text: _path(text, config.rootpath)),
         provision=read("provision", lambda text: _truth(text) if text else None),
         roles=read("roles", RolePatterns.parse),
         forks=read("forks", _positive),
@@ -375,6 +378,9 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         spec_file=spec_file,
     )
     _check_together(settings, config)
+    if theirs := [path for path in (settings.playbook, settings.inventory) if path]:
+        folder = folder_of_ansible(config.rootpath, *theirs)
+        settings = replace(settings, ansible_folder=folder)
     return replace(settings, reuse=None) if settings.own_machines else settings
 
 
@@ -466,11 +472,16 @@ def _name(text: str) -> str:
     return text
 
 
+def _path(text: str, rootpath: Path) -> Path | None:
+    return rootpath / Path(text).expanduser() if text else None
+
+
 def _playbook(text: str, rootpath: Path) -> Path | None:
     # Imported here: what runs playbooks is not needed where nothing boots.
     from pytest_kubecluster.provision import check_playbook
 
-    return check_playbook(rootpath / Path(text).expanduser()) if text else None
+    path = _path(text, rootpath)
+    return check_playbook(path) if path else None
 
 
 def _seconds(text: str, provider: str) -> float:

@@ -26,7 +26,7 @@ _ACCEPT = """
   log in to it once with ssh, and accept its key; keys of new machines are accepted unseen with
   ansible_ssh_common_args: -o StrictHostKeyChecking=accept-new"""
 _DEFAULTS = f"""\
-Host *
+Match final
   ConnectTimeout {_ATTEMPT_SECONDS}
   ServerAliveInterval 5
   ServerAliveCountMax 3
@@ -110,14 +110,22 @@ class Ssh:
             "the login was refused" if done else f"it took longer than {3 * seconds} s"
         )
 
+    def user(self, node: str) -> str:
+        """Return who logs in to ``node``."""
+        return self._settings(node)["user"]
+
     def _place(self, node: str) -> tuple[str, int] | None:
         """Where the node's ssh server is, if that can be knocked at from here."""
-        argv = ["ssh", "-F", str(self.config), "-G", node]
-        shown = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
-        said = dict(line.split(" ", 1) for line in shown.stdout.splitlines() if " " in line)
+        said = self._settings(node)
         if {"proxyjump", "proxycommand"} & said.keys():
             return None
         return said["hostname"], int(said["port"])
+
+    def _settings(self, node: str) -> dict[str, str]:
+        """Return all that ssh would do to reach ``node``, by keywords in small letters."""
+        argv = ["ssh", "-F", str(self.config), "-G", node]
+        shown = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        return dict(line.split(" ", 1) for line in shown.stdout.splitlines() if " " in line)
 
 
 def write_ssh_config(
@@ -141,8 +149,14 @@ Host *
   ControlPersist 60
   LogLevel ERROR
 """
-    included = [f'Include "{path}"' for path in include if path.exists()]
-    config.write_text("\n".join([*stanzas, common, *included, _DEFAULTS]))
+    included = "".join(f'  Include "{path}"\n' for path in include if path.exists())
+    # Where we say an address, that is what ssh would have been told without us: its configuration
+    # is looked through for that, once the name has become the address.
+    placed = [f'!"{name}"' for name, options in hosts.items() if "HostName" in options]
+    if included:
+        named = f"Host * {' '.join(placed)}\n{included}"
+        included = f"{named}Match final\n{included}"
+    config.write_text("\n".join([*stanzas, common, included, _DEFAULTS]))
     return Ssh(config)
 
 

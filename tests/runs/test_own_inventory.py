@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -214,13 +216,27 @@ def test_provisioning_changes_what_must_be_changed_and_nothing_else(
     assert "10 changes on 5 nodes" in output
 
 
-def test_own_playbook_sees_the_groups_and_variables_of_the_inventory(
+def test_own_playbook_sees_the_groups_variables_and_configuration_of_its_ansible(
     fleet: Fleet, own: Bench
 ) -> None:
     own.write("hosts", fleet.inventory("colour=blue", "[odd]", "master01", "worker03"))
+    own.write("ansible.cfg", "[defaults]\nvault_password_file = tresor\nroles_path = elsewhere\n")
+    own.write("tresor", "tresor\n")
+    vaulted = subprocess.check_output(
+        [Path(sys.executable).with_name("ansible-vault"), "encrypt_string", "geheim", "-n", "word"],
+        cwd=own.project,
+        text=True,
+    )
+    (own.project / "group_vars").mkdir()
+    own.write("group_vars/all.yml", vaulted)
+    (own.project / "elsewhere" / "mine" / "tasks").mkdir(parents=True)
+    own.write(
+        "elsewhere/mine/tasks/main.yml",
+        "- assert:\n    that:\n    - word == 'geheim'\n    - lookup('env', 'COLUMNS') == '160'\n",
+    )
     own.write(
         "own.yml",
-        "- hosts: odd\n  gather_facts: false\n  tasks:\n"
+        "- hosts: odd\n  gather_facts: false\n  remote_user: somebody\n  roles: [mine]\n  tasks:\n"
         "    - assert: {that: [colour == 'blue', kube_files.kubeconfig is file]}\n"
         "    - raw: echo {{ groups['odd'] | length }} {{ groups['role=worker'] | length }}\n"
         "      register: said\n"

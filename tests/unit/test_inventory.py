@@ -40,7 +40,7 @@ echo '{"masters": {"hosts": ["a"]}, "_meta": {"hostvars": {"a": {"ansible_host":
 def read(path: Path, text: str, roles: str = DEFAULT_ROLES, mode: int = 0o644) -> Inventory:
     path.write_text(text)
     path.chmod(mode)
-    return read_inventory(path, RolePatterns.parse(roles))
+    return read_inventory(path, RolePatterns.parse(roles), path.parent)
 
 
 def shown(inventory: Inventory) -> list[tuple[str, str, str]]:
@@ -82,6 +82,28 @@ def test_vaulted_password_is_resolved_and_not_shown(
     assert "geheim" not in repr(inventory)
 
 
+def test_what_the_inventory_leaves_open_ansibles_configuration_says(tmp_path: Path) -> None:
+    (tmp_path / "ansible.cfg").write_text(
+        "[defaults]\nremote_user = op\nprivate_key_file = keys/op\nhost_key_checking = False\n"
+        "[ssh_connection]\nssh_common_args = -J bastion\n"
+    )
+    inventory = read(tmp_path / "hosts", "[masters]\na\nb ansible_ssh_user=core\n")
+    first, second = (host.ssh_options for host in inventory.hosts)
+    assert first == {
+        "User": "op",
+        "IdentityFile": f'"{tmp_path}/keys/op"',
+        "StrictHostKeyChecking": "no",
+        "ProxyJump": "bastion",
+    }
+    assert second == {**first, "User": "core"}
+
+
+def test_vaulted_variable_without_its_password_is_named(tmp_path: Path) -> None:
+    vaulted = "!vault |\n        $ANSIBLE_VAULT;1.1;AES256\n        3132\n"
+    with pytest.raises(KubeClusterError, match="no vault secrets found"):
+        read(tmp_path / "hosts.yml", f"masters:\n  hosts:\n    a:\n      ansible_user: {vaulted}")
+
+
 def test_roles_by_variable_group_and_name(tmp_path: Path) -> None:
     inventory = read(
         tmp_path / "hosts",
@@ -94,10 +116,11 @@ def test_roles_by_variable_group_and_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "hosts cannot be read: No such file or directory"),
         ("", "hosts names no host"),
         ("# nothing\n", "hosts names no host"),
         ("[masters\na\n", "hosts is no inventory that Ansible reads"),
+        ("#!/bin/sh\necho no token >&2; exit 3\n", "code 3(.|\n)*no token"),
+        ("all:\n  hosts:\n  - {\n", "YAML parsing failed"),
         ("lonely\n", "the host lonely has no role"),
         ("a role=none-such\n", "the host a has no role"),
         ("[masters]\na ansible_connection=docker\n", "a is not reached over ssh, but docker"),
@@ -105,13 +128,16 @@ def test_roles_by_variable_group_and_name(tmp_path: Path) -> None:
         ("[masters]\na ansible_ssh_extra_args='-F x'\n", "a: ansible_ssh_extra_args: -F is not"),
     ],
 )
-def test_what_cannot_be_used_is_named(text: str | None, message: str, tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_named(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "hosts"
     with pytest.raises(KubeClusterError, match=message) as raised:
-        read_inventory(path, RolePatterns.parse("*master*=master")) if text is None else read(
-            path, text, "*master*=master"
-        )
+        read(path, text, "*master*=master", 0o755 if text.startswith("#!") else 0o644)
     assert str(path) in str(raised.value)
+
+
+def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(KubeClusterError, match="hosts cannot be read: No such file or directory"):
+        read_inventory(tmp_path / "hosts", RolePatterns.parse("*=master"), tmp_path)
 
 
 def host(**variables: object) -> InventoryHost:
