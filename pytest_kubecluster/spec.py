@@ -39,6 +39,7 @@ _FIRST_HOST = {"master": 101, "worker": 201}
 
 
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TAINT = re.compile(
     rf"(?P<key>[^=:,]+)(?:=(?P<value>[^=:,]*))?:(?P<effect>{'|'.join(TAINT_EFFECTS)})"
 )
@@ -329,6 +330,13 @@ class ClusterSpec:
 
     def check(self) -> None:
         """Raise SpecError for what no cluster can be: doubles, strays, flags nobody knows."""
+        for node in self:
+            # It names files here, and is a pattern to ssh.
+            if not _NAME.fullmatch(node.name):
+                raise SpecError(
+                    f"{node.name!r} cannot be a node's name: it takes letters, digits, dots, "
+                    "hyphens and underscores, and begins with none of the last three"
+                )
         for what, values in (
             ("name", [node.name for node in self]),
             ("address", [str(node.address) for node in self]),

@@ -1,10 +1,18 @@
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from pytest_kubecluster.spec import DEFAULT_NETWORK, KubeletSpec, SpecError, cluster_spec
+from pytest_kubecluster.spec import (
+    DEFAULT_NETWORK,
+    DEFAULT_VERSION,
+    KubeletSpec,
+    Machine,
+    SpecError,
+    cluster_spec,
+    spec_of,
+)
 
 SEED = IPv4Network("172.17.5.0/24")
 
@@ -127,6 +135,13 @@ def test_check_finds_a_flag_the_version_does_not_know() -> None:
     message = r"worker01: kubelet 1\.7\.5 has no flag --fail-swap-on; it came with 1\.8"
     with pytest.raises(SpecError, match=message):
         cluster_spec().with_flags({"fail-swap-on": "false"}, role="worker").check()
+
+
+@pytest.mark.parametrize("name", ["../m", "a/b", "*", "m 1", "-m", ""])
+def test_check_finds_names_that_are_no_file_names_or_are_patterns(name: str) -> None:
+    machine = Machine(name, "master", IPv4Address("10.0.0.1"))
+    with pytest.raises(SpecError, match="cannot be a node's name"):
+        spec_of([machine], None, DEFAULT_VERSION).check()
 
 
 def test_check_finds_doubles_and_strays() -> None:
