@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import getpass
 import time
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
+from textwrap import indent
 from typing import Any, TypeVar
 
 from pytest_kubecluster.cluster import Cluster, Parting
@@ -106,7 +108,8 @@ class JoinedCluster(Cluster):
         """The nodes that can be used. Raises KubeClusterError if there is none."""
         usable = [node for node in self.nodes if not node.access.problem]
         if not usable:
-            problems = "\n".join(f"  - {node.access.problem}" for node in self.nodes)
+            reasons = (indent(node.access.problem, "    ").strip() for node in self.nodes)
+            problems = "\n".join(f"  - {reason}" for reason in reasons)
             raise KubeClusterError(f"none of the machines can be used:\n{problems}")
         return usable
 
@@ -131,7 +134,7 @@ class JoinedCluster(Cluster):
         """Log in to all machines and learn of each what it takes to use it."""
         password = self.settings.sudo_password
         if password == ASK:
-            password = getpass.getpass("kubecluster: password for sudo on your machines: ")
+            password = _asked_password()
         config = self.folder.subfolder("ssh") / "config"
         ssh = write_ssh_config(
             config,
@@ -283,6 +286,20 @@ class VagrantfileCluster(JoinedCluster):
             )
             phase.detail = f"{asleep} booted, {len(own.running)} up already"
         return {name: Reach(options[name], reboot_command(own, name)) for name in options}
+
+
+def _asked_password() -> str:
+    """Return the password that is typed at the terminal. Raises KubeClusterError without one."""
+    try:
+        with warnings.catch_warnings():
+            # It would be read from standard input then, and shown.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return getpass.getpass("kubecluster: password for sudo on your machines: ")
+    except (getpass.GetPassWarning, OSError, EOFError):
+        raise KubeClusterError(
+            "--kube-sudo-password=ask: there is no terminal to ask at; name a file that has the "
+            "password in its first line"
+        ) from None
 
 
 def joined_cluster(

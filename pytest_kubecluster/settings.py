@@ -446,6 +446,8 @@ def _password(text: str, rootpath: Path) -> str:
         lines = (rootpath / Path(text).expanduser()).read_text().splitlines()
     except OSError as error:
         raise ValueError(f"{text} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{text} is no text: {error}") from None
     if not lines or not lines[0]:
         raise ValueError(f"{text} has no password in its first line")
     return lines[0]

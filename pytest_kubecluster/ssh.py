@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import socket
 import subprocess
@@ -25,6 +26,10 @@ _NOT_ACCEPTED = "Host key verification failed"
 _ACCEPT = """
   log in to it once with ssh, and accept its key; keys of new machines are accepted unseen with
   ansible_ssh_common_args: -o StrictHostKeyChecking=accept-new"""
+_CHANGED = re.compile(r"Host key for (\S+) has changed")
+_FORGET = """
+  somebody else may be there; where it is the machine, made anew, forget its old key:
+  ssh-keygen -R {}"""
 _DEFAULTS = f"""\
 Match final
   ConnectTimeout {_ATTEMPT_SECONDS}
@@ -90,6 +95,8 @@ class Ssh:
         """
         if reason := self._log_in(node, _OWN_ATTEMPT_SECONDS):
             way_out = _ACCEPT if _NOT_ACCEPTED in reason else ""
+            if changed := _CHANGED.search(reason):
+                way_out = _FORGET.format(changed[1])
             raise KubeClusterError(f"{node} cannot be reached over ssh: {reason}{way_out}")
 
     def disconnect(self, node: str) -> None:

@@ -150,11 +150,25 @@ def test_wrong_key_is_refused_at_once(fleet: Fleet, own: Bench) -> None:
     assert output.count("Permission denied (publickey)") == 5
 
 
+def test_host_keys_are_checked(fleet: Fleet, own: Bench) -> None:
+    public = (fleet.key.parent / "id_ed25519.pub").read_text().split()[1]
+    known = "".join(f"{address} ssh-ed25519 {public}\n" for address in fleet.addresses.values())
+    for keys, hint in (("", "log in to it once with ssh"), (known, "ssh-keygen -R")):
+        own.write("known", keys)
+        trust = f"yes -o UserKnownHostsFile={own.project / 'known'} -o GlobalKnownHostsFile"
+        own.write("hosts", fleet.inventory().replace("no -o UserKnownHostsFile", trust))
+        status, output = own.run()
+        assert status == 1, output
+        assert output.count("Host key verification failed") == output.count(hint) == 5, output
+
+
 def test_sudo_with_a_password(fleet: Fleet, own: Bench) -> None:
     own.write("hosts", fleet.inventory(user="op"))
     status, output = own.run()
     assert status == 1, output
     assert "master01: sudo asks for a password; give it as ansible_become_password" in output
+    status, output = own.run("--kube-sudo-password=ask")
+    assert (status, "there is no terminal to ask at" in output) == (1, True), output
     own.write("wrong", "wrong\n")
     status, output = own.run("--kube-sudo-password=wrong")
     assert status == 1, output
