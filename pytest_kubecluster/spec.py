@@ -337,13 +337,15 @@ class ClusterSpec:
                     f"{node.name!r} cannot be a node's name: it takes letters, digits, dots, "
                     "hyphens and underscores, and begins with none of the last three"
                 )
-        for what, values in (
-            ("name", [node.name for node in self]),
-            ("address", [str(node.address) for node in self]),
-        ):
-            known = [value for value in values if value != str(NOT_ASKED)]
-            if double := next((value for value in known if known.count(value) > 1), None):
-                raise SpecError(f"two nodes have the {what} {double}")
+        names = [node.name for node in self]
+        if double := next((name for name in names if names.count(name) > 1), None):
+            raise SpecError(f"two nodes have the name {double}")
+        places: dict[IPv4Address, list[str]] = {}
+        for node in self:
+            places.setdefault(node.address, []).append(node.name)
+            there = places[node.address]
+            if len(there) > 1 and node.address != NOT_ASKED:
+                raise SpecError(f"{' and '.join(there)} have the same address {node.address}")
         if not self.masters and not self.api_server_url:
             raise SpecError("a cluster needs a master: the API server's address is a master's")
         for node in self:

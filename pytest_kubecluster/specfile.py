@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from pytest_kubecluster import facts
+from pytest_kubecluster.flags import normal_name
 from pytest_kubecluster.launcher import LAUNCHERS
 from pytest_kubecluster.spec import (
     ClusterSpec,
@@ -36,7 +38,7 @@ from pytest_kubecluster.spec import (
     SpecError,
     Taint,
 )
-from pytest_kubecluster.version import KubeVersion
+from pytest_kubecluster.version import KNOWN, KubeVersion
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -100,16 +102,15 @@ class SpecFile:
 def find_spec_file(project: Path) -> SpecFile:
     """Return what the project's kubecluster.toml says, or else its pyproject.toml.
 
-    Raises SpecFileError.
+    Raises SpecFileError, also where both say something.
     """
     own, shared = project / NAME, project / PYPROJECT
+    table = _load(shared).get("tool", {}).get("kubecluster") if shared.exists() else None
+    if own.exists() and table is not None:
+        raise SpecFileError(f"{own} and [tool.kubecluster] of {PYPROJECT}: keep one of them")
     if own.exists():
         return read_spec_file(own, _load(own))
-    if shared.exists():
-        table = _load(shared).get("tool", {}).get("kubecluster")
-        if table is not None:
-            return read_spec_file(shared, table)
-    return SpecFile()
+    return SpecFile() if table is None else read_spec_file(shared, table)
 
 
 def read_spec_file(path: Path, data: Mapping[str, Any]) -> SpecFile:
@@ -129,8 +130,8 @@ def read_spec_file(path: Path, data: Mapping[str, Any]) -> SpecFile:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecFileError(f"{path}: {error}") from None
     except OSError as error:
         raise SpecFileError(f"{path} cannot be read: {error.strerror}") from None
@@ -223,6 +224,13 @@ def _path(value: Any) -> str:
     return str(value)
 
 
+def _address(value: Any) -> IPv4Address:
+    try:
+        return IPv4Address(_text(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is no IPv4 address") from None
+
+
 def _url(value: Any) -> str:
     parts = urlsplit(_text(value))
     if parts.scheme != "https" or not parts.hostname:
@@ -281,8 +289,12 @@ def _mode(value: Any) -> int:
     return int(value, 8)
 
 
-def _names(value: Any) -> tuple[str, ...]:
-    return tuple(_text(item) for item in _is(list, "list of flags")(value))
+def _flag_names(value: Any) -> tuple[str, ...]:
+    names = tuple(_text(item) for item in _is(list, "list of flags")(value))
+    for name in names:
+        if facts.history(normal_name(name)) is None:
+            raise ValueError(f"no kubelet from {KNOWN} has a flag --{name}")
+    return names
 
 
 _TOPOLOGY: dict[str, Callable[[Any], Any]] = {
@@ -292,12 +304,12 @@ _TOPOLOGY: dict[str, Callable[[Any], Any]] = {
     "network": lambda value: IPv4Network(_text(value)),
     "api_server": lambda value: _url(value),
 }
-_NODE: dict[str, Callable[[Any], Any]] = {"address": lambda value: IPv4Address(_text(value))}
+_NODE: dict[str, Callable[[Any], Any]] = {"address": _address}
 _BY_TYPE: dict[str, Callable[[Any], Any]] = {
     "str": _text,
     "int": _number,
     "bool": _is(bool, "truth value"),
-    "IPv4Address": lambda value: IPv4Address(_text(value)),
+    "IPv4Address": _address,
 }
 _SPECIAL: dict[str, Callable[[Any], Any]] = {
     "labels": _labels,
@@ -305,7 +317,7 @@ _SPECIAL: dict[str, Callable[[Any], Any]] = {
     "modes": _modes,
     "launched_by": _launcher,
     "flags": _flags,
-    "remove_flags": _names,
+    "remove_flags": _flag_names,
     **dict.fromkeys(
         ("client_ca_file", "cni_conf_dir", "config_path", "kubeconfig", "lock_file", "manifests"),
         _path,

@@ -154,7 +154,7 @@ def test_check_finds_doubles_and_strays() -> None:
     same = replace(
         spec, nodes=(spec.nodes[0], replace(spec.nodes[1], address=spec.nodes[0].address))
     )
-    with pytest.raises(SpecError, match=r"two nodes have the address 10\.17\.5\.101"):
+    with pytest.raises(SpecError, match=r"and master02 have the same address 10\.17\.5\.101"):
         same.check()
     with pytest.raises(SpecError, match=r"is not in 192\.0\.2\.0/24"):
         replace(spec, network=IPv4Network("192.0.2.0/24")).check()

@@ -74,11 +74,19 @@ def test_table_of_pyproject(tmp_path: Path) -> None:
     assert spec.nodes[0].kubelet.cluster_domain == "a.b"
 
 
-def test_own_file_wins_over_pyproject(tmp_path: Path) -> None:
+def test_two_descriptions_are_one_too_many(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.kubecluster]\nmasters = 5\n")
     (tmp_path / "kubecluster.toml").write_text("workers = 2\n")
-    topology = find_spec_file(tmp_path).topology
-    assert (topology.masters, topology.workers) == (None, 2)
+    with pytest.raises(SpecFileError, match=r"kubecluster\.toml and \[tool.*keep one of them"):
+        find_spec_file(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    assert find_spec_file(tmp_path).topology.workers == 2
+
+
+def test_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "kubecluster.toml").write_bytes(b"\xff")
+    with pytest.raises(SpecFileError, match=r"kubecluster\.toml: .*can't decode byte 0xff"):
+        find_spec_file(tmp_path)
 
 
 def test_no_file_says_nothing(tmp_path: Path) -> None:
@@ -111,6 +119,7 @@ def test_no_file_says_nothing(tmp_path: Path) -> None:
         ("[role.worker]\nlabels = ['a']", r"role.worker.labels: \['a'\] is no table of labels"),
         ("[node.master01]\naddress = '10.0.0.300'", "node.master01.address: .*300"),
         ("[node.master01]\nflags = { v = { x = 1 } }", "node.master01.flags: flag v: "),
+        ("[kubelet]\nremove_flags = ['look-file']", "no kubelet from 1.7 to 1.36 has a flag --look-file"),
         ("[node]\nmaster01 = 3", "node.master01 must be a table"),
     ],
 )  # fmt: skip
@@ -133,7 +142,7 @@ def test_node_there_is_not(tmp_path: Path) -> None:
 def test_double_address_is_found(tmp_path: Path) -> None:
     address = cluster_spec()["master01"].address
     (tmp_path / "kubecluster.toml").write_text(f"[node.worker01]\naddress = '{address}'\n")
-    with pytest.raises(SpecError, match=f"two nodes have the address {address}"):
+    with pytest.raises(SpecError, match=f"worker01 have the same address {address}"):
         applied(find_spec_file(tmp_path), cluster_spec()).check()
 
 
