@@ -125,8 +125,9 @@ def _parser() -> argparse.ArgumentParser:
     box = command("box", _box, "Build our own Vagrant box of virtual machines, and say where it is")
     box.add_argument("--real", action="store_true", help="the one for real kubelets")
     spec = command("spec", _spec, "Show what every node must be; boots nothing", options=True)
-    spec.add_argument("--json", action="store_true", help="print JSON")
-    spec.add_argument(
+    form = spec.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument(
         "--from",
         dest="seen",
         metavar="NODE",
@@ -301,7 +302,6 @@ def _check_node(name: str, folder: ClusterFolder) -> None:
 
 
 def _render(arguments: argparse.Namespace) -> int:
-    from pytest_kubecluster.files import private_folder
     from pytest_kubecluster.pki import ensure_pki
     from pytest_kubecluster.render import write_files
 
@@ -311,7 +311,14 @@ def _render(arguments: argparse.Namespace) -> int:
             f"the address of {unknown[0]} is not known before it is asked; say it in "
             f"kubecluster.toml: [node.{unknown[0]}] address = …"
         )
-    folder = private_folder(arguments.folder.absolute())
+    folder = arguments.folder.absolute()
+    try:
+        # One that is there may be used by others for more than this: its mode is left as it is.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise KubeClusterError(f"{folder} cannot be made: {error.strerror}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise KubeClusterError(f"{folder} cannot be written to")
     paths = write_files(spec, ensure_pki(folder / "pki"), folder)
     for files in paths.values():
         for path in files.values():

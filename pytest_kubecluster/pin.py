@@ -14,7 +14,7 @@ import tomlkit
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.flags import TRUE, same_value
 from pytest_kubecluster.node import Access, Node
-from pytest_kubecluster.spec import KubeletSpec, NodeSpec, Role, cluster_spec
+from pytest_kubecluster.spec import KubeletSpec, Label, NodeSpec, Role, cluster_spec
 from pytest_kubecluster.version import KNOWN, KubeVersion
 from pytest_kubecluster.view import KubeletView
 
@@ -86,6 +86,9 @@ def _differing(view: KubeletView, kubelet: KubeletSpec) -> dict[str, Any]:
     table: dict[str, Any] = {}
     flags: dict[str, str] = {}
     minor = kubelet.version.minor_version
+    if labels := _labels_beside_its_own(view, kubelet):
+        table["labels"] = {label.key: label.value for label in labels}
+        kubelet = replace(kubelet, labels=(*kubelet.labels, *labels))
     wanted, told = kubelet.settings, view.settings
     for name, value in told.items():
         moved = name in view.flags and name in kubelet.config
@@ -109,6 +112,15 @@ def _differing(view: KubeletView, kubelet: KubeletSpec) -> dict[str, Any]:
         **({"flags": flags} if flags else {}),
         **({"remove_flags": missing} if missing else {}),
     }
+
+
+def _labels_beside_its_own(view: KubeletView, kubelet: KubeletSpec) -> tuple[Label, ...]:
+    """Return the labels that make the kubelet's its node's, if any added to its own do."""
+    labels = tuple(Label(key, value) for key, value in view.labels.items())
+    labels = tuple(label for label in labels if label not in kubelet.labels)
+    told = replace(kubelet, labels=(*kubelet.labels, *labels)).node_labels
+    # Their order is part of the command line.
+    return labels if list(told.items()) == list(view.labels.items()) else ()
 
 
 def _document(name: str, version: KubeVersion, api_server: str, table: Mapping[str, Any]) -> str:

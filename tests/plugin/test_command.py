@@ -1,0 +1,46 @@
+"""What the kubecluster command does without a machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def command(project: Path, *words: str) -> tuple[int, str]:
+    argv = [sys.executable, "-m", "pytest_kubecluster", *words]
+    done = subprocess.run(argv, cwd=project, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def modes(folder: Path, *names: str) -> list[str]:
+    return [f"{(folder / name).stat().st_mode & 0o777:o}" for name in names]
+
+
+def test_render_leaves_a_folder_that_is_there_open_to_others(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o755)
+    (tmp_path / "shared" / "mine").write_text("mine\n")
+    status, output = command(tmp_path, "render", "shared", "--kube-workers=0", "--kube-masters=1")
+    assert status == 0, output
+    assert f"{tmp_path}/shared/master01/kubelet.service" in output
+    names = (".", "mine", "pki", "master01", "master01/kubeconfig")
+    assert modes(tmp_path / "shared", *names) == ["755", "644", "700", "700", "600"]
+    command(tmp_path, "render", "new", "--kube-workers=0", "--kube-masters=1")
+    assert modes(tmp_path, "new") == ["700"]
+
+
+def test_render_names_what_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    status, output = command(tmp_path, "render", "file")
+    assert (status, output) == (1, f"kubecluster: {tmp_path}/file cannot be made: File exists\n")
+
+
+def test_what_is_wrong_with_the_words_is_wrong_usage(tmp_path: Path) -> None:
+    for words, message in (
+        (("spec", "--json", "--from", "worker01"), "not allowed with argument"),
+        (("explain", "worker09", "v"), "there is no node worker09; there are master01"),
+        (("explain", "worker01", "vv"), "no kubelet from 1.7 to 1.36 has a flag --vv"),
+    ):
+        status, output = command(tmp_path, *words)
+        assert (status, message in output) == (2, True), output
