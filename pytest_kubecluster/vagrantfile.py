@@ -87,6 +87,8 @@ def read_vagrantfile(folder: Path, patterns: RolePatterns) -> OwnVagrantfile:
     is wrong with it.
     """
     name = os.environ.get("VAGRANT_VAGRANTFILE", "Vagrantfile")
+    if folder.is_file():
+        raise KubeClusterError(f"{folder} is a file; name the folder it is in")
     # Vagrant itself would go on looking, in the folders above.
     if not (folder / name).is_file():
         raise KubeClusterError(f"there is no {name} in {folder}")

@@ -53,6 +53,8 @@ def test_folder_without_a_vagrantfile_is_not_one_above(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     with pytest.raises(KubeClusterError, match=r"there is no Vagrantfile in .*below"):
         read_vagrantfile(tmp_path / "below", PATTERNS)
+    with pytest.raises(KubeClusterError, match=r"Vagrantfile is a file; name the folder it is in"):
+        read_vagrantfile(tmp_path / "Vagrantfile", PATTERNS)
 
 
 def test_missing_vagrant_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
