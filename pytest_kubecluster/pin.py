@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import tomlkit
@@ -14,15 +16,26 @@ import tomlkit
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.flags import TRUE, same_value
 from pytest_kubecluster.node import Access, Node
-from pytest_kubecluster.spec import KubeletSpec, Label, NodeSpec, Role, cluster_spec
+from pytest_kubecluster.pki import ensure_pki
+from pytest_kubecluster.render import write_files
+from pytest_kubecluster.spec import (
+    KubeletSpec,
+    Label,
+    Machine,
+    NodeSpec,
+    Role,
+    cluster_spec,
+    spec_of,
+)
+from pytest_kubecluster.specfile import NAME, read_spec_file
 from pytest_kubecluster.version import KNOWN, KubeVersion
-from pytest_kubecluster.view import KubeletView
+from pytest_kubecluster.view import KubeletView, difference_table
 
 _KEYS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "allow-privileged": ("allow_privileged", TRUE.__contains__),
     "anonymous-auth": ("anonymous_auth", TRUE.__contains__),
     "client-ca-file": ("client_ca_file", str),
-    "cluster-dns": ("cluster_dns", str),
+    "cluster-dns": ("cluster_dns", lambda text: str(IPv4Address(text))),
     "cluster-domain": ("cluster_domain", str),
     "cni-conf-dir": ("cni_conf_dir", str),
     "kubeconfig": ("kubeconfig", str),
@@ -38,8 +51,8 @@ def pin_node(name: str, role: Role, access: Access, *, own: bool = False) -> str
     """Look at a node and return the TOML of a spec whose kubelet is its kubelet.
 
     What is said there is what differs from the seed's node of the same version and role, and where
-    the API server is, if the machine is the user's ``own``. Raises
-    KubeClusterError if no kubelet runs there, or none that is known.
+    the API server is, if the machine is the user's ``own``; comments name what cannot be said so.
+    Raises KubeClusterError if no kubelet runs there, or none that is known.
     """
     view = _node(name, role, access, KubeletSpec(IPv4Address(0), ())).look()
     if not view.running:
@@ -59,7 +72,9 @@ def pin_node(name: str, role: Role, access: Access, *, own: bool = False) -> str
     if own:
         (cluster, *_) = view.kubeconfig.get("clusters") or [{}]
         server = cluster.get("cluster", {}).get("server", "")
-    return _document(name, version, server, _differing(view, kubelet))
+    document = _document(name, version, server, _differing(view, kubelet))
+    machine = Machine(name, role, kubelet.node_ip)
+    return "".join([*_unsaid(document, machine, version, access), tomlkit.dumps(document)])
 
 
 def _node(name: str, role: Role, access: Access, kubelet: KubeletSpec) -> Node:
@@ -96,9 +111,10 @@ def _differing(view: KubeletView, kubelet: KubeletSpec) -> dict[str, Any]:
             continue
         if name in _KEYS and not moved:
             key, read = _KEYS[name]
-            table[key] = read(value)
-        else:
-            flags[name] = value
+            with suppress(ValueError):
+                table[key] = read(value)
+                continue
+        flags[name] = value
     missing = [name for name in wanted if name not in told]
     if kubelet.config and "config" not in view.flags:
         missing.append("config")
@@ -107,8 +123,11 @@ def _differing(view: KubeletView, kubelet: KubeletSpec) -> dict[str, Any]:
             table[trait] = True
     if kubelet.config and kubelet.config_path != KubeletSpec.config_path:
         table["config_path"] = kubelet.config_path
+    files = ((file, view.files[file.path]) for file in kubelet.files)
+    modes = {w.name: f"{s.mode:04o}" for w, s in files if s and s.mode != w.mode}
     return {
         **table,
+        **({"modes": modes} if modes else {}),
         **({"flags": flags} if flags else {}),
         **({"remove_flags": missing} if missing else {}),
     }
@@ -123,11 +142,29 @@ def _labels_beside_its_own(view: KubeletView, kubelet: KubeletSpec) -> tuple[Lab
     return labels if list(told.items()) == list(view.labels.items()) else ()
 
 
-def _document(name: str, version: KubeVersion, api_server: str, table: Mapping[str, Any]) -> str:
+def _unsaid(
+    document: Mapping[str, Any], machine: Machine, version: KubeVersion, access: Access
+) -> Iterator[str]:
+    """Yield comments about what the node is otherwise than the document makes it."""
+    cluster = replace(spec_of([machine], None, version), api_server_url="https://unsaid")
+    *_, (_, cluster) = read_spec_file(Path(NAME), document).steps(cluster)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_files(cluster, ensure_pki(folder / "pki"), folder, foreign_pki=True)
+        node = Node(cluster[machine.name], replace(access, files=str(folder / machine.name)))
+        differences = node.look().differences(node.spec.kubelet)
+    yield f"# what {machine.name} was seen to be"
+    yield ", but for what no such file can say:\n" if differences else "\n"
+    for line in difference_table(differences) if differences else ():
+        yield f"#   {line}\n"
+
+
+def _document(
+    name: str, version: KubeVersion, api_server: str, table: Mapping[str, Any]
+) -> tomlkit.TOMLDocument:
     document = tomlkit.document()
-    document.add(tomlkit.comment(f"what {name} was seen to be"))
     document["version"] = str(version) if version.build else version.number
     if api_server:
         document["api_server"] = api_server
     document["node"] = {name: dict(table)}
-    return tomlkit.dumps(document)
+    return document

@@ -277,7 +277,7 @@ def flag_value(name: str, value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
     if isinstance(value, Mapping):
-        return ",".join(f"{key}={item}" for key, item in value.items())
+        return ",".join(f"{key}={flag_value(name, item)}" for key, item in value.items())
     return str(value)
 
 

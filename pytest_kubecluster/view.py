@@ -167,9 +167,11 @@ class KubeletView:
 
     @property
     def node_ip(self) -> IPv4Address | None:
-        """The address the kubelet says its node has."""
-        value = self.settings.get("node-ip")
-        return IPv4Address(value) if value else None
+        """The IPv4 address the kubelet says its node has; None where it says none, or another."""
+        try:
+            return IPv4Address(self.settings.get("node-ip", ""))
+        except ValueError:
+            return None
 
     @property
     def addresses(self) -> Sequence[IPv4Address]:

@@ -283,3 +283,9 @@ def test_what_is_dropped_is_accounted_for(kubelet: KubeletSpec) -> None:
     accounted = {change.what.split()[0].strip("-:") for change in kubelet.changes}
     assert missing <= accounted
     assert all(change.reason and change.source for change in kubelet.changes)
+
+
+def test_gates_in_a_file_are_written_as_the_flag_writes_them() -> None:
+    version = KubeVersion.parse("1.30.0")
+    said = settings_of({"featureGates": {"GracefulNodeShutdown": True}}, version)
+    assert said == {"feature-gates": "GracefulNodeShutdown=true"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+from typing import Any
+
 import pytest
 
 from pytest_kubecluster.spec import cluster_spec
@@ -28,3 +31,17 @@ Kubernetes v1.7.5+coreos.1"""
 def test_version_is_what_the_program_says(said: str, version: str | None) -> None:
     view = KubeletView(cluster_spec()["master01"].kubelet, {"version": said}, {})
     assert view.version == (version and KubeVersion.parse(version))
+
+
+@pytest.mark.parametrize(
+    ("flags", "address"),
+    [
+        (["--node-ip=10.0.0.1"], IPv4Address("10.0.0.1")),
+        (["--node-ip=fd00::1"], None),
+        (["--node-ip=10.0.0.1,fd00::1"], None),
+        ([], None),
+    ],
+)
+def test_node_ip_of_another_family_is_none_of_ours(flags: list[str], address: Any) -> None:
+    seen = {"argv": ["/usr/bin/kubelet", *flags], "version": "Kubernetes v1.30.0", "files": {}}
+    assert KubeletView(cluster_spec().nodes[0].kubelet, seen, {}).node_ip == address
