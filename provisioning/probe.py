@@ -57,7 +57,7 @@ def main() -> None:
         pid = int(unit.result().get("MainPID") or 0)
         running = argv(pid)
         version = pool.submit(version_of, running)
-        kubeconfig = text(asked["kubeconfig"])
+        kubeconfig = whole(text(asked["kubeconfig"]), os.path.dirname(asked["kubeconfig"]))
         own, reason = own_credentials(kubeconfig)
         found = {
             "time": time.time(),
@@ -175,6 +175,23 @@ def own_credentials(kubeconfig: str) -> tuple[ssl.SSLContext | None, str]:
         except (ValueError, OSError) as error:
             return None, str(error)
     return context, ""
+
+
+def whole(kubeconfig: str, folder: str) -> str:
+    """Return a kubeconfig that has in itself what it names the files of, as kubeadm's does.
+
+    One file may hold certificate and key: of each only what is named comes in.
+    """
+
+    def data(match: "re.Match[str]") -> str:
+        name, path = match.groups()
+        kind = "[A-Z ]*PRIVATE KEY" if name == "client-key" else "CERTIFICATE"
+        block = f"-----BEGIN {kind}-----.*?-----END {kind}-----\n?"
+        found = "".join(re.findall(block, text(os.path.join(folder, path)), re.DOTALL))
+        return f"{name}-data: {base64.b64encode(found.encode()).decode()}" if found else match[0]
+
+    named = r"\b(certificate-authority|client-certificate|client-key): *[\"']?([^\s\"']+)[\"']?"
+    return re.sub(named, data, kubeconfig)
 
 
 def kubelet_port(address: str, context: ssl.SSLContext) -> HTTPConnection:

@@ -363,4 +363,5 @@ def _explain(artifacts: Path, error: CommandError) -> KubeClusterError:
             f"  message:\n{message or '    (none)'}\n"
             f"  full log: {error.log}"
         )
-    return error
+    # How it was started is none of the reader's business.
+    return ProvisioningError(str(error).replace(shlex.join(error.argv[:2]), "Ansible", 1))

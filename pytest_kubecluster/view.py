@@ -185,7 +185,10 @@ class KubeletView:
 
     @cached_property
     def kubeconfig(self) -> Mapping[str, Any]:
-        """The kubeconfig on the node, parsed, with the private key cut out."""
+        """The kubeconfig on the node, parsed, with the private key cut out.
+
+        Certificates that it names the files of are in it, as if it had them itself.
+        """
         try:
             parsed = yaml.safe_load(self._seen["kubeconfig"])
         except yaml.YAMLError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime, timezone
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -20,10 +21,23 @@ def ca_on_disk(node: Node) -> x509.Certificate:
     return x509.load_pem_x509_certificate(file.content)
 
 
+def the_only(node: Node, kind: str) -> Any:
+    """Return the one ``cluster`` or ``user`` of the node's kubeconfig, which must be there."""
+    entries = node.kubelet.kubeconfig.get(f"{kind}s") or []
+    assert len(entries) == 1, f"{node.name} has a kubeconfig with {len(entries)} {kind}s, not one"
+    return entries[0][kind]
+
+
+def certificate_in(node: Node, kind: str, key: str) -> x509.Certificate:
+    """Return a certificate of the node's kubeconfig, which must have it in itself."""
+    entry = the_only(node, kind)
+    assert key in entry, f"{node.name} has a kubeconfig whose {kind} has no {key}"
+    return x509.load_pem_x509_certificate(base64.b64decode(entry[key]))
+
+
 def client_certificate(node: Node) -> x509.Certificate:
     """Return the certificate in the node's kubeconfig."""
-    user = node.kubelet.kubeconfig["users"][0]["user"]
-    return x509.load_pem_x509_certificate(base64.b64decode(user["client-certificate-data"]))
+    return certificate_in(node, "user", "client-certificate-data")
 
 
 def test_kubeconfig_is_a_config(kube_node: Node) -> None:
@@ -32,14 +46,12 @@ def test_kubeconfig_is_a_config(kube_node: Node) -> None:
 
 
 def test_kubeconfig_names_the_api_server(kube_node: Node, kube_spec: ClusterSpec) -> None:
-    (cluster,) = kube_node.kubelet.kubeconfig["clusters"]
-    assert cluster["cluster"]["server"] == kube_spec.api_server
+    assert the_only(kube_node, "cluster").get("server") == kube_spec.api_server
 
 
 def test_kubeconfig_trusts_the_ca_on_disk(kube_node: Node) -> None:
-    (cluster,) = kube_node.kubelet.kubeconfig["clusters"]
-    trusted = base64.b64decode(cluster["cluster"]["certificate-authority-data"])
-    assert x509.load_pem_x509_certificate(trusted) == ca_on_disk(kube_node)
+    trusted = certificate_in(kube_node, "cluster", "certificate-authority-data")
+    assert trusted == ca_on_disk(kube_node)
 
 
 def test_client_certificate_chains_to_the_ca_on_disk(kube_node: Node) -> None:

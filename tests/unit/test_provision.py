@@ -57,3 +57,11 @@ def test_failed_task_is_told_with_what_to_do(
     assert "worker01" in said
     assert message in said
     assert f"full log: {tmp_path}/ansible.log" in said
+
+
+def test_playbook_that_no_task_of_was_run_is_ansibles_failure(tmp_path: Path) -> None:
+    (tmp_path / "job_events").mkdir()
+    argv = ["/usr/bin/python3", "-m", "ansible_runner", "run"]
+    problem = "/usr/bin/python3 -m failed (exit status 4)"
+    said = str(_explain(tmp_path, CommandError(problem, argv, tmp_path / "ansible.log")))
+    assert said.startswith("Ansible failed (exit status 4)\n  its last lines:")
