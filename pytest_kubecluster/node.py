@@ -225,14 +225,18 @@ class Node:
         with suppress(KubeClusterError):  # it may be gone before it answers
             self.run("systemctl", "reboot")
         self._ssh.disconnect(self.name)
+        reason = ""
         while time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-            with suppress(KubeClusterError):
+            try:
                 self._ssh.connect_now(self.name)
                 if self._started() != started:
                     return
+                reason = "it did not go down"
                 self._ssh.disconnect(self.name)
-        raise KubeClusterError(f"{self.name} did not come back from its reboot in time")
+            except KubeClusterError as error:
+                reason = str(error)
+        raise KubeClusterError(f"{self.name} did not come back from its reboot in time: {reason}")
 
     def _started(self) -> bytes:
         """Return what only a reboot changes."""
