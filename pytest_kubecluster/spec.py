@@ -345,7 +345,9 @@ class ClusterSpec:
             places.setdefault(node.address, []).append(node.name)
             there = places[node.address]
             if len(there) > 1 and node.address != NOT_ASKED:
-                raise SpecError(f"{' and '.join(there)} have the same address {node.address}")
+                # Behind one address, machines are told by their ports: it is none of theirs.
+                how = "" if self.network else "; say each one's own with private_ipv4"
+                raise SpecError(f"{' and '.join(there)} have the same address {node.address}{how}")
         if not self.masters and not self.api_server_url:
             raise SpecError("a cluster needs a master: the API server's address is a master's")
         for node in self:

@@ -144,6 +144,13 @@ def test_check_finds_names_that_are_no_file_names_or_are_patterns(name: str) -> 
         spec_of([machine], None, DEFAULT_VERSION).check()
 
 
+def test_machines_behind_one_address_must_say_their_own() -> None:
+    place = IPv4Address("203.0.113.1")
+    machines = [Machine("a", "master", place), Machine("b", "worker", place)]
+    with pytest.raises(SpecError, match=r"a and b have the same .*own with private_ipv4"):
+        spec_of(machines, None, DEFAULT_VERSION).check()
+
+
 def test_check_finds_doubles_and_strays() -> None:
     from dataclasses import replace
 
