@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from pytest_kubecluster.spec import ClusterSpec, KubeletSpec
@@ -32,6 +32,11 @@ def kernel_traits() -> frozenset[str]:
     return frozenset(traits)
 
 
+def machine_traits(version: KubeVersion) -> frozenset[str]:
+    """Return which of TOLERABLE a virtual machine has that was booted for that version."""
+    return frozenset({CGROUP_V1} if needs_cgroup_v1(version) else ())
+
+
 def needs_cgroup_v1(version: KubeVersion) -> bool:
     """Say whether a kubelet of that version knows cgroup v1 only."""
     return version.minor < _RUNS_ON_CGROUP_V2
@@ -45,7 +50,11 @@ def kernel_problems(spec: ClusterSpec, *, real: bool) -> Iterator[str]:
     yield from _inotify_problems(len(spec.nodes), real=real)
     if not real:
         return
-    traits = kernel_traits()
+    yield from kubelet_problems(spec, kernel_traits())
+
+
+def kubelet_problems(spec: ClusterSpec, traits: Set[str]) -> Iterator[str]:
+    """Yield why real kubelets of ``spec`` would not run where the kernel has these ``traits``."""
     found = (problem for node in spec for problem in _problems(node.kubelet, traits))
     yield from dict.fromkeys(found)
 
@@ -59,7 +68,7 @@ def _inotify_problems(nodes: int, *, real: bool) -> Iterator[str]:
         )
 
 
-def _problems(kubelet: KubeletSpec, traits: frozenset[str]) -> Iterator[str]:
+def _problems(kubelet: KubeletSpec, traits: Set[str]) -> Iterator[str]:
     number, minor = kubelet.version.number, kubelet.version.minor
     told = kubelet.settings
     if CGROUP_V1 not in traits and needs_cgroup_v1(kubelet.version):

@@ -12,10 +12,16 @@ import pytest
 from pytest_kubecluster.cluster import Cluster
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.fixtures import SESSION
-from pytest_kubecluster.kernel import kernel_problems
+from pytest_kubecluster.kernel import (
+    kernel_problems,
+    kubelet_problems,
+    machine_traits,
+    needs_cgroup_v1,
+)
 from pytest_kubecluster.progress import Progress, count
 from pytest_kubecluster.session import ClusterSession
 from pytest_kubecluster.settings import Settings, read_settings
+from pytest_kubecluster.spec import ClusterSpec
 from pytest_kubecluster.version import NEWEST, OLDEST, KubeVersion
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -92,6 +98,21 @@ def read_versions(words: Sequence[str]) -> list[KubeVersion]:
     return list(dict.fromkeys(versions))
 
 
+def kernel_problem(spec: ClusterSpec, settings: Settings, first: KubeVersion) -> str:
+    """Return why kubelets would not run on machines that were booted for ``first``, or ""."""
+    if settings.shares_kernel:
+        return "; ".join(kernel_problems(spec, real=settings.real))
+    # Of somebody else's box only its maker knows.
+    problems = kubelet_problems(spec, machine_traits(first))
+    if not settings.real or settings.box or not any(problems):
+        return ""
+    return (
+        f"the machines were booted for {first.number} with "
+        f"cgroup {'v1' if needs_cgroup_v1(first) else 'v2'}, on which this one does not run; "
+        "give it a matrix of its own"
+    )
+
+
 def run_matrix(
     config: pytest.Config, versions: Sequence[KubeVersion], tests: Sequence[str], progress: Progress
 ) -> Matrix:
@@ -104,9 +125,7 @@ def run_matrix(
     sessions = [ClusterSession(config, read_settings(config, version)) for version in versions]
     columns = [Column(version) for version in versions]
     for session, column in zip(sessions, columns, strict=True):
-        settings = session.settings
-        if settings.shares_kernel:
-            column.problem = "; ".join(kernel_problems(session.spec, real=settings.real))
+        column.problem = kernel_problem(session.spec, session.settings, versions[0])
     waiting = [pair for pair in zip(sessions, columns, strict=True) if not pair[1].problem]
     owner, failed = None, True
     try:

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from pytest_kubecluster.hollow import render_hollow
+from pytest_kubecluster.kernel import machine_traits
 from pytest_kubecluster.resources import provisioning
 from pytest_kubecluster.settings import Settings
 from pytest_kubecluster.spec import ClusterSpec
@@ -37,6 +38,8 @@ def fingerprint(spec: ClusterSpec, settings: Settings, image: str) -> Fingerprin
     machines = [settings.provider, image, str(spec.network)]
     machines += [f"{node.name} {node.address}" for node in spec]
     machines += ["real" if binary else "hollow"]
+    if binary and not settings.shares_kernel:
+        machines += sorted(machine_traits(spec.version))
     machines += [settings.python.identity if settings.python else ""]
     recipe = provisioning()
     machines += [(recipe / "Vagrantfile").read_text()]

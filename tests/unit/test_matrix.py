@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from junitparser import JUnitXml
 
-from pytest_kubecluster.matrix import Column, Matrix, Result, read_versions
+from pytest_kubecluster.matrix import Column, Matrix, Result, kernel_problem, read_versions
 from pytest_kubecluster.matrix_report import as_html, as_junit, as_text
+from pytest_kubecluster.spec import cluster_spec
 from pytest_kubecluster.version import KubeVersion
+from tests.unit.test_reuse import SETTINGS
 
 OLD, NEW, DEAD, BARRED = (KubeVersion.parse(text) for text in ("1.7.5", "1.30.0", "1.24.1", "1.35"))
 REASON = "there is no <such> thing"
@@ -129,3 +132,21 @@ def test_versions_are_read_once_each() -> None:
 def test_what_is_no_version(words: list[str]) -> None:
     with pytest.raises(ValueError, match=words[-1]):
         read_versions(words)
+
+
+@pytest.mark.parametrize(
+    ("first", "version", "problem"),
+    [
+        ("1.7.5", "1.30.0", ""),
+        ("1.7.5", "1.36.0", "booted for 1.7.5 with cgroup v1, on which this one does not run"),
+        ("1.30.0", "1.7.5", "booted for 1.30.0 with cgroup v2, on which this one does not run"),
+        ("1.30.0", "1.36.0", ""),
+    ],
+)
+def test_kubelet_that_virtual_machines_have_the_wrong_kernel_for(
+    first: str, version: str, problem: str
+) -> None:
+    settings = replace(SETTINGS, provider="libvirt", download=True)
+    spec = cluster_spec(version=KubeVersion.parse(version))
+    assert problem in (said := kernel_problem(spec, settings, KubeVersion.parse(first)))
+    assert bool(said) is bool(problem)

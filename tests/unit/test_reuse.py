@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kubecluster import reuse, state
+from pytest_kubecluster.binary import KubeletBinary
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.resources import provisioning
 from pytest_kubecluster.reuse import Fingerprint, Step, fingerprint, next_step
 from pytest_kubecluster.settings import Settings
 from pytest_kubecluster.spec import ClusterSpec, cluster_spec
+from pytest_kubecluster.version import KubeVersion
 
 SPEC = cluster_spec()
 SETTINGS = Settings(
@@ -74,6 +76,23 @@ def test_another_image_or_provider_is_another_cluster() -> None:
     assert fingerprint(SPEC, SETTINGS, "kubecluster-node:plain-2").machines != first.machines
     moved = replace(SETTINGS, provider="libvirt")
     assert fingerprint(SPEC, moved, IMAGE).machines != first.machines
+
+
+@pytest.mark.parametrize(
+    ("provider", "real", "anew"),
+    [("libvirt", True, True), ("libvirt", False, False), ("docker", True, False)],
+)
+def test_machines_with_a_kernel_of_their_own_are_booted_anew_for_kubelets_that_want_another(
+    tmp_path: Path, provider: str, real: bool, anew: bool
+) -> None:
+    def made_for(version: str) -> str:
+        spec = cluster_spec(version=KubeVersion.parse(version))
+        binary = KubeletBinary(tmp_path, "hyperkube", spec.version) if real else None
+        settings = replace(SETTINGS, provider=provider, kubelet=binary)
+        return fingerprint(spec, settings, IMAGE).machines
+
+    assert (made_for("1.18.20") != made_for("1.19.0")) is anew
+    assert made_for("1.19.0") == made_for("1.36.0")
 
 
 def test_what_was_never_provisioned_is_provisioned() -> None:
