@@ -32,7 +32,7 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.fixtures import SESSION
 from pytest_kubecluster.flags import normal_name
 from pytest_kubecluster.host import check_tools
-from pytest_kubecluster.image import Variant
+from pytest_kubecluster.image import variant_for
 from pytest_kubecluster.progress import Progress
 from pytest_kubecluster.providers import machines_of
 from pytest_kubecluster.python import USUAL
@@ -233,7 +233,7 @@ def _box(arguments: argparse.Namespace) -> int:
     from pytest_kubecluster.commands import Commands
 
     with tempfile.TemporaryDirectory(prefix="kubecluster-") as logs:
-        variant: Variant = "docker" if arguments.real else "plain"
+        variant = variant_for(real=arguments.real)
         say = Progress(sys.stderr).say
         print(pack(ensure_own_box(variant, Commands(Path(logs)), cache_folder(), say)))
     return DONE

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pytest_kubecluster.commands import Commands
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
-from pytest_kubecluster.image import Variant, ensure_image, image_id, image_name
+from pytest_kubecluster.image import ensure_image, image_id, image_name, variant_for
 from pytest_kubecluster.launcher import INSTALLED
 from pytest_kubecluster.machines import run_vagrant
 from pytest_kubecluster.spec import ClusterSpec
@@ -107,7 +107,7 @@ class ContainerMachines:
     def prepare(self, commands: Commands, say: Callable[[str], None], *, real: bool) -> None:
         """Build the node image if Docker does not have it. Raises KubeClusterError."""
         if not self._given_image:
-            ensure_image(_variant(real=real), commands, cache_folder(), say)
+            ensure_image(variant_for(real=real), commands, cache_folder(), say)
         elif not image_id(self._given_image):
             raise KubeClusterError(
                 f"Docker has no image {self._given_image} (--kube-box)\n"
@@ -182,12 +182,8 @@ class ContainerMachines:
         return {"network": networks} if networks else {}
 
 
-def _variant(*, real: bool) -> Variant:
-    return "docker" if real else "plain"
-
-
 def _own_image(*, real: bool) -> str:
-    return image_name(_variant(real=real))
+    return image_name(variant_for(real=real))
 
 
 def _docker(*words: str, check: bool = True) -> list[str]:

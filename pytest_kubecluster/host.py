@@ -17,6 +17,7 @@ import psutil
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.kernel import kernel_problems
 from pytest_kubecluster.kvm import QEMU
+from pytest_kubecluster.libvirt import URI
 from pytest_kubecluster.machines import vagrant_home
 from pytest_kubecluster.spec import ClusterSpec
 from pytest_kubecluster.state import all_clusters
@@ -117,7 +118,7 @@ def _docker_problems() -> Iterator[str]:
 def _libvirt_problems() -> Iterator[str]:
     if not any("vagrant-libvirt" in path.read_text() for path in _plugin_lists()):
         yield "Vagrant has no plugin for libvirt; install it with: apt-get install vagrant-libvirt"
-    found = _output(["virsh", "--connect", "qemu:///system", "version"])
+    found = _output(["virsh", "--connect", URI, "version"])
     if "hypervisor" not in found:
         reason = found.splitlines()[-1] if found else "no answer"
         yield (

@@ -26,6 +26,11 @@ _BUILD_SECONDS = 900.0
 _PULL_SECONDS = 60.0
 
 
+def variant_for(*, real: bool) -> Variant:
+    """Return the variant that nodes with real kubelets, or hollow ones, are made from."""
+    return "docker" if real else "plain"
+
+
 def image_name(variant: Variant) -> str:
     """Return the image's name: its tag is a digest of all that the image is made from."""
     recipe = provisioning() / "image"

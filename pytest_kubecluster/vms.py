@@ -16,7 +16,7 @@ from pytest_kubecluster.boxes import (
     own_box_name,
 )
 from pytest_kubecluster.commands import Commands
-from pytest_kubecluster.image import Variant
+from pytest_kubecluster.image import variant_for
 from pytest_kubecluster.machines import run_vagrant
 from pytest_kubecluster.resources import provisioning
 from pytest_kubecluster.spec import ClusterSpec
@@ -50,14 +50,16 @@ class VirtualMachines:
 
     def made_of(self, *, real: bool) -> str:
         """Return the name of the box."""
-        return self._box.name_for(self.provider) if self._box else own_box_name(_variant(real))
+        if self._box:
+            return self._box.name_for(self.provider)
+        return own_box_name(variant_for(real=real))
 
     def prepare(self, commands: Commands, say: Callable[[str], None], *, real: bool) -> None:
         """Build our own box or fetch the other one, if it is not here. Raises KubeClusterError."""
         if self._box:
             ensure_box(self._box, self.provider, commands, cache_folder(), say)
         else:
-            ensure_own_box(_variant(real), commands, cache_folder(), say)
+            ensure_own_box(variant_for(real=real), commands, cache_folder(), say)
 
     def claim(self, network: IPv4Network) -> None:
         """Take the machines' network. Raises NetworkTakenError if somebody else has it by now."""
@@ -132,7 +134,3 @@ def login_script(key: SshKey) -> str:
     """Return the script that lets nobody but the cluster's ``key`` into somebody else's box."""
     script = (provisioning() / "login").read_text()
     return script.replace("@USER@", USER).replace("@KEY@", key.public)
-
-
-def _variant(real: bool) -> Variant:
-    return "docker" if real else "plain"

@@ -18,6 +18,7 @@ from pytest_kubecluster.spec import cluster_spec
 from pytest_kubecluster.ssh_key import ensure_ssh_key
 from pytest_kubecluster.version import KubeVersion
 from pytest_kubecluster.virtualbox import VirtualBoxMachines
+from pytest_kubecluster.vms import login_script
 from tests.make_golden import GOLDEN, PLANS, golden_plans
 
 VBOXMANAGE = """\
@@ -122,10 +123,11 @@ def test_no_private_key_is_in_a_plan(tmp_path: Path) -> None:
         assert secret not in json.dumps(plan)
 
 
-@pytest.mark.parametrize("word", ["vagrant", "core", "root"])
-def test_login_script_is_sh(word: str) -> None:
-    script = provisioning() / "login"
-    assert subprocess.run(["sh", "-n", str(script)], check=False).returncode == 0
+def test_login_script_is_sh_and_knows_the_key(tmp_path: Path) -> None:
+    key = ensure_ssh_key(tmp_path)
+    script = login_script(key)
+    assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
+    assert {"user=core", f"key='{key.public}'"} <= set(script.splitlines())
 
 
 class Virsh:
