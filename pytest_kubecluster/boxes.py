@@ -111,7 +111,7 @@ def ensure_box(
             if source.kind == "name":
                 _fetch_by_name(source.where, provider, fresh, commands, say)
             elif source.kind == "url":
-                with tempfile.TemporaryDirectory(dir=fresh.parent, prefix=".") as folder:
+                with _workplace(fresh) as folder:
                     file = Path(folder) / "box"
                     download(source.where, file, what="the box", progress=say)
                     _unpack(file, source, fresh)
@@ -164,7 +164,8 @@ def _shelf(cache: Path, name: str) -> Iterator[Path | None]:
                 yield None
                 return
             fresh = folder.with_name(f".{name}")
-            shutil.rmtree(fresh, ignore_errors=True)
+            for left in folder.parent.glob(f"{fresh.name}*"):
+                shutil.rmtree(left, ignore_errors=True)
             fresh.mkdir()
             try:
                 yield fresh
@@ -176,6 +177,11 @@ def _shelf(cache: Path, name: str) -> Iterator[Path | None]:
             f"the box {name} cannot be put into {folder.parent}: {error.strerror or error}\n"
             "  make room or make the folder writable, and run again"
         ) from error
+
+
+def _workplace(fresh: Path) -> tempfile.TemporaryDirectory[str]:
+    """Return a folder for what becomes a box; what a killed run left in one goes with the box's."""
+    return tempfile.TemporaryDirectory(dir=fresh.parent, prefix=f"{fresh.name}.")
 
 
 def _build(folder: Path, variant: Variant, commands: Commands) -> None:
@@ -192,7 +198,7 @@ def _build(folder: Path, variant: Variant, commands: Commands) -> None:
             )
     image, box = provisioning() / "image", provisioning() / "box"
     packages = [*package_list(variant), *read_packages(box / "packages"), kernel_package()]
-    with tempfile.TemporaryDirectory(prefix="kubecluster-box-") as temporary:
+    with _workplace(folder) as temporary:
         root, disk, sources = (Path(temporary) / name for name in ("root.tar", "disk", "sources"))
         sources.write_text(package_sources())
         argv = ["mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}"]
@@ -225,7 +231,7 @@ def _fetch_by_name(
 ) -> None:
     """Have Vagrant fetch a box of its catalogue into ``folder``."""
     say(f"fetching the box {name} from Vagrant's catalogue (once)")
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as home:
+    with _workplace(folder) as home:
         argv = ["vagrant", "box", "add", "--provider", provider, "--", name]
         environment = {**os.environ, "VAGRANT_HOME": home, "VAGRANT_CHECKPOINT_DISABLE": "1"}
         try:

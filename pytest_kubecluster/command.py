@@ -29,6 +29,7 @@ from rich.table import Table
 from pytest_kubecluster import facts
 from pytest_kubecluster.cluster import remove_cluster
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.files import private_folder
 from pytest_kubecluster.fixtures import SESSION
 from pytest_kubecluster.flags import normal_name
 from pytest_kubecluster.host import check_tools
@@ -46,6 +47,7 @@ from pytest_kubecluster.state import (
     cache_folder,
     find_cluster,
     kept_cluster,
+    registry_root,
 )
 from pytest_kubecluster.version import KNOWN
 
@@ -232,10 +234,12 @@ def _box(arguments: argparse.Namespace) -> int:
     from pytest_kubecluster.boxes import ensure_own_box, pack
     from pytest_kubecluster.commands import Commands
 
-    with tempfile.TemporaryDirectory(prefix="kubecluster-") as logs:
-        variant = variant_for(real=arguments.real)
-        say = Progress(sys.stderr).say
-        print(pack(ensure_own_box(variant, Commands(Path(logs)), cache_folder(), say)))
+    # Where the error of a build that fails says that its log is.
+    logs = private_folder(registry_root() / "logs" / "box")
+    say = Progress(sys.stderr).say
+    variant = variant_for(real=arguments.real)
+    print(pack(ensure_own_box(variant, Commands(logs), cache_folder(), say)))
+    shutil.rmtree(logs, ignore_errors=True)
     return DONE
 
 

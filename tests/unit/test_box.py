@@ -308,10 +308,13 @@ def test_what_a_killed_run_left_is_replaced(have: Have) -> None:
     half = box_folder(have.cache, f".{source.name_for('libvirt')}")
     half.mkdir(parents=True)
     (half / "box.img.part").touch()
+    download = half.with_name(f"{half.name}.x1")
+    download.mkdir()
     assert sorted(path.name for path in have(source).iterdir()) == sorted(
         Path(name).name for name in GOOD
     )
     assert not half.exists()
+    assert not download.exists()
 
 
 def test_vagrant_sees_a_linked_box_and_the_users_plugins(
