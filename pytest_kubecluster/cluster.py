@@ -28,7 +28,12 @@ from pytest_kubecluster.machines import BundledMachines
 from pytest_kubecluster.node import Access, Node, connect
 from pytest_kubecluster.pki import Pki, ensure_pki
 from pytest_kubecluster.progress import Progress, count
-from pytest_kubecluster.providers import bundled_machines, machine_megabytes, machines_of
+from pytest_kubecluster.providers import (
+    bundled_machines,
+    disk_folders,
+    machine_megabytes,
+    machines_of,
+)
 from pytest_kubecluster.provision import KubeletInstall, ProvisioningResult, provision
 from pytest_kubecluster.python import BROUGHT, USUAL, write_unpacker
 from pytest_kubecluster.render import write_files
@@ -39,7 +44,6 @@ from pytest_kubecluster.ssh import Ssh, write_ssh_config
 from pytest_kubecluster.state import (
     ClusterFolder,
     abandoned_clusters,
-    cache_folder,
     create_cluster_folder,
 )
 
@@ -113,7 +117,7 @@ class Cluster:
         """
         assert self.spec.network is not None
         megabytes = machine_megabytes(self.settings.provider, real=self.settings.real)
-        check_room(self.spec, cache_folder(), megabytes)
+        check_room(self.spec, disk_folders(self.settings.provider), megabytes)
         if self.settings.shares_kernel:
             check_kernel(self.spec, real=self.settings.real)
         check_network(self.spec.network)

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
@@ -60,13 +60,13 @@ def check_tools(source: str = "docker") -> None:
     _complain(problems)
 
 
-def check_room(spec: ClusterSpec, state: Path, megabytes: int) -> None:
-    """Check that memory and the disk of the folder ``state`` have room for the cluster.
+def check_room(spec: ClusterSpec, folders: Iterable[Path], megabytes: int) -> None:
+    """Check that memory and the disks of ``folders`` have room for the cluster.
 
     ``megabytes`` is the memory that a node takes. Raises KubeClusterError with all that is wrong,
     one line each, and what to do about it.
     """
-    _complain([*_memory_problems(spec, megabytes), *_disk_problems(state)])
+    _complain([*_memory_problems(spec, megabytes), *_disk_problems(folders)])
 
 
 def check_kernel(spec: ClusterSpec, *, real: bool) -> None:
@@ -118,8 +118,8 @@ def _docker_problems() -> Iterator[str]:
 def _libvirt_problems() -> Iterator[str]:
     if not any("vagrant-libvirt" in path.read_text() for path in _plugin_lists()):
         yield "Vagrant has no plugin for libvirt; install it with: apt-get install vagrant-libvirt"
-    found = _output(["virsh", "--connect", URI, "version"])
-    if "hypervisor" not in found:
+    found = _output(["virsh", "--connect", URI, "--quiet", "uri"])
+    if URI not in found.splitlines():
         reason = found.splitlines()[-1] if found else "no answer"
         yield (
             f"libvirt does not answer ({reason}); install libvirt-daemon-system and start it: "
@@ -194,11 +194,15 @@ def _memory_problems(spec: ClusterSpec, megabytes: int) -> Iterator[str]:
         yield f"{len(spec.nodes)} nodes need about {needed} MB of memory, and {free} MB are free"
 
 
-def _disk_problems(state: Path) -> Iterator[str]:
-    existing = next(path for path in (state, *state.parents) if path.exists())
-    free = shutil.disk_usage(existing).free // 2**20
-    if free < _FREE_DISK_MEGABYTES:
-        yield f"the disk of {existing} has {free} MB left, and {_FREE_DISK_MEGABYTES} MB are needed"
+def _disk_problems(folders: Iterable[Path]) -> Iterator[str]:
+    for folder in folders:
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(existing).free // 2**20
+        if free < _FREE_DISK_MEGABYTES:
+            yield (
+                f"the disk of {existing} has {free} MB left, and {_FREE_DISK_MEGABYTES} MB are "
+                "needed"
+            )
 
 
 def _numbers(text: str) -> tuple[int, ...]:

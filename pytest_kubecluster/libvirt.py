@@ -23,7 +23,8 @@ from pytest_kubecluster.ssh_key import SshKey
 from pytest_kubecluster.vms import VirtualMachines, login_script
 
 URI = "qemu:///system"
-_IMAGES = Path("/var/lib/libvirt/images")
+IMAGES = Path("/var/lib/libvirt/images")
+"""Where libvirt may have disks: a cluster's pool is a folder there."""
 _SECONDS = 60.0
 _LINES = 12
 _EMULATED_PATIENCE = 10.0
@@ -67,7 +68,7 @@ class LibvirtMachines(VirtualMachines):
 
     def _plan(self, spec: ClusterSpec, box: Path, megabytes: int) -> dict[str, Any]:
         """Make the pool and reserve the addresses."""
-        _virsh("pool-define-as", self._label, "dir", "--target", str(_IMAGES / self._label))
+        _virsh("pool-define-as", self._label, "dir", "--target", str(IMAGES / self._label))
         _virsh("pool-build", self._label)
         _virsh("pool-start", self._label)
         # QEMU has a user of its own, who sees no file of this user's.
@@ -148,7 +149,7 @@ def libvirt_plan(
     ``kernel``, the box is one that boots the kernel in the pool and takes the login key from its
     command line; into others, Vagrant's well-known key opens the door for ours once.
     """
-    pool = _IMAGES / label
+    pool = IMAGES / label
     login = {"user": USER, "private_key": str(key.path)} if kernel else {"shell": login_script(key)}
     fast = {"driver": "kvm", "cpu_mode": "host-passthrough"}
     emulated = {"driver": "qemu", "cpu_mode": "maximum"}

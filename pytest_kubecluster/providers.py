@@ -8,9 +8,9 @@ from pytest_kubecluster.box import BoxSource
 from pytest_kubecluster.containers import ContainerMachines
 from pytest_kubecluster.inventory import InventoryMachines
 from pytest_kubecluster.kvm import kvm_works
-from pytest_kubecluster.libvirt import LibvirtMachines
+from pytest_kubecluster.libvirt import IMAGES, LibvirtMachines
 from pytest_kubecluster.machines import BundledMachines, Machines
-from pytest_kubecluster.state import ClusterFolder
+from pytest_kubecluster.state import ClusterFolder, cache_folder
 from pytest_kubecluster.vagrantfile import VagrantfileMachines
 from pytest_kubecluster.virtualbox import VirtualBoxMachines
 from pytest_kubecluster.vms import vm_megabytes
@@ -40,6 +40,11 @@ def machine_megabytes(provider: str, *, real: bool) -> int:
         return _CONTAINER_MEGABYTES
     emulated = provider == "libvirt" and not kvm_works()
     return vm_megabytes(real=real) + (_EMULATOR_MEGABYTES if emulated else 0)
+
+
+def disk_folders(provider: str) -> list[Path]:
+    """Return the folders that machines, and what they are made from, take room in."""
+    return [cache_folder(), *([IMAGES] if provider == "libvirt" else [])]
 
 
 def machines_of(folder: ClusterFolder) -> Machines:

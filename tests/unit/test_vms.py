@@ -130,6 +130,28 @@ def test_login_script_is_sh_and_knows_the_key(tmp_path: Path) -> None:
     assert {"user=core", f"key='{key.public}'"} <= set(script.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ("qemu:///system", None),
+        (
+            "error: failed to connect to the hypervisor\n"
+            "error: Failed to connect socket to '/var/run/libvirt/libvirt-sock'",
+            "libvirt does not answer (error: Failed to connect socket to "
+            "'/var/run/libvirt/libvirt-sock'); install libvirt-daemon-system and start it",
+        ),
+    ],
+)
+def test_libvirt_that_does_not_run(
+    answer: str, problem: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "plugins.json").write_text('{"installed": {"vagrant-libvirt": {}}}')
+    monkeypatch.setenv("VAGRANT_HOME", str(tmp_path))
+    monkeypatch.setattr(host, "_output", lambda argv: answer)
+    problems = list(host._libvirt_problems())
+    assert [said[: len(problem or "")] for said in problems] == ([problem] if problem else [])
+
+
 class Virsh:
     """A libvirt that knows names of machines, pools and networks, and removes them."""
 
