@@ -21,6 +21,7 @@ from pytest_kubecluster.spec import ClusterSpec
 from pytest_kubecluster.ssh import SshOptions
 
 _ATTEMPTS = 5
+_ERASE_LINE = "\x1b[K"
 VANISHED = re.compile(r"No such (container|network|object)|network \S+ not found")
 """What Docker says of something that was there a moment ago."""
 
@@ -140,7 +141,8 @@ class Vagrant(vagrant.Vagrant):  # type: ignore[misc]
         self.env = dict(env)
         self._commands = commands
         self._timeout = timeout
-        self._on_line = on_line
+        # How far an upload is, is said a thousand times in one line.
+        self._on_line = lambda line: on_line(line.rpartition(_ERASE_LINE)[2])
 
     def boot(self, *words: str) -> None:
         """Boot machines, as ``vagrant up`` with these words does. Raises CommandError."""

@@ -24,8 +24,6 @@ from pytest_kubecluster.ssh import USER, SshOptions, own_ssh_options
 from pytest_kubecluster.ssh_key import SshKey, ensure_ssh_key
 from pytest_kubecluster.state import cache_folder
 
-_ERASE_LINE = "\x1b[K"
-
 
 class VirtualMachines:
     """What the virtual machines of a cluster have in common.
@@ -82,14 +80,7 @@ class VirtualMachines:
             "box": self._label,
             **self._plan(spec, box, vm_megabytes(real=real)),
         }
-        # How far an upload is, is said a thousand times in one line.
-        runner = run_vagrant(
-            plan,
-            self._folder,
-            commands,
-            timeout,
-            lambda line: on_line(line.rpartition(_ERASE_LINE)[2]),
-        )
+        runner = run_vagrant(plan, self._folder, commands, timeout, on_line)
         link_box(box, self._folder / "home", self._label, self.provider)
         runner.up(provider=self.provider)
 

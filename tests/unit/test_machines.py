@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
-from pytest_kubecluster.machines import VANISHED
+from pytest_kubecluster.commands import Commands
+from pytest_kubecluster.machines import VANISHED, Vagrant
 
 
 @pytest.mark.parametrize(
@@ -20,3 +24,17 @@ def test_what_another_run_removes_meanwhile_is_known_by_dockers_words(
     said: str, vanished: bool
 ) -> None:
     assert bool(VANISHED.search(said)) is vanished
+
+
+def test_progress_that_overwrites_itself_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vagrant = tmp_path / "vagrant"
+    vagrant.write_text(
+        "#!/bin/sh\nprintf '\\033[KProgress: 1%%\\033[KProgress: 2%%\\033[KDone\\n'\n"
+    )
+    vagrant.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    said: list[str] = []
+    Vagrant(tmp_path, Commands(tmp_path), env=os.environ, timeout=20, on_line=said.append).boot()
+    assert said == ["Done"]
