@@ -270,7 +270,7 @@ OPTIONS = (
         "timeout",
         "",
         "Seconds that booting and provisioning may take (default: "
-        f"{_TIMEOUT:.0f}, and {_VM_TIMEOUT:.0f} for virtual machines)",
+        f"{_TIMEOUT:.0f}, and {_VM_TIMEOUT:.0f} for virtual machines and your own Vagrantfile's)",
         "SECONDS",
     ),
     Option(
@@ -351,6 +351,8 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         read(name, lambda text: Checksum.parse(text) if text else None)
         for name in ("box-checksum", "python-checksum")
     )
+    vagrantfile = read("vagrantfile", lambda text: _path(text, config.rootpath))
+    usual_timeout = _TIMEOUT if provider == "docker" and not vagrantfile else _VM_TIMEOUT
     settings = Settings(
         provider=provider,
         masters=read("masters", _count),
@@ -361,7 +363,7 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         download=read("kubelet", lambda text: text == DOWNLOAD),
         mirror=read("mirror", lambda text: _mirror(text, config.rootpath)),
         tolerate=read("tolerate", _tolerate),
-        timeout=read("timeout", lambda text: _seconds(text, provider)),
+        timeout=read("timeout", lambda text: _seconds(text, usual_timeout)),
         report=read("report", lambda text: _path(text, config.rootpath)),
         keep=read("keep", _keep) or ("always" if reuse is not None else "never"),
         reuse=reuse,
@@ -369,7 +371,7 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         python=read("python", lambda text: python_tarball(text, python_checksum, config.rootpath)),
         playbook=read("playbook", lambda text: _playbook(text, config.rootpath)),
         inventory=read("inventory", lambda text: _path(text, config.rootpath)),
-        vagrantfile=read("vagrantfile", lambda text: _path(text, config.rootpath)),
+        vagrantfile=vagrantfile,
         provision=read("provision", lambda text: _truth(text) if text else None),
         roles=read("roles", RolePatterns.parse),
         forks=read("forks", _positive),
@@ -486,9 +488,9 @@ def _playbook(text: str, rootpath: Path) -> Path | None:
     return check_playbook(path) if path else None
 
 
-def _seconds(text: str, provider: str) -> float:
+def _seconds(text: str, default: float) -> float:
     if not text:
-        return _TIMEOUT if provider == "docker" else _VM_TIMEOUT
+        return default
     try:
         seconds = float(text)
     except ValueError:

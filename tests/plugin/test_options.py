@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_kubecluster.settings import read_settings
+
 NEEDS_NODE = "def test_it(kube_node): assert kube_node\n"
 
 
@@ -77,6 +79,21 @@ def test_option_wins_over_ini_key(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("--kube-masters=1", "--collect-only", "-q")
     names = [line.partition("[")[2] for line in result.outlines if "test_it[" in line]
     assert names == ["master01]", "worker01]", "worker02]"]
+
+
+@pytest.mark.parametrize(
+    ("args", "seconds"),
+    [
+        ([], 300),
+        (["--kube-provider=libvirt"], 1800),
+        (["--kube-vagrantfile=."], 1800),
+        (["--kube-vagrantfile=.", "--kube-timeout=60"], 60),
+    ],
+)
+def test_virtual_machines_have_more_time(
+    args: list[str], seconds: float, pytester: pytest.Pytester
+) -> None:
+    assert read_settings(pytester.parseconfig(*args)).timeout == seconds
 
 
 def executable(path: Path, content: bytes) -> Path:
