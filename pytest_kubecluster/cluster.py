@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from filelock import Timeout
 
 from pytest_kubecluster.binary import KubeletBinary
-from pytest_kubecluster.commands import Commands
+from pytest_kubecluster.commands import Commands, end_processes_of
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import write_atomically
 from pytest_kubecluster.hollow import render_hollow
@@ -492,6 +492,9 @@ def remove_cluster(folder: ClusterFolder, *, keep_logs: bool) -> None:
 
     Raises KubeClusterError if something does not let itself be removed.
     """
+    # What still boots or provisions it, where its run was killed.
+    for worker in ("vagrant", "ansible"):
+        end_processes_of(folder.path / worker)
     machines_of(folder).destroy()
     folder.remove(keep_logs=keep_logs)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_kubecluster.boxes import INITRD, KERNEL
-from pytest_kubecluster.commands import Commands, end_processes_of, last_lines
+from pytest_kubecluster.commands import Commands, last_lines
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.kernel import needs_cgroup_v1
 from pytest_kubecluster.kvm import kvm_works
@@ -100,11 +100,10 @@ class LibvirtMachines(VirtualMachines):
         return []
 
     def destroy(self) -> None:
-        """Remove every machine, disk, pool and network of the cluster, and what still boots it.
+        """Remove every machine, disk, pool and network of the cluster.
 
         Raises KubeClusterError naming what is left when libvirt does not remove it in time.
         """
-        end_processes_of(self._folder)
         deadline = time.monotonic() + _SECONDS
         while left := self._left():
             if time.monotonic() > deadline:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_kubecluster.commands import end_processes_of
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import private_folder, write_atomically
 from pytest_kubecluster.spec import ClusterSpec
@@ -45,11 +44,10 @@ class VirtualBoxMachines(VirtualMachines):
         return [name.removeprefix(self.machine("")) for name in names]
 
     def destroy(self) -> None:
-        """Remove every machine of the cluster with its disks and network, and what still boots it.
+        """Remove every machine of the cluster with its disks and network.
 
         Raises KubeClusterError naming what is left when VirtualBox does not remove it in time.
         """
-        end_processes_of(self._folder)
         networks = _host_only_networks(filter(self._is_ours, _listed("vms")))
         deadline = time.monotonic() + _SECONDS
         while left := [name for name in _listed("vms") if self._is_ours(name)]:
