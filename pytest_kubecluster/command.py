@@ -225,9 +225,16 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _gc(arguments: argparse.Namespace) -> int:
+    status = DONE
     for folder in abandoned_clusters():
-        _remove(folder)
-    return DONE
+        try:
+            _remove(folder)
+        except KubeClusterError as error:
+            # What runs its machines may not be up; that of the others may.
+            print(f"kubecluster: cluster {folder.name} is left: {error}", file=sys.stderr)
+            folder.lock.release()
+            status = FAILED
+    return status
 
 
 def _box(arguments: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from argparse import Namespace
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kubecluster import reuse, state
+from pytest_kubecluster import command, reuse, state
 from pytest_kubecluster.binary import KubeletBinary
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.resources import provisioning
@@ -159,6 +160,30 @@ def test_abandoned_is_what_nobody_holds_or_keeps(registry: Path, tmp_path: Path)
     assert state.kept_cluster(tmp_path) is not None
     assert state.kept_cluster(tmp_path / "elsewhere") is None
     kept.remove(keep_logs=False)
+
+
+def test_gc_removes_what_can_be_where_something_cannot(
+    registry: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def check_tools(source: str) -> None:
+        if source == "libvirt":
+            raise KubeClusterError("libvirt does not answer")
+
+    monkeypatch.setattr(command, "check_tools", check_tools)
+    for name, provider in (("a", "libvirt"), ("b", "inventory")):
+        folder = state.create_cluster_folder(tmp_path, name)
+        folder.write(provider=provider)
+        release(folder)
+    assert command._gc(Namespace()) == command.FAILED
+    said = capsys.readouterr()
+    assert said.out == "removed cluster b\n"
+    assert said.err == "kubecluster: cluster a is left: libvirt does not answer\n"
+    (left,) = state.abandoned_clusters()
+    assert left.name == "a"
+    left.remove(keep_logs=False)
 
 
 @pytest.mark.parametrize(
