@@ -493,8 +493,7 @@ def remove_cluster(folder: ClusterFolder, *, keep_logs: bool) -> None:
     Raises KubeClusterError if something does not let itself be removed.
     """
     # What still boots or provisions it, where its run was killed.
-    for worker in ("vagrant", "ansible"):
-        end_processes_of(folder.path / worker)
+    end_processes_of(folder.path)
     machines_of(folder).destroy()
     folder.remove(keep_logs=keep_logs)
 

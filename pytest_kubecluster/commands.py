@@ -130,6 +130,30 @@ class Commands:
             time.sleep(_POLL_SECONDS)
 
 
+def ask(argv: Sequence[str], *, what: str, seconds: float, check: bool = True) -> str:
+    """Return what a client of what runs machines (docker, virsh, VBoxManage) prints.
+
+    With ``check``, raises KubeClusterError saying that ``what`` failed, and why: no answer does not
+    mean that nothing is left. Raises it, too, where there is no answer within ``seconds``.
+    """
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LC_ALL": "C"},
+            timeout=seconds,
+            check=False,
+            start_new_session=True,  # Ctrl-C must not stop a removal
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise KubeClusterError(f"{what} failed: {error}") from None
+    if check and done.returncode != 0:
+        raise KubeClusterError(f"{what} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
 def end_process_tree(process: subprocess.Popen[bytes]) -> None:
     """End ``process`` and all its descendants: asked first (SIGTERM), forced in the end.
 
@@ -159,11 +183,13 @@ def end_process_tree(process: subprocess.Popen[bytes]) -> None:
 def end_processes_of(folder: Path) -> None:
     """End the commands that still work for a state folder whose owner was killed.
 
-    They are known by their environment, which names it.
+    They are known by where their environment says that Vagrant or Ansible is at home.
     """
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if any(value.startswith(f"{folder}/") for value in process.environ().values()):
+            environment = process.environ()
+            homes = (environment.get(name, "") for name in ("VAGRANT_HOME", "ANSIBLE_HOME"))
+            if any(home.startswith(f"{folder}/") for home in homes):
                 process.kill()
 
 

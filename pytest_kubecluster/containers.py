@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from pytest_kubecluster.commands import Commands
+from pytest_kubecluster.commands import Commands, ask
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.image import ensure_image, image_id, image_name, variant_for
 from pytest_kubecluster.launcher import INSTALLED
@@ -187,20 +187,6 @@ def _own_image(*, real: bool) -> str:
 
 
 def _docker(*words: str, check: bool = True) -> list[str]:
-    """Run Docker's client and return the words it prints.
-
-    With ``check``, raises KubeClusterError if it fails: no answer does not mean that nothing is
-    left.
-    """
-    done = subprocess.run(
-        ["docker", *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_REMOVE_SECONDS,
-        check=False,
-        start_new_session=True,  # Ctrl-C must not stop a removal
-    )
-    if check and done.returncode != 0:
-        raise KubeClusterError(f"docker {words[0]} {words[1]} failed: {done.stderr.strip()}")
-    return done.stdout.split()
+    """Run Docker's client and return the words it prints."""
+    what = f"docker {words[0]} {words[1]}"
+    return ask(["docker", *words], what=what, seconds=_REMOVE_SECONDS, check=check).split()

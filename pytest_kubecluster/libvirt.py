@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_kubecluster.boxes import INITRD, KERNEL
-from pytest_kubecluster.commands import Commands, last_lines
+from pytest_kubecluster.commands import Commands, ask, last_lines
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.kernel import needs_cgroup_v1
 from pytest_kubecluster.kvm import kvm_works
@@ -194,24 +192,6 @@ def mac(address: IPv4Address) -> str:
 
 
 def _virsh(*words: str, check: bool = True) -> list[str]:
-    """Run libvirt's client and return the words it prints.
-
-    With ``check``, raises KubeClusterError if it fails: no answer does not mean that nothing is
-    left.
-    """
-    try:
-        done = subprocess.run(
-            ["virsh", "--connect", URI, "--quiet", *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "LC_ALL": "C"},
-            timeout=_SECONDS,
-            check=False,
-            start_new_session=True,  # Ctrl-C must not stop a removal
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise KubeClusterError(f"virsh {words[0]} failed: {error}") from None
-    if check and done.returncode != 0:
-        raise KubeClusterError(f"virsh {words[0]} failed: {done.stderr.strip()}")
-    return done.stdout.split()
+    """Run libvirt's client and return the words it prints."""
+    argv = ["virsh", "--connect", URI, "--quiet", *words]
+    return ask(argv, what=f"virsh {words[0]}", seconds=_SECONDS, check=check).split()

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pytest_kubecluster.commands import ask
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import private_folder, write_atomically
 from pytest_kubecluster.spec import ClusterSpec
@@ -113,22 +113,6 @@ def _listed(kind: str) -> list[str]:
 
 
 def _vboxmanage(*words: str, check: bool = True) -> str:
-    """Run VirtualBox's client and return what it prints.
-
-    With ``check``, raises KubeClusterError if it fails.
-    """
-    try:
-        done = subprocess.run(
-            ["VBoxManage", *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-            start_new_session=True,  # Ctrl-C must not stop a removal
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise KubeClusterError(f"VBoxManage {words[0]} failed: {error}") from None
-    if check and done.returncode != 0:
-        raise KubeClusterError(f"VBoxManage {words[0]} failed: {done.stderr.strip()}")
-    return done.stdout
+    """Run VirtualBox's client and return what it prints."""
+    argv = ["VBoxManage", *words]
+    return ask(argv, what=f"VBoxManage {words[0]}", seconds=_SECONDS, check=check)
