@@ -51,6 +51,10 @@ NAME = "kubecluster.toml"
 PYPROJECT = "pyproject.toml"
 
 _ROLES: tuple[Role, ...] = ("master", "worker")
+_LABEL_WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+_LABEL_KEY = re.compile(rf"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/)?{_LABEL_WORD}")
+_LABEL_VALUE = re.compile(rf"(?:{_LABEL_WORD})?")
+"""Kubernetes documentation, Labels and Selectors: syntax and character set."""
 
 
 class SpecFileError(SpecError):
@@ -247,7 +251,15 @@ def _launcher(value: Any) -> str:
 def _labels(value: Any) -> tuple[Label, ...]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{value!r} is no table of labels")
-    return tuple(Label(key, _text(text)) for key, text in value.items())
+    labels = tuple(Label(key, _text(text)) for key, text in value.items())
+    for label in labels:
+        if not _LABEL_KEY.fullmatch(label.key) or not _LABEL_VALUE.fullmatch(label.value):
+            raise ValueError(
+                f"{str(label)!r} is no label: key and value take up to 63 letters, digits, dots, "
+                "hyphens and underscores, and begin and end with a letter or digit; before the "
+                "key may stand a domain and a slash"
+            )
+    return labels
 
 
 def _taints(value: Any) -> tuple[Taint, ...]:

@@ -603,7 +603,7 @@ DOCUMENTS = st.recursive(
 
 
 @given(st.dictionaries(PLAIN, DOCUMENTS, max_size=4), st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_yaml_is_read_as_it_was_written(module: ModuleType, document: Any, flow: bool) -> None:
     text = yaml.safe_dump(document, default_flow_style=flow, width=10**6, allow_unicode=True)
     if "? " in text or "!!" in text:
@@ -612,7 +612,7 @@ def test_yaml_is_read_as_it_was_written(module: ModuleType, document: Any, flow:
 
 
 @given(DOCUMENTS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_json_is_yaml(module: ModuleType, document: Any) -> None:
     text = json.dumps({"a": document}, indent=2, ensure_ascii=False)
     assert module.Yaml(text).document() == {"a": document}
