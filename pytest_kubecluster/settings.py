@@ -269,8 +269,8 @@ OPTIONS = (
     Option(
         "timeout",
         "",
-        "Seconds that booting and provisioning may take (default: "
-        f"{_TIMEOUT:.0f}, and {_VM_TIMEOUT:.0f} for virtual machines and your own Vagrantfile's)",
+        f"Seconds that booting and provisioning may take: {_TIMEOUT:.0f} by default, and "
+        f"{_VM_TIMEOUT:.0f} for virtual machines and those of your own Vagrantfile",
         "SECONDS",
     ),
     Option(
