@@ -12,10 +12,9 @@ from pytest_kubecluster.commands import Commands, ask
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.image import ensure_image, image_id, image_name, variant_for
 from pytest_kubecluster.launcher import INSTALLED
-from pytest_kubecluster.machines import run_vagrant
+from pytest_kubecluster.machines import BundledMachines, run_vagrant
 from pytest_kubecluster.spec import ClusterSpec
-from pytest_kubecluster.ssh import USER, SshOptions, own_ssh_options
-from pytest_kubecluster.ssh_key import SshKey, ensure_ssh_key
+from pytest_kubecluster.ssh import USER
 from pytest_kubecluster.state import cache_folder
 
 _LABEL = "kubecluster"
@@ -39,7 +38,7 @@ _CREATE_ARGS = (
 )
 
 
-class ContainerMachines:
+class ContainerMachines(BundledMachines):
     """Containers, booted from the bundled Vagrantfile.
 
     Vagrant is called once, to boot. Everything after is asked of Docker itself, by the cluster's
@@ -54,10 +53,9 @@ class ContainerMachines:
 
         They boot from the Docker image ``image``, or from our own.
         """
+        super().__init__(folder)
         self.name = name
         self._given_image = image
-        self._folder = folder / "vagrant"
-        self._ssh = folder / "ssh"
 
     def up(
         self,
@@ -125,17 +123,9 @@ class ContainerMachines:
                 "  choose another with --kube-network"
             ) from None
 
-    @property
-    def _key(self) -> SshKey:
-        return ensure_ssh_key(self._ssh)
-
     def machine(self, node: str) -> str:
         """Return the name of a node's container."""
         return f"{self.name}-{node}"
-
-    def ssh_options(self, spec: ClusterSpec) -> Mapping[str, SshOptions]:
-        """Return how each node is reached: by its address, with the cluster's own key."""
-        return own_ssh_options(spec, self._key.path)
 
     def running(self) -> list[str]:
         """Return the names of the nodes whose containers run."""

@@ -6,10 +6,11 @@ import json
 import os
 import re
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import vagrant
 
@@ -18,7 +19,8 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.files import private_folder, write_atomically
 from pytest_kubecluster.resources import provisioning
 from pytest_kubecluster.spec import ClusterSpec
-from pytest_kubecluster.ssh import SshOptions
+from pytest_kubecluster.ssh import SshOptions, own_ssh_options
+from pytest_kubecluster.ssh_key import SshKey, ensure_ssh_key
 
 _ATTEMPTS = 5
 _ERASE_LINE = "\x1b[K"
@@ -39,22 +41,30 @@ class Machines(Protocol):
         """Remove all that a run of ours made. Raises KubeClusterError naming what is left."""
 
 
-class BundledMachines(Machines, Protocol):
+class BundledMachines(Machines, ABC):
     """Machines that are ours: made for this cluster from the bundled Vagrantfile."""
 
-    sees_this_host: bool
+    sees_this_host: ClassVar[bool]
     """Whether the nodes can be shown a folder of this host."""
 
+    def __init__(self, folder: Path) -> None:
+        """Know the machines of the cluster that has ``folder`` on this host."""
+        self._folder = folder / "vagrant"
+        self._ssh = folder / "ssh"
+
     @property
+    @abstractmethod
     def patience(self) -> float:
         """How many times as long as with containers things may take."""
 
+    @abstractmethod
     def made_of(self, *, real: bool) -> str:
         """Return what a machine is made from, as a name that changes when that does.
 
         ``real`` machines have all that a real kubelet needs.
         """
 
+    @abstractmethod
     def prepare(self, commands: Commands, say: Callable[[str], None], *, real: bool) -> None:
         """Have what machines are made from at hand. Raises KubeClusterError."""
 
@@ -62,14 +72,22 @@ class BundledMachines(Machines, Protocol):
         """Take the machines' network. Raises NetworkTakenError if somebody else has it by now."""
 
     def ssh_options(self, spec: ClusterSpec) -> Mapping[str, SshOptions]:
-        """Return how each node of ``spec`` is reached."""
+        """Return how each node is reached: by its address, with the cluster's own key."""
+        return own_ssh_options(spec, self._key.path)
 
     def console(self, node: str) -> Sequence[str]:
         """Return the last lines on a node's console, as far as they can be had."""
+        return ()
 
     def reboot_command(self, node: str) -> Sequence[str]:
         """Return this host's command that reboots a node; none where the node does it itself."""
+        return ()
 
+    @property
+    def _key(self) -> SshKey:
+        return ensure_ssh_key(self._ssh)
+
+    @abstractmethod
     def up(
         self,
         spec: ClusterSpec,

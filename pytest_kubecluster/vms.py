@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from ipaddress import IPv4Network
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,15 +17,15 @@ from pytest_kubecluster.boxes import (
 )
 from pytest_kubecluster.commands import Commands
 from pytest_kubecluster.image import variant_for
-from pytest_kubecluster.machines import run_vagrant
+from pytest_kubecluster.machines import BundledMachines, run_vagrant
 from pytest_kubecluster.resources import provisioning
 from pytest_kubecluster.spec import ClusterSpec
-from pytest_kubecluster.ssh import USER, SshOptions, own_ssh_options
-from pytest_kubecluster.ssh_key import SshKey, ensure_ssh_key
+from pytest_kubecluster.ssh import USER
+from pytest_kubecluster.ssh_key import SshKey
 from pytest_kubecluster.state import cache_folder
 
 
-class VirtualMachines:
+class VirtualMachines(BundledMachines):
     """What the virtual machines of a cluster have in common.
 
     Their names begin with the cluster's. Vagrant is called once, to boot; everything after is asked
@@ -41,9 +41,8 @@ class VirtualMachines:
 
         They boot from ``box``, or from our own one.
         """
+        super().__init__(folder)
         self._label = f"kubecluster-{name}"
-        self._folder = folder / "vagrant"
-        self._ssh = folder / "ssh"
         self._box = box
 
     def made_of(self, *, real: bool) -> str:
@@ -58,9 +57,6 @@ class VirtualMachines:
             ensure_box(self._box, self.provider, commands, cache_folder(), say)
         else:
             ensure_own_box(variant_for(real=real), commands, cache_folder(), say)
-
-    def claim(self, network: IPv4Network) -> None:
-        """Take the machines' network. Raises NetworkTakenError if somebody else has it by now."""
 
     def up(
         self,
@@ -80,36 +76,20 @@ class VirtualMachines:
             "box": self._label,
             **self._plan(spec, box, vm_megabytes(real=real)),
         }
-        runner = run_vagrant(plan, self._folder, commands, timeout, on_line)
+        vagrant = run_vagrant(plan, self._folder, commands, timeout, on_line)
         link_box(box, self._folder / "home", self._label, self.provider)
-        runner.up(provider=self.provider)
+        vagrant.boot(f"--provider={self.provider}")
 
+    @abstractmethod
     def _plan(self, spec: ClusterSpec, box: Path, megabytes: int) -> Mapping[str, Any]:
         """Make what the machines need, and return what the bundled Vagrantfile is told of them.
 
         ``box`` is the folder of their box, and ``megabytes`` the memory that each has.
         """
-        raise NotImplementedError
-
-    @property
-    def _key(self) -> SshKey:
-        return ensure_ssh_key(self._ssh)
 
     def machine(self, node: str) -> str:
         """Return the name of a node's machine."""
         return f"{self._label}.{node}"
-
-    def ssh_options(self, spec: ClusterSpec) -> Mapping[str, SshOptions]:
-        """Return how each node is reached: by its address, with the cluster's own key."""
-        return own_ssh_options(spec, self._key.path)
-
-    def console(self, node: str) -> Sequence[str]:
-        """Return the last lines on a node's console, as far as they can be had."""
-        return ()
-
-    def reboot_command(self, node: str) -> Sequence[str]:
-        """Return nothing: a machine reboots itself, in order."""
-        return ()
 
     def _is_ours(self, machine: str) -> bool:
         # A cluster's name has no dot, so that one which begins with another's is not taken for it.
