@@ -151,7 +151,7 @@ def download(url: str, to: Path, *, what: str, progress: Callable[[str], None]) 
     site = _Site(f"{scheme}://{host}", f"{scheme}://{host.rpartition('@')[2]}")
     with site.open(path) as body:
         if body is None:
-            raise _failed(f"{site.name}/{path.partition('?')[0]}", "it is not there")
+            raise _failed(site.place(path), "it is not there")
         _save(body, to, what, progress)
 
 
@@ -430,9 +430,13 @@ class _Site:
     base: str = field(repr=False)
     name: str
 
+    def place(self, path: str) -> str:
+        """What a file there is called in messages: without what a query may have of secrets."""
+        return f"{self.name}/{path.partition('?')[0]}"
+
     @contextmanager
     def open(self, path: str) -> Iterator[_Body | None]:
-        where = f"{self.name}/{path.partition('?')[0]}"
+        where = self.place(path)
         with requests.Session() as session:
             try:
                 # Bytes as they are stored: they are counted and verified.

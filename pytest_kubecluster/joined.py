@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from textwrap import indent
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pytest_kubecluster.cluster import Cluster, Parting
 from pytest_kubecluster.errors import KubeClusterError
@@ -29,6 +29,7 @@ from pytest_kubecluster.vagrantfile import OwnVagrantfile, boot, reboot_command
 
 A = TypeVar("A")
 B = TypeVar("B")
+Own = TypeVar("Own")
 
 _SSH_CONFIGS = (Path("~/.ssh/config"), Path("/etc/ssh/ssh_config"))
 """What says how machines are reached, where the inventory does not."""
@@ -44,18 +45,20 @@ class Reach:
     sudo_password: str = field(default="", repr=False)
 
 
-class JoinedCluster(Cluster):
+class JoinedCluster(Cluster, Generic[Own]):
     """Machines of the user's. They are looked at, and provisioned if that is asked for."""
 
     def __init__(
         self,
+        own: Own,
         spec: ClusterSpec,
         settings: Settings,
         project: Path,
         progress: Progress,
     ) -> None:
-        """Prepare to use machines; nobody is asked anything yet."""
+        """Prepare to use the machines of ``own``; nobody is asked anything yet."""
         super().__init__(spec, settings, project, progress)
+        self._own = own
         self._addresses: dict[str, IPv4Address] = {}
 
     def join(self, placed: Callable[[Mapping[str, IPv4Address]], ClusterSpec]) -> None:
@@ -209,53 +212,30 @@ class JoinedCluster(Cluster):
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-class InventoryCluster(JoinedCluster):
+class InventoryCluster(JoinedCluster[Inventory]):
     """The hosts of an inventory, which already run."""
 
-    def __init__(
-        self,
-        spec: ClusterSpec,
-        settings: Settings,
-        project: Path,
-        progress: Progress,
-        inventory: Inventory,
-    ) -> None:
-        """Prepare to use the hosts of ``inventory``."""
-        super().__init__(spec, settings, project, progress)
-        self._inventory = inventory
-
     def _find(self, deadline: float) -> Mapping[str, Reach]:
-        self._enter(source=str(self._inventory.path))
-        hosts = {host.machine.name: host for host in self._inventory.hosts}
+        self._enter(source=str(self._own.path))
         return {
-            name: Reach(host.ssh_options, python=host.python, sudo_password=host.sudo_password)
-            for name, host in hosts.items()
+            host.machine.name: Reach(
+                host.ssh_options, python=host.python, sudo_password=host.sudo_password
+            )
+            for host in self._own.hosts
         }
 
     @property
     def _ansible_inventory(self) -> Mapping[str, Any]:
-        return self._inventory.content
+        return self._own.content
 
 
-class VagrantfileCluster(JoinedCluster):
+class VagrantfileCluster(JoinedCluster[OwnVagrantfile]):
     """The machines of a Vagrantfile of one's own: those that do not run are booted, and removed."""
-
-    def __init__(
-        self,
-        spec: ClusterSpec,
-        settings: Settings,
-        project: Path,
-        progress: Progress,
-        vagrantfile: OwnVagrantfile,
-    ) -> None:
-        """Prepare to use the machines of ``vagrantfile``."""
-        super().__init__(spec, settings, project, progress)
-        self._vagrantfile = vagrantfile
 
     @property
     def parting(self) -> Parting:
         """The machines that this run created are removed, those it started are halted."""
-        own, undone = self._vagrantfile, []
+        own, undone = self._own, []
         if own.to_create:
             undone.append(f"{count(len(own.to_create), 'machine')} removed")
         if own.to_start:
@@ -272,7 +252,7 @@ class VagrantfileCluster(JoinedCluster):
         self.destroy(keep_logs=False)
 
     def _find(self, deadline: float) -> Mapping[str, Reach]:
-        own = self._vagrantfile
+        own = self._own
         # Before they are there: whoever removes what we leave behind must know.
         self._enter(source=str(own.folder), to_destroy=own.to_create, to_halt=own.to_start)
         assert self._commands is not None
@@ -308,8 +288,8 @@ def joined_cluster(
     settings: Settings,
     project: Path,
     progress: Progress,
-) -> JoinedCluster:
+) -> JoinedCluster[Any]:
     """Prepare to use the user's own machines."""
     if isinstance(own, Inventory):
-        return InventoryCluster(spec, settings, project, progress, own)
-    return VagrantfileCluster(spec, settings, project, progress, own)
+        return InventoryCluster(own, spec, settings, project, progress)
+    return VagrantfileCluster(own, spec, settings, project, progress)
