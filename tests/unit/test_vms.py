@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from pytest_kubecluster import host, libvirt
+from pytest_kubecluster.commands import Commands
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.libvirt import LibvirtMachines, libvirt_plan, mac
-from pytest_kubecluster.resources import provisioning
+from pytest_kubecluster.machines import run_vagrant
 from pytest_kubecluster.spec import cluster_spec
 from pytest_kubecluster.ssh_key import ensure_ssh_key
 from pytest_kubecluster.version import KubeVersion
@@ -52,25 +53,13 @@ def virtualbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def validate(plan: dict[str, Any], tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    """Let Vagrant check what the bundled Vagrantfile makes of a plan."""
-    path = tmp_path / "machines.json"
+def validate(plan: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return what Vagrant says of what the bundled Vagrantfile makes of a plan."""
     if "private_key" in plan:
         plan["private_key"] = str(ensure_ssh_key(tmp_path / "ssh").path)
-    path.write_text(json.dumps(plan))
-    environment = {
-        **os.environ,
-        "KUBECLUSTER_MACHINES": str(path),
-        "VAGRANT_CWD": str(provisioning()),
-        "VAGRANT_DOTFILE_PATH": str(tmp_path / "dot"),
-        "VAGRANT_HOME": str(tmp_path / "home"),
-        "VAGRANT_CHECKPOINT_DISABLE": "1",
-        "VAGRANT_DEFAULT_PROVIDER": plan["provider"],
-    }
-    argv = ["vagrant", "validate"]
-    return subprocess.run(
-        argv, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    monkeypatch.setenv("VAGRANT_DEFAULT_PROVIDER", plan["provider"])
+    vagrant = run_vagrant(plan, tmp_path / "vagrant", Commands(tmp_path), 120, print)
+    return vagrant.output("validate")
 
 
 def needs(provider: str) -> None:
@@ -82,20 +71,22 @@ def needs(provider: str) -> None:
 
 @pytest.mark.usefixtures("virtualbox")
 @pytest.mark.parametrize("name", PLANS)
-def test_vagrant_takes_the_plan(name: str, tmp_path: Path) -> None:
+def test_vagrant_takes_the_plan(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = json.loads((GOLDEN / "plans" / f"{name}.json").read_bytes())
     needs(plan["provider"])
-    done = validate(plan, tmp_path)
-    assert "Vagrantfile validated successfully" in done.stdout, done.stderr
+    assert "Vagrantfile validated successfully" in validate(plan, tmp_path, monkeypatch)
 
 
 @pytest.mark.usefixtures("virtualbox")
-def test_vagrant_refuses_a_setting_that_there_is_not(tmp_path: Path) -> None:
+def test_vagrant_refuses_a_setting_that_there_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = json.loads((GOLDEN / "plans" / "virtualbox.json").read_bytes())
     needs("virtualbox")
     plan["settings"]["cpu_number"] = 3
-    done = validate(plan, tmp_path)
-    assert "The following settings shouldn't exist: cpu_number" in done.stderr
+    with pytest.raises(KubeClusterError) as raised:
+        validate(plan, tmp_path, monkeypatch)
+    assert "The following settings shouldn't exist: cpu_number" in str(raised.value)
 
 
 def test_nodes_have_hardware_addresses_of_their_own() -> None:
