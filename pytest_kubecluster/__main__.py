@@ -2,6 +2,6 @@
 
 import sys
 
-from pytest_kubecluster.command import main
+from pytest_kubecluster.cli import main
 
 sys.exit(main())

@@ -1,4 +1,4 @@
-"""Makes pytest_kubecluster/data/configuration.json from Kubernetes source trees.
+"""Makes pytest_kubecluster/spec/data/configuration.json from Kubernetes source trees.
 
     python tests/make_configuration.py 1.7=TREE 1.8=TREE ... > configuration.json
 

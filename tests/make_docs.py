@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
-from pytest_kubecluster import facts
-from pytest_kubecluster.facts import MINORS
-from pytest_kubecluster.spec import KubeletSpec
+from pytest_kubecluster.spec import catalog
+from pytest_kubecluster.spec.catalog import MINORS
+from pytest_kubecluster.spec.model import KubeletSpec
 from tests.make_golden import NODES, spec_of
 
 PAGE = Path(__file__).parent.parent / "docs" / "kubelet-versions.md"
@@ -148,12 +148,12 @@ def _changes(before: str, minor: str) -> Iterator[str]:
 
 
 def _flags(before: str, minor: str) -> Iterator[str]:
-    old, new = facts.flags(before), facts.flags(minor)
+    old, new = catalog.flags(before), catalog.flags(minor)
     gone = _gone(before, minor)
     if gone:
         yield "Gone, and an error on the command line:\n"
         for name in gone:
-            history = facts.history(name)
+            history = catalog.history(name)
             instead = f"; instead: {_code(history.instead)}" if history and history.instead else ""
             yield f"- `--{name}`{instead}"
         yield ""
@@ -192,8 +192,8 @@ def _headlines(before: str, minor: str) -> Iterator[str]:
 
 def _gone(before: str, minor: str) -> list[str]:
     """Return the flags of any kubelet that go with a minor; hyperkube's own are nobody's business."""
-    new = facts.flags(minor)
-    old = facts.flags(before).values()
+    new = catalog.flags(minor)
+    old = catalog.flags(before).values()
     return [flag.name for flag in old if flag.name not in new and flag.origin != "hyperkube"]
 
 

@@ -1,4 +1,4 @@
-"""Makes pytest_kubecluster/data/kubelet.json from the collected facts and real kubelets' help.
+"""Makes pytest_kubecluster/spec/data/kubelet.json from the collected facts and real kubelets' help.
 
     python tests/make_facts.py kubelet-flags.json 1.7=help-1.7.txt > kubelet.json
 

@@ -11,14 +11,14 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from pytest_kubecluster.facts import MINORS
-from pytest_kubecluster.libvirt import libvirt_plan
-from pytest_kubecluster.pki import Pki
-from pytest_kubecluster.render import render_node
-from pytest_kubecluster.spec import DEFAULT_VERSION, ClusterSpec, cluster_spec
-from pytest_kubecluster.ssh_key import SshKey
-from pytest_kubecluster.version import KubeVersion
-from pytest_kubecluster.virtualbox import virtualbox_plan
+from pytest_kubecluster.artifacts.pki import Pki
+from pytest_kubecluster.artifacts.render import render_node
+from pytest_kubecluster.machines.ssh_key import SshKey
+from pytest_kubecluster.machines.vm.libvirt import libvirt_plan
+from pytest_kubecluster.machines.vm.virtualbox import virtualbox_plan
+from pytest_kubecluster.spec.catalog import MINORS
+from pytest_kubecluster.spec.model import DEFAULT_VERSION, ClusterSpec, cluster_spec
+from pytest_kubecluster.spec.version import KubeVersion
 
 GOLDEN = Path(__file__).parent / "golden"
 SEED_NETWORK = IPv4Network("172.17.5.0/24")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_kubecluster.node import Node
-from pytest_kubecluster.resources import provisioning
+from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.util.resources import provisioning
 
 Outcome = Mapping[str, Any]
 

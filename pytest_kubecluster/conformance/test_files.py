@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_kubecluster.node import Node
-from pytest_kubecluster.resolution import CONFIG_SINCE
-from pytest_kubecluster.view import FileView
+from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.nodes.observation import FileView
+from pytest_kubecluster.spec.translate import CONFIG_SINCE
 
 
 def the_file(node: Node, path: str) -> FileView:

@@ -9,8 +9,8 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from pytest_kubecluster.node import Node
-from pytest_kubecluster.spec import ClusterSpec
+from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.spec.model import ClusterSpec
 
 
 def ca_on_disk(node: Node) -> x509.Certificate:

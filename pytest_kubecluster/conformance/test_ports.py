@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from pytest_kubecluster.flags import same_value
-from pytest_kubecluster.node import Node
-from pytest_kubecluster.view import Answer
+from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.nodes.observation import Answer
+from pytest_kubecluster.spec.flags import same_value
 
 
 def test_healthz_is_ok(kube_node: Node) -> None:

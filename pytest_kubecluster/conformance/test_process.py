@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_kubecluster.flags import same_value
-from pytest_kubecluster.node import Node
-from pytest_kubecluster.resolution import ROLE
+from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.spec.flags import same_value
+from pytest_kubecluster.spec.translate import ROLE
 
 
 def flags_that_differ(node: Node) -> dict[str, tuple[str | None, str | None]]:

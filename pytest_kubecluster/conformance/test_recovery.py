@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_kubecluster.node import Node
+from pytest_kubecluster.nodes.node import Node
 
 pytestmark = pytest.mark.kube_disruptive
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_kubecluster.node import Node
+from pytest_kubecluster.nodes.node import Node
 
 
 def test_unit_is_loaded_from_its_file(kube_node: Node) -> None:

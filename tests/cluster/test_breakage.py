@@ -17,6 +17,7 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
+from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
 from pytest_kubecluster.conformance import (
     test_files,
     test_kubeconfig,
@@ -26,10 +27,9 @@ from pytest_kubecluster.conformance import (
     test_service,
 )
 from pytest_kubecluster.conformance.conftest import disturb
-from pytest_kubecluster.node import Node
-from pytest_kubecluster.pki import Pki, ensure_pki
-from pytest_kubecluster.spec import ClusterSpec
-from pytest_kubecluster.version import NEWEST
+from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.spec.model import ClusterSpec
+from pytest_kubecluster.spec.version import NEWEST
 
 pytestmark = pytest.mark.kube_disruptive
 

@@ -11,11 +11,11 @@ from typing import Any
 import psutil
 import pytest
 
-from pytest_kubecluster.cluster import Cluster
-from pytest_kubecluster.launcher import WRAPPER
-from pytest_kubecluster.node import Node
-from pytest_kubecluster.pki import Pki
-from pytest_kubecluster.spec import ClusterSpec
+from pytest_kubecluster.artifacts.pki import Pki
+from pytest_kubecluster.cluster.booted import Cluster
+from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.spec.launcher import WRAPPER
+from pytest_kubecluster.spec.model import ClusterSpec
 
 INSECURE_KEY = Path.home() / ".vagrant.d" / "insecure_private_key"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kubecluster.settings import read_settings
+from pytest_kubecluster.plugin.options import read_settings
 
 NEEDS_NODE = "def test_it(kube_node): assert kube_node\n"
 

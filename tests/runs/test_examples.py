@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kubecluster.commands import Commands
-from pytest_kubecluster.image import ensure_image
-from pytest_kubecluster.state import cache_folder
+from pytest_kubecluster.cluster.registry import cache_folder
+from pytest_kubecluster.machines.docker.image import ensure_image
+from pytest_kubecluster.util.process import Commands
 from tests.runs.conftest import NOTHING, Bench, docker
 
 CHECKOUT = Path(__file__).parents[2]
@@ -45,9 +45,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     install = [python, "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
-    code = "import pytest_kubecluster.resources as it; print(it.__file__, it.provisioning())"
+    code = "import pytest_kubecluster.util.resources as it; print(it.__file__, it.provisioning())"
     module, data = subprocess.check_output([*ask, code], text=True).split()
-    assert Path(module) == site / "pytest_kubecluster" / "resources.py"
+    assert Path(module) == site / "pytest_kubecluster" / "util" / "resources.py"
     assert Path(data) == site / "pytest_kubecluster" / "provisioning"
     assert (Path(data) / "image" / "node-init").stat().st_mode & 0o111
     return home / "bin"

@@ -118,7 +118,7 @@ def test_one_of_five_that_cannot_be_reached_fails_alone(fleet: Fleet, own: Bench
     assert "FAILED test_it.py::test_it[worker02]" in output
     # The reason, and not the way through the plugin to it.
     assert "test_it.py:1: " in output
-    assert "pytest_kubecluster/node.py" not in output
+    assert "pytest_kubecluster/nodes/node.py" not in output
 
 
 def test_no_more_connections_are_open_than_machines_are_worked_on(fleet: Fleet, own: Bench) -> None:

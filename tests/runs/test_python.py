@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kubecluster.commands import Commands
-from pytest_kubecluster.image import ensure_image
-from pytest_kubecluster.state import cache_folder
+from pytest_kubecluster.cluster.registry import cache_folder
+from pytest_kubecluster.machines.docker.image import ensure_image
+from pytest_kubecluster.util.process import Commands
 from tests.runs.conftest import NOTHING, Bench
 
 SUITE = ("--pyargs", "pytest_kubecluster.conformance", "-m", "not kube_disruptive")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kubecluster.hollow import render_hollow
-from pytest_kubecluster.version import KubeVersion
+from pytest_kubecluster.kubelet.hollow import render_hollow
+from pytest_kubecluster.spec.version import KubeVersion
 from tests.runs.conftest import Bench, command
 
 TEST = """

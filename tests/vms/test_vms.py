@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.host import check_tools
-from pytest_kubecluster.libvirt import URI
+from pytest_kubecluster.machines.preflight import check_tools
+from pytest_kubecluster.machines.vm.libvirt import URI
 from tests.runs.conftest import Bench, command
 
 SECONDS = 1800

@@ -1,0 +1,79 @@
+"""The files of a node, rendered from the spec and the PKI: the very bytes that land on it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import jinja2
+import yaml
+
+from pytest_kubecluster.artifacts.pki import Pki
+from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
+from pytest_kubecluster.spec.translate import configuration
+from pytest_kubecluster.util.atomic import write_atomically
+
+_PLAIN_WORD = re.compile(r"[\w@%+=:,./\-]+", re.ASCII)
+
+
+def render_node(cluster: ClusterSpec, node: NodeSpec, pki: Pki) -> dict[str, bytes]:
+    """Return the content of each of the node's files by its name in ``node.kubelet.files``.
+
+    Raises jinja2.UndefinedError where a template asks for what the spec does not have.
+    """
+    values = {"cluster": cluster, "node": node, "kubelet": node.kubelet, "pki": pki}
+    rendered = {
+        name: _environment().get_template(f"{name}.j2").render(values).encode()
+        for name in ("kubeconfig", "kubelet.service")
+    }
+    if node.kubelet.config:
+        document = configuration(node.kubelet.config, node.kubelet.version)
+        rendered["kubelet.yaml"] = yaml.safe_dump(document, sort_keys=False).encode()
+    return {"ca.crt": pki.ca_cert, "ca.key": pki.ca_key, **rendered}
+
+
+def write_files(
+    cluster: ClusterSpec, pki: Pki, directory: Path, *, foreign_pki: bool = False
+) -> dict[str, Mapping[str, Path]]:
+    """Render every node's files into ``directory/NODE/`` and return their paths by node and name.
+
+    What holds a key is readable by its owner only. With ``foreign_pki``, the nodes have keys that
+    are not of ``pki``, and what is made from keys is left out.
+    """
+    paths: dict[str, Mapping[str, Path]] = {}
+    for node in cluster:
+        folder = directory / node.name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        contents = render_node(cluster, node, pki)
+        files = [file for file in node.kubelet.files if not (foreign_pki and file.from_pki)]
+        for file in files:
+            mode = 0o600 if file.secret else 0o644
+            write_atomically(folder / file.name, contents[file.name], mode)
+        paths[node.name] = {file.name: folder / file.name for file in files}
+    return paths
+
+
+def systemd_word(word: str) -> str:
+    """Quote one word of an Exec line as systemd.service(5) and systemd.syntax(7) ask for."""
+    word = word.replace("%", "%%").replace("$", "$$")
+    if _PLAIN_WORD.fullmatch(word.replace("$$", "")):
+        return word
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pytest_kubecluster.artifacts"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    environment.filters["systemd_word"] = systemd_word
+    return environment

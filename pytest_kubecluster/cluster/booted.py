@@ -1,0 +1,518 @@
+"""A cluster from spec to nodes, and its end: one direction, and nothing left behind."""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import Timeout
+
+from pytest_kubecluster.ansible.node_python import BROUGHT, USUAL, write_unpacker
+from pytest_kubecluster.ansible.run import KubeletInstall, ProvisioningResult, provision
+from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
+from pytest_kubecluster.artifacts.render import write_files
+from pytest_kubecluster.cluster.fingerprint import Fingerprint, Step, fingerprint, next_step
+from pytest_kubecluster.cluster.registry import (
+    ClusterFolder,
+    abandoned_clusters,
+    create_cluster_folder,
+)
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.kubelet.binary import KubeletBinary
+from pytest_kubecluster.kubelet.hollow import render_hollow
+from pytest_kubecluster.machines.base import BundledMachines
+from pytest_kubecluster.machines.factory import (
+    bundled_machines,
+    disk_folders,
+    machine_megabytes,
+    machines_of,
+)
+from pytest_kubecluster.machines.preflight import (
+    check_kernel,
+    check_network,
+    check_room,
+    check_tools,
+)
+from pytest_kubecluster.machines.ssh import Ssh, write_ssh_config
+from pytest_kubecluster.nodes.node import Access, Node, connect
+from pytest_kubecluster.plugin.options import Settings
+from pytest_kubecluster.spec.launcher import INSTALLED, executable_name, runtime_for
+from pytest_kubecluster.spec.model import ClusterSpec
+from pytest_kubecluster.util.atomic import write_atomically
+from pytest_kubecluster.util.process import Commands, end_processes_of
+from pytest_kubecluster.util.progress import Progress, count
+
+
+class Parting(NamedTuple):
+    """What becomes of a cluster's machines at its end, in words."""
+
+    phase: str
+    doing: str
+    done: str
+
+
+class Cluster:
+    """A cluster this process owns: it booted it, and it removes it."""
+
+    def __init__(
+        self, spec: ClusterSpec, settings: Settings, project: Path, progress: Progress
+    ) -> None:
+        """Prepare a cluster for the project in the folder ``project``; nothing boots yet."""
+        self.spec = spec
+        self.settings = settings
+        self.progress = progress
+        self._project = project
+        self._folder: ClusterFolder | None = None
+        self._commands: Commands | None = None
+        self._logs = Path()
+        self.nodes: tuple[Node, ...] = ()
+
+    @property
+    def folder(self) -> ClusterFolder:
+        """The cluster's folder on this host."""
+        if self._folder is None:
+            raise KubeClusterError("the cluster is not up")
+        return self._folder
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything of the cluster to remove."""
+        return self._folder is not None
+
+    @property
+    def name(self) -> str:
+        """The name that machines, networks and folders carry."""
+        return self.folder.name
+
+    @property
+    def parting(self) -> Parting:
+        """What ``destroy`` does to the machines."""
+        return Parting("destroy", "removing the cluster", "nothing is left")
+
+    @property
+    def booted(self) -> Path:
+        """A file that is there once all nodes can be used."""
+        return self.folder.path / "booted"
+
+    @property
+    def logs(self) -> Path:
+        """Where the logs of external commands are, also after the cluster is gone."""
+        return self._logs
+
+    @property
+    def pki(self) -> Pki:
+        """The cluster's certificates."""
+        return ensure_pki(self.folder.subfolder("pki"))
+
+    def claim(self, name: str | None = None) -> None:
+        """Enter the cluster into the registry, where nobody else can have its name or network.
+
+        ``name`` is made up where it is not given. Raises KubeClusterError where it cannot be had,
+        or the host has no room for the cluster; NetworkTakenError if somebody was faster.
+        """
+        assert self.spec.network is not None
+        megabytes = machine_megabytes(self.settings.provider, real=self.settings.real)
+        check_room(self.spec, disk_folders(self.settings.provider), megabytes)
+        if self.settings.shares_kernel:
+            check_kernel(self.spec, real=self.settings.real)
+        check_network(self.spec.network)
+        self._enter(name, network=str(self.spec.network))
+        with self._all_or_nothing():
+            self._machines.claim(self.spec.network)
+            self._make_handles()
+
+    def boot(self) -> None:
+        """Boot, provision and wait for healthy kubelets. The cluster is claimed.
+
+        Raises KubeClusterError; whatever it raises, nothing of the cluster is left.
+        """
+        with self._all_or_nothing():
+            self._boot()
+
+    def reuse(self, kept: ClusterFolder, *, provision: bool = False) -> None:
+        """Take over a kept cluster, doing no more than is needed to make it what is asked for.
+
+        With ``provision``, the playbook runs in any case. Waits for as long as a boot may take if
+        somebody uses the cluster. Raises KubeClusterError.
+        """
+        deadline = time.monotonic() + self.settings.timeout
+        if self.settings.shares_kernel:
+            check_kernel(self.spec, real=self.settings.real)
+        self._wait_for(kept, deadline)
+        name = kept.name
+        with self._all_or_nothing():
+            record, self._folder = kept.record, kept
+            made = Fingerprint(record.machines, record.provisioning) if record else None
+            alive = made is not None and self._all_run
+            wanted = self._fingerprint
+            step = next_step(made, wanted, alive=alive) if made else Step.REBUILD
+            if step is Step.REBUILD:
+                self.progress.say(f"cluster {name} is not what is asked for; booting it anew")
+                self._folder = None
+                remove_cluster(kept, keep_logs=False)
+                self.claim(name)
+                self._boot()
+                return
+            kept.take()
+            self._logs = kept.logs
+            self._commands = Commands(self._logs)
+            with self.progress.phase("reuse", f"connecting to cluster {name}") as phase:
+                self._resume(deadline)
+                self.booted.touch()
+                phase.detail = f"cluster {name} is up already"
+            if provision or step is Step.PROVISION:
+                with self.progress.phase("provision", "running the playbook") as phase:
+                    phase.detail = self._changes(self._provision_running(deadline))
+                kept.write(provisioning=wanted.provisioning)
+
+    def change(self, spec: ClusterSpec, settings: Settings) -> None:
+        """Make the nodes' kubelets those of another spec with the same machines.
+
+        Raises KubeClusterError; the cluster stays.
+        """
+        self.spec, self.settings = spec, settings
+        self._make_handles()
+        self._provision_running(time.monotonic() + settings.timeout)
+
+    def stop(self) -> None:
+        """End the commands of a boot that another thread is in: it fails, and removes all."""
+        if self._commands:
+            self._commands.stop()
+
+    def keep(self) -> None:
+        """Let go of the cluster without removing it: whoever reuses its name has it next."""
+        folder, self._folder = self.folder, None
+        for node in self.spec:
+            Ssh(folder.ssh_config).disconnect(node.name)
+        folder.keep()
+
+    def provision(self) -> ProvisioningResult:
+        """Run the playbook again on all nodes and say what it changed."""
+        return self._provision(self.settings.timeout)
+
+    def destroy(self, *, keep_logs: bool) -> None:
+        """Remove machines, networks, keys and state; a Ctrl-C meanwhile does not stop it.
+
+        Raises KubeClusterError if something does not let itself be removed.
+        """
+        if self._folder is None:
+            return
+        folder, self._folder = self._folder, None
+        with _undisturbed():
+            if self._commands:
+                self._commands.stop()
+            for node in self.spec:
+                Ssh(folder.ssh_config).disconnect(node.name)
+            remove_cluster(folder, keep_logs=keep_logs)
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.destroy(keep_logs=True)
+            raise
+
+    def _enter(self, name: str | None = None, **recorded: object) -> None:
+        """Enter the cluster into the registry, as a folder with this record of it."""
+        self._folder = create_cluster_folder(self._project, name)
+        self._logs = self._folder.logs
+        self._commands = Commands(self._logs)
+        nodes = tuple(node.name for node in self.spec)
+        source, python = self.settings.source, self._python
+        self._folder.write(nodes=nodes, provider=source, python=python, **recorded)
+
+    def _wait_for(self, folder: ClusterFolder, deadline: float) -> None:
+        """Take the lock of a cluster, waiting for whoever has it."""
+        try:
+            folder.lock.acquire(timeout=0)
+        except Timeout:
+            owner = folder.record.pid if folder.record else "?"
+            self.progress.say(f"waiting for cluster {folder.name}, which process {owner} uses")
+            try:
+                folder.lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
+            except Timeout:
+                raise KubeClusterError(
+                    f"cluster {folder.name} is still used by process {owner}; wait for it, or use "
+                    "another cluster"
+                ) from None
+
+    def _resume(self, deadline: float) -> None:
+        """Connect to nodes that are up, and look at them all at once."""
+        self._make_handles()
+        ssh = Ssh(self.folder.ssh_config)
+
+        def look(node: Node) -> None:
+            ssh.connect(node.name, deadline)
+            node.refresh()
+
+        with ThreadPoolExecutor(max_workers=len(self.nodes)) as pool:
+            for looking in [pool.submit(look, node) for node in self.nodes]:
+                looking.result()
+
+    def _boot(self) -> None:
+        assert self._folder is not None
+        assert self._commands is not None
+        self._machines.prepare(self._commands, self.progress.say, real=self.settings.real)
+        # What is made or fetched once, for all clusters, is none of this one's time.
+        deadline = time.monotonic() + self.settings.timeout
+        wanted = self._fingerprint
+        self._folder.write(machines=wanted.machines)
+        nodes = len(self.spec.nodes)
+        pool = ThreadPoolExecutor(max_workers=2 * nodes + 2)
+        try:
+            with self.progress.phase("boot", f"booting {count(nodes, 'machine')}") as phase:
+                machines = self._start_machines(pool, deadline)
+                provisioning = pool.submit(self._provision, deadline - time.monotonic())
+                self._connect(pool, machines, deadline)
+                self._ready.touch()
+                phase.detail = f"{self.spec.summary()}, provider {self.settings.provider}"
+            with self.progress.phase("provision", "running the playbook") as phase:
+                changed = provisioning.result().changed
+                machines.result()
+                phase.detail = self._changes(changed)
+            with self.progress.phase("start", "waiting for healthy kubelets") as phase:
+                self._wait_for_kubelets(pool, deadline)
+                phase.detail = f"{count(nodes, 'kubelet')} healthy"
+            self._folder.write(provisioning=wanted.provisioning)
+            self.booted.touch()
+        finally:
+            # Threads that still wait end when their commands and connections are ended.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def _machines(self) -> BundledMachines:
+        return bundled_machines(self.folder, self.settings.provider, self.settings.box)
+
+    @property
+    def _sees_this_host(self) -> bool:
+        return self._machines.sees_this_host
+
+    @property
+    def _usable(self) -> Sequence[Node]:
+        """The nodes there is something to do with."""
+        return self.nodes
+
+    @property
+    def _at_a_time(self) -> int:
+        """How many nodes are worked on at the same time."""
+        return len(self.nodes)
+
+    @property
+    def _ansible_inventory(self) -> Mapping[str, Any] | None:
+        """What an inventory says of the nodes, where they come from one."""
+        return None
+
+    @property
+    def _all_run(self) -> bool:
+        return {node.name for node in self.spec} <= set(self._machines.running())
+
+    @property
+    def _fingerprint(self) -> Fingerprint:
+        made_of = self._machines.made_of(real=self.settings.real)
+        return fingerprint(self.spec, self.settings, made_of)
+
+    def _changes(self, changed: Mapping[str, int]) -> str:
+        nodes = count(len(self.spec.nodes), "node")
+        return f"{count(sum(changed.values()), 'change')} on {nodes}"
+
+    def _start_machines(self, pool: ThreadPoolExecutor, deadline: float) -> Future[None]:
+        assert self._commands is not None
+        return pool.submit(
+            self._machines.up,
+            self.spec,
+            self._commands,
+            kubelets=self._kubelets if self.settings.real else None,
+            timeout=deadline - time.monotonic(),
+            on_line=self.progress.step,
+        )
+
+    def _make_handles(self) -> None:
+        """Make the nodes' handles, which work once the nodes are up."""
+        machines = self._machines
+        hosts = machines.ssh_options(self.spec)
+        ssh = write_ssh_config(self.folder.ssh_config, hosts, sockets=self.folder.sockets)
+        files = self.folder.subfolder("files")
+        access = {
+            node.name: Access(
+                str(ssh.config),
+                str(files / node.name),
+                tuple(machines.reboot_command(node.name)),
+                self._python,
+                patience=machines.patience,
+            )
+            for node in self.spec
+        }
+        self.nodes = connect(self.spec.nodes, access)
+
+    def _prepare(self) -> None:
+        """Make keys and files while the machines boot."""
+        write_files(self.spec, self.pki, self.folder.subfolder("files"))
+        if self.settings.python and not self._python_unpacker.exists():
+            write_unpacker(Path(self.settings.python.where), self._python_unpacker)
+        if self.settings.kubelet is None:
+            write_atomically(self._hollow, render_hollow(self.spec.version), 0o755)
+
+    def _place_kubelet(self, binary: KubeletBinary) -> bool:
+        """Put a real kubelet where the nodes see it; say whether it takes another one's place."""
+        path = self._kubelets / self.spec.image_tag / binary.name
+        if path.exists() and filecmp.cmp(path, binary.path):
+            return False
+        replaced = path.exists()
+        path.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._kubelets, prefix=".") as folder:
+            fresh = Path(folder) / binary.name
+            # A copy: the file itself may be written to while nodes run it.
+            shutil.copy2(binary.path, fresh)
+            fresh.replace(path)
+        return replaced
+
+    def _connect(self, pool: ThreadPoolExecutor, machines: Future[None], deadline: float) -> None:
+        """Log in to every node; without machines that boot there is nothing to wait for."""
+        assert self._commands is not None
+        ssh, commands = Ssh(self.folder.ssh_config), self._commands
+
+        def hopeless() -> bool:
+            failed = machines.done() and machines.exception() is not None
+            return failed or commands.stopped
+
+        connections = {
+            node.name: pool.submit(ssh.connect, node.name, deadline, hopeless) for node in self.spec
+        }
+        failures = {name: connection.exception() for name, connection in connections.items()}
+        if hopeless():
+            machines.result()
+        for name, failure in failures.items():
+            if isinstance(failure, KubeClusterError):
+                console = self._machines.console(name)
+                shown = "\n".join(f"    {line}" for line in console) or "    (nothing)"
+                raise KubeClusterError(f"{failure}\n  its console's last lines:\n{shown}")
+            if failure is not None:
+                raise failure
+
+    def _provision(self, timeout: float) -> ProvisioningResult:
+        assert self._commands is not None
+        self._prepare()
+        return provision(
+            self.spec,
+            self._usable,
+            self._install(),
+            pki=self.pki,
+            playbook=self.settings.playbook,
+            python_unpacker=self._python_unpacker if self.settings.python else None,
+            inventory=self._ansible_inventory,
+            own_folder=self.settings.ansible_folder,
+            forks=self._at_a_time,
+            folder=self.folder.subfolder("ansible"),
+            ready=self._ready,
+            commands=self._commands,
+            timeout=timeout,
+            on_task=self.progress.step,
+        )
+
+    def _install(self) -> KubeletInstall:
+        """Say how the kubelet gets onto the nodes."""
+        binary = self.settings.kubelet
+        if binary is None:
+            return KubeletInstall(self._install_path, copy=self._hollow)
+        install = KubeletInstall(self._install_path, runtime=runtime_for(self.spec.version))
+        if self._sees_this_host:
+            return replace(install, replaced=self._place_kubelet(binary))
+        return replace(install, upload=binary.path)
+
+    def _provision_running(self, deadline: float) -> Mapping[str, int]:
+        """Run the playbook on nodes that are up, and wait for their kubelets."""
+        changed = self._provision(deadline - time.monotonic()).changed
+        with ThreadPoolExecutor(max_workers=self._at_a_time) as pool:
+            self._wait_for_kubelets(pool, deadline)
+        return changed
+
+    def _wait_for_kubelets(self, pool: ThreadPoolExecutor, deadline: float) -> None:
+        def wait(node: Node) -> None:
+            # The deadline is one already: a node stretches what it is given.
+            node.wait_until_healthy(max(1.0, deadline - time.monotonic()) / node.access.patience)
+            # The first look, which all tests share: taken here, on all nodes at once.
+            node.refresh()
+
+        for waiting in [pool.submit(wait, node) for node in self._usable]:
+            waiting.result()
+
+    @property
+    def _install_path(self) -> str:
+        binary = self.settings.kubelet
+        name = binary.name if binary else executable_name(self.spec.version)
+        return f"{INSTALLED}/{self.spec.image_tag}/{name}"
+
+    @property
+    def _kubelets(self) -> Path:
+        """The folder that the nodes see as their installed kubelets, where these are real."""
+        return self.folder.subfolder("kubelets")
+
+    @property
+    def _ready(self) -> Path:
+        return self.folder.path / "ready"
+
+    @property
+    def _python(self) -> str:
+        """Where the nodes' Python is, or will be."""
+        return BROUGHT if self.settings.python else USUAL
+
+    @property
+    def _python_unpacker(self) -> Path:
+        return self.folder.path / "unpack-python"
+
+    @property
+    def _hollow(self) -> Path:
+        return self.folder.path / "hyperkube"
+
+
+def remove_abandoned(progress: Progress, settings: Settings) -> None:
+    """Remove what ended runs left behind. Raises KubeClusterError where the tools are not there."""
+    check_tools(settings.source)
+    for abandoned in abandoned_clusters():
+        progress.say(f"removing cluster {abandoned.name}, which an ended run left behind")
+        try:
+            remove_cluster(abandoned, keep_logs=False)
+        except KubeClusterError as error:
+            record = abandoned.record
+            if record is None or record.provider == settings.source:
+                raise
+            # What runs them need not be up for machines of another kind.
+            progress.say(f"cluster {abandoned.name} is left for later: {error}")
+            abandoned.lock.release()
+
+
+def remove_cluster(folder: ClusterFolder, *, keep_logs: bool) -> None:
+    """Remove all of a cluster whose lock we hold: machines, networks, keys, state.
+
+    Raises KubeClusterError if something does not let itself be removed.
+    """
+    # What still boots or provisions it, where its run was killed.
+    end_processes_of(folder.path)
+    machines_of(folder).destroy()
+    folder.remove(keep_logs=keep_logs)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold back the signals that would interrupt us; removal has a deadline of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

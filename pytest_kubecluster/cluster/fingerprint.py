@@ -1,0 +1,83 @@
+"""Whether a kept cluster still is what is asked for, and what has to be done where it is not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from pytest_kubecluster.kubelet.hollow import render_hollow
+from pytest_kubecluster.kubelet.host_requirements import machine_traits
+from pytest_kubecluster.plugin.options import Settings
+from pytest_kubecluster.spec.model import ClusterSpec
+from pytest_kubecluster.util.resources import provisioning
+
+
+class Step(Enum):
+    """What a kept cluster needs before it can be used."""
+
+    NOTHING = "nothing"
+    PROVISION = "provision"
+    REBUILD = "rebuild"
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Digests of all that a cluster is made from: of its machines, and of what is put on them."""
+
+    machines: str
+    provisioning: str
+
+
+def fingerprint(spec: ClusterSpec, settings: Settings, image: str) -> Fingerprint:
+    """Return the digests of the cluster that is asked for; ``image`` names the node image."""
+    binary = settings.kubelet
+    machines = [settings.provider, image, str(spec.network)]
+    machines += [f"{node.name} {node.address}" for node in spec]
+    machines += ["real" if binary else "hollow"]
+    if binary and not settings.shares_kernel:
+        machines += sorted(machine_traits(spec.version))
+    machines += [settings.python.identity if settings.python else ""]
+    recipe = provisioning()
+    machines += [(recipe / "Vagrantfile").read_text()]
+    contents: list[str | bytes] = [repr(spec)]
+    if binary:
+        contents += [f"{binary.path} {binary.path.stat().st_mtime_ns}"]
+    else:
+        contents += [render_hollow(spec.version)]
+    files = [*sorted(recipe.glob("*.yml")), *_sources(recipe / "roles")]
+    if settings.playbook:
+        contents += [str(settings.playbook)]
+        files += _sources(settings.playbook.parent)
+    contents += [path.read_bytes() for path in files]
+    return Fingerprint(_digest(machines), _digest(contents))
+
+
+def next_step(made: Fingerprint, wanted: Fingerprint, *, alive: bool) -> Step:
+    """Say what to do with a cluster that was made from ``made`` where ``wanted`` is asked for.
+
+    ``alive`` says whether every machine of it runs.
+    """
+    if not alive or made.machines != wanted.machines:
+        return Step.REBUILD
+    return Step.NOTHING if made.provisioning == wanted.provisioning else Step.PROVISION
+
+
+def _sources(folder: Path) -> list[Path]:
+    """Return the files that what is run from ``folder`` may be made of.
+
+    Where that is a project's own, Git's and other tools' hidden folders are none of it.
+    """
+    files = []
+    for where, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] != "." and name != "__pycache__"]
+        files += [Path(where) / name for name in names if name[0] != "."]
+    return sorted(path for path in files if path.is_file())
+
+
+def _digest(parts: Iterable[str | bytes]) -> str:
+    encoded = [part.encode() if isinstance(part, str) else part for part in parts]
+    return hashlib.sha256(b"\0".join(encoded)).hexdigest()[:16]

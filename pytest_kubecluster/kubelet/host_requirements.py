@@ -1,0 +1,92 @@
+"""What of this host's kernel container nodes and their kubelets cannot do with. They share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from pathlib import Path
+
+from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec
+from pytest_kubecluster.spec.version import KubeVersion
+
+CGROUP_V1, SWAP = "cgroup-v1", "swap"
+TOLERABLE = (CGROUP_V1, SWAP)
+
+_RUNS_ON_CGROUP_V2 = 19
+_REFUSES_CGROUP_V1 = 35
+_REFUSES_SWAP = 8
+
+_CGROUP_V2 = Path("/sys/fs/cgroup/cgroup.controllers")
+_SWAPS = Path("/proc/swaps")
+_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+_NODE_INOTIFY, _REAL_INOTIFY = 7, 6
+"""Measured: what systemd and a hollow kubelet take of them, and a real one beside that."""
+
+
+def kernel_traits() -> frozenset[str]:
+    """Return which of TOLERABLE this host has."""
+    traits = set()
+    if not _CGROUP_V2.exists():
+        traits.add(CGROUP_V1)
+    if _SWAPS.exists() and len(_SWAPS.read_text().splitlines()) > 1:
+        traits.add(SWAP)
+    return frozenset(traits)
+
+
+def machine_traits(version: KubeVersion) -> frozenset[str]:
+    """Return which of TOLERABLE a virtual machine has that was booted for that version."""
+    return frozenset({CGROUP_V1} if needs_cgroup_v1(version) else ())
+
+
+def needs_cgroup_v1(version: KubeVersion) -> bool:
+    """Say whether a kubelet of that version knows cgroup v1 only."""
+    return version.minor < _RUNS_ON_CGROUP_V2
+
+
+def kernel_problems(spec: ClusterSpec, *, real: bool) -> Iterator[str]:
+    """Yield why the nodes of ``spec`` would not run on this host, each with the ways out.
+
+    ``real`` is whether their kubelets are: a hollow one puts up with any kernel.
+    """
+    yield from _inotify_problems(len(spec.nodes), real=real)
+    if not real:
+        return
+    yield from kubelet_problems(spec, kernel_traits())
+
+
+def kubelet_problems(spec: ClusterSpec, traits: Set[str]) -> Iterator[str]:
+    """Yield why real kubelets of ``spec`` would not run where the kernel has these ``traits``."""
+    found = (problem for node in spec for problem in _problems(node.kubelet, traits))
+    yield from dict.fromkeys(found)
+
+
+def _inotify_problems(nodes: int, *, real: bool) -> Iterator[str]:
+    needed = nodes * (_NODE_INOTIFY + (_REAL_INOTIFY if real else 0))
+    if _INOTIFY.exists() and (allowed := int(_INOTIFY.read_text())) < needed:
+        yield (
+            f"{nodes} nodes need about {needed} inotify instances, and this host allows {allowed}; "
+            f"raise that: sysctl -w fs.inotify.max_user_instances={2 * needed}"
+        )
+
+
+def _problems(kubelet: KubeletSpec, traits: Set[str]) -> Iterator[str]:
+    number, minor = kubelet.version.number, kubelet.version.minor
+    told = kubelet.settings
+    if CGROUP_V1 not in traits and needs_cgroup_v1(kubelet.version):
+        yield (
+            f"kubelet {number} cannot run here: this host has cgroup v2, and kubelets older than "
+            f"1.{_RUNS_ON_CGROUP_V2} know cgroup v1 only; boot the host with "
+            "systemd.unified_cgroup_hierarchy=0, take a newer version, or --kube-kubelet=hollow"
+        )
+    strict = minor >= _REFUSES_CGROUP_V1 and told.get("fail-cgroupv1") != "false"
+    if CGROUP_V1 in traits and strict:
+        yield (
+            f"kubelet {number} refuses to run here: this host has cgroup v1; let it put up "
+            f"with that (--kube-tolerate={CGROUP_V1}, which sets failCgroupV1: false), boot "
+            "the host with cgroup v2, or take --kube-kubelet=hollow"
+        )
+    if SWAP in traits and minor >= _REFUSES_SWAP and told.get("fail-swap-on") != "false":
+        yield (
+            f"kubelet {number} refuses to run here: this host has swap on; turn it off (swapoff "
+            f"-a), let the kubelet put up with it (--kube-tolerate={SWAP}, which sets failSwapOn: "
+            "false), or take --kube-kubelet=hollow"
+        )

@@ -1,0 +1,170 @@
+"""The image of a container node, built once from Debian packages and cached by its content."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock
+
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.util.process import CommandError, Commands
+from pytest_kubecluster.util.resources import provisioning
+
+Variant = Literal["plain", "docker"]
+"""``docker`` nodes can run Docker, which a real kubelet needs; ``plain`` ones are half the size."""
+
+REPOSITORY = "kubecluster-node"
+_DISTRIBUTIONS = ("debian", "ubuntu")
+_BUILD_SECONDS = 900.0
+_PULL_SECONDS = 60.0
+
+
+def variant_for(*, real: bool) -> Variant:
+    """Return the variant that nodes with real kubelets, or hollow ones, are made from."""
+    return "docker" if real else "plain"
+
+
+def image_name(variant: Variant) -> str:
+    """Return the image's name: its tag is a digest of all that the image is made from."""
+    recipe = provisioning() / "image"
+    digest = hashlib.sha256(f"{variant} {suite()} {platform.machine()}".encode())
+    for file in sorted(recipe.iterdir()):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return f"{REPOSITORY}:{variant}-{digest.hexdigest()[:12]}"
+
+
+def image_id(name: str) -> str:
+    """Return what Docker knows the image's content by; nothing if it does not have the image."""
+    argv = ["docker", "image", "inspect", "--format", "{{.Id}}", name]
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def image_exists(name: str) -> bool:
+    """Say whether Docker has the image already."""
+    return bool(image_id(name))
+
+
+def ensure_image(
+    variant: Variant, commands: Commands, cache: Path, say: Callable[[str], None]
+) -> str:
+    """Return the name of the node image, built now if Docker does not have it.
+
+    It is built on an official base image where a registry answers, and with mmdebstrap from the
+    host's own package mirror otherwise. ``cache`` is a folder for the lock that lets one of several
+    runs build. Raises KubeClusterError where neither way works.
+    """
+    name = image_name(variant)
+    if image_exists(name):
+        return name
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / "image.lock"):
+        if not image_exists(name):
+            say(f"building the node image {name} (once, a minute or so)")
+            if _has_base_image(commands):
+                _build_on_base(name, variant, commands)
+            else:
+                _build_from_packages(name, variant, commands)
+    return name
+
+
+def package_list(variant: Variant) -> list[str]:
+    """Return the Debian packages of a node."""
+    recipe = provisioning() / "image"
+    files = ["packages", "packages-docker"] if variant == "docker" else ["packages"]
+    return sorted(name for file in files for name in read_packages(recipe / file))
+
+
+def read_packages(path: Path) -> list[str]:
+    """Return the packages that a file lists, one a line."""
+    return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def _build_on_base(name: str, variant: Variant, commands: Commands) -> None:
+    packages = " ".join(package_list(variant))
+    argv = ["docker", "build", "--tag", name, "--build-arg", f"PACKAGES={packages}"]
+    argv += ["--build-arg", f"BASE={_base_image_name()}", str(provisioning() / "image")]
+    commands.run("image", argv, timeout=_BUILD_SECONDS)
+
+
+def _build_from_packages(name: str, variant: Variant, commands: Commands) -> None:
+    if shutil.which("mmdebstrap") is None:
+        raise KubeClusterError(
+            "the node image cannot be built: no image registry answers "
+            f"(tried docker pull {_base_image_name()}) and mmdebstrap is not installed\n"
+            "  install it with: apt-get install mmdebstrap"
+        )
+    recipe = provisioning() / "image"
+    with tempfile.TemporaryDirectory(prefix="kubecluster-image-") as folder:
+        root = Path(folder) / "root.tar"
+        sources = Path(folder) / "sources.list"
+        sources.write_text(package_sources())
+        inside = (
+            "install -m 0755 /tmp/node-init /usr/local/sbin/node-init"
+            " && sh /tmp/setup && rm /tmp/setup /tmp/node-init"
+        )
+        argv = ["mmdebstrap", "--variant=minbase", f"--include={','.join(package_list(variant))}"]
+        argv += ['--aptopt=Acquire::Languages "none"']
+        argv += [f"--customize-hook=copy-in {recipe / 'setup'} {recipe / 'node-init'} /tmp"]
+        argv += [f'--customize-hook=chroot "$1" sh -c "{inside}"']
+        commands.run("image", [*argv, suite(), str(root), str(sources)], timeout=_BUILD_SECONDS)
+        changes = ["ENV container=docker", 'CMD ["/usr/local/sbin/node-init"]']
+        options = [word for change in changes for word in ("--change", change)]
+        commands.run(
+            "image", ["docker", "import", *options, str(root), name], timeout=_BUILD_SECONDS
+        )
+
+
+def _has_base_image(commands: Commands) -> bool:
+    """Whether the official base image is there, or a registry gives it."""
+    base = _base_image_name()
+    try:
+        if not image_exists(base):
+            commands.run("image", ["docker", "pull", "--quiet", base], timeout=_PULL_SECONDS)
+    except CommandError:
+        return False
+    return True
+
+
+def _base_image_name() -> str:
+    base = distribution()
+    return f"{base}:{suite()}" + ("-slim" if base == "debian" else "")
+
+
+def distribution() -> str:
+    """Return the distribution that nodes are made of: Debian, or the host's own Ubuntu."""
+    return platform.freedesktop_os_release()["ID"] if _is_debian_like() else "debian"
+
+
+def _is_debian_like() -> bool:
+    try:
+        return platform.freedesktop_os_release().get("ID") in _DISTRIBUTIONS
+    except OSError:
+        return False
+
+
+def suite() -> str:
+    """Return the release nodes are made of: the host's own, whose mirror is known to answer."""
+    if _is_debian_like():
+        return platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
+    return "bookworm"
+
+
+def package_sources() -> str:
+    """Return the host's own package sources for its distribution, as apt has them configured."""
+    distribution = platform.freedesktop_os_release()["ID"].capitalize()
+    form = "deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
+    argv = ["apt-get", "indextargets", "--format", form, "Created-By: Packages"]
+    argv += [f"Origin: {distribution}"]
+    lines = set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split("\n"))
+    if not (sources := sorted(line for line in lines if line)):
+        raise KubeClusterError(
+            f"apt knows no package source of {distribution}; run apt-get update first"
+        )
+    return "\n".join(sources) + "\n"

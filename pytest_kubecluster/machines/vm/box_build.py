@@ -1,0 +1,296 @@
+"""What virtual machines boot from: a Vagrant box of our own making, or somebody else's.
+
+Boxes are kept unpacked in the cache. What Vagrant sees as a cluster's box is a link to one of those
+folders, so that nothing is imported, and nothing of a cluster is left when its folder goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import os
+import platform
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from filelock import FileLock
+
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.kubelet.download import download
+from pytest_kubecluster.machines.base import vagrant_home
+from pytest_kubecluster.machines.docker.image import (
+    Variant,
+    distribution,
+    package_list,
+    package_sources,
+    read_packages,
+    suite,
+)
+from pytest_kubecluster.machines.vm.box_source import BoxSource
+from pytest_kubecluster.util.process import CommandError, Commands
+from pytest_kubecluster.util.resources import provisioning
+
+KERNEL, INITRD = "vmlinuz", "initrd.img"
+"""What our own box brings beside its disk: it boots without a boot loader."""
+
+_VERSION = "1"
+_METADATA = "metadata.json"
+_DISK = "box.img"
+_DISK_GIGABYTES = 8
+_BUILD_SECONDS = 900.0
+_FETCH_SECONDS = 3600.0
+_KERNELS = {"debian": "linux-image-cloud-amd64", "ubuntu": "linux-image-virtual"}
+"""Kernels that have what a virtual machine needs, and little else."""
+_PIECE = 1 << 20
+_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+"""Debian has mkfs where only root's PATH leads."""
+_ENVIRONMENT = {**os.environ, "PATH": _PATH}
+_MAKE_DISK = """\
+mkdir "$1" && tar --extract --file "$2" --directory "$1" && mkfs.ext4 -q -d "$1" "$3"
+status=$?
+rm -rf "$1"
+exit $status
+"""
+
+
+def own_box_name(variant: Variant) -> str:
+    """Return the name of our own box: it ends in a digest of all that the box is made from."""
+    digest = hashlib.sha256(f"{variant} {suite()} {platform.machine()} {_DISK_GIGABYTES}".encode())
+    for recipe in ("image", "box"):
+        for file in sorted((provisioning() / recipe).iterdir()):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return f"kubecluster-{variant}-{digest.hexdigest()[:12]}"
+
+
+def kernel_package() -> str:
+    """Return the package of the kernel, which distributions name differently."""
+    return _KERNELS.get(distribution(), _KERNELS["debian"])
+
+
+def box_folder(cache: Path, name: str) -> Path:
+    """Return where the box of that name is unpacked, once it is."""
+    return cache / "boxes" / name
+
+
+def ensure_own_box(
+    variant: Variant, commands: Commands, cache: Path, say: Callable[[str], None]
+) -> Path:
+    """Return the folder of our own box, built now if ``cache`` has none.
+
+    Raises KubeClusterError where it cannot be built.
+    """
+    name = own_box_name(variant)
+    with _shelf(cache, name) as fresh:
+        if fresh is not None:
+            say(f"building the box {name} (once, a minute or so)")
+            _build(fresh, variant, commands)
+    return box_folder(cache, name)
+
+
+def ensure_box(
+    source: BoxSource,
+    provider: str,
+    commands: Commands,
+    cache: Path,
+    say: Callable[[str], None],
+) -> Path:
+    """Return the folder of somebody else's box for ``provider``, fetched and unpacked if need be.
+
+    Raises KubeClusterError naming what is wrong with it, and leaves nothing of it then.
+    """
+    name = source.name_for(provider)
+    with _shelf(cache, name) as fresh:
+        if fresh is not None:
+            if source.kind == "name":
+                _fetch_by_name(source.where, provider, fresh, commands, say)
+            elif source.kind == "url":
+                with _workplace(fresh) as folder:
+                    file = Path(folder) / "box"
+                    download(source.where, file, what="the box", progress=say)
+                    _unpack(file, source, fresh)
+            else:
+                _unpack(Path(source.where), source, fresh)
+            _check(fresh, provider, source.shown)
+    return box_folder(cache, name)
+
+
+def link_box(box: Path, home: Path, name: str, provider: str) -> None:
+    """Make the unpacked ``box`` one that a Vagrant with that home folder has imported as ``name``.
+
+    It sees the plugins that this user has installed, too.
+    """
+    link = home / "boxes" / name / _VERSION / provider
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(box)
+    for installed in ("plugins.json", "gems"):
+        if (vagrant_home() / installed).exists():
+            (home / installed).symlink_to(vagrant_home() / installed)
+
+
+def pack(folder: Path) -> Path:
+    """Return the path of a box's file, as Vagrant takes it, made from its folder if need be."""
+    file = folder.with_name(f"{folder.name}.box")
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        if not file.exists():
+            temporary = file.with_name(f".{file.name}")
+            with tarfile.open(temporary, "w") as tar:
+                for path in sorted(folder.iterdir()):
+                    tar.add(path, path.name)
+            temporary.replace(file)
+    return file
+
+
+@contextmanager
+def _shelf(cache: Path, name: str) -> Iterator[Path | None]:
+    """Give a new folder that becomes the box's if all goes well; None where the box is there.
+
+    One of several runs makes it; what a killed one left goes.
+    """
+    folder = box_folder(cache, name)
+    if folder.is_dir():
+        yield None
+        return
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{name}.lock")):
+            if folder.is_dir():
+                yield None
+                return
+            fresh = folder.with_name(f".{name}")
+            for left in folder.parent.glob(f"{fresh.name}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            fresh.mkdir()
+            try:
+                yield fresh
+                fresh.replace(folder)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+    except OSError as error:
+        raise KubeClusterError(
+            f"the box {name} cannot be put into {folder.parent}: {error.strerror or error}\n"
+            "  make room or make the folder writable, and run again"
+        ) from error
+
+
+def _workplace(fresh: Path) -> tempfile.TemporaryDirectory[str]:
+    """Return a folder for what becomes a box; what a killed run left in one goes with the box's."""
+    return tempfile.TemporaryDirectory(dir=fresh.parent, prefix=f"{fresh.name}.")
+
+
+def _build(folder: Path, variant: Variant, commands: Commands) -> None:
+    """Make our own box: the node image's packages and setup, a kernel, and a disk."""
+    for tool, package in (
+        ("mmdebstrap", "mmdebstrap"),
+        ("mkfs.ext4", "e2fsprogs"),
+        ("qemu-img", "qemu-utils"),
+    ):
+        if shutil.which(tool, path=_PATH) is None:
+            raise KubeClusterError(
+                f"the box cannot be built: {tool} is not installed\n"
+                f"  install it with: apt-get install {package}"
+            )
+    image, box = provisioning() / "image", provisioning() / "box"
+    packages = [*package_list(variant), *read_packages(box / "packages"), kernel_package()]
+    with _workplace(folder) as temporary:
+        root, disk, sources = (Path(temporary) / name for name in ("root.tar", "disk", "sources"))
+        sources.write_text(package_sources())
+        argv = ["mmdebstrap", "--variant=minbase", f"--include={','.join(packages)}"]
+        argv += ['--aptopt=Acquire::Languages "none"']
+        argv += [f"--customize-hook=copy-in {box / 'node-init'} /usr/local/sbin"]
+        for setup in (image / "setup", box / "setup"):
+            argv += [f"--customize-hook=copy-in {setup} /tmp"]
+            argv += ['--customize-hook=chroot "$1" sh /tmp/setup']
+        argv += [f"--customize-hook=copy-out /boot/{KERNEL} /boot/{INITRD} {folder}"]
+        argv += ['--customize-hook=rm -r "$1"/tmp/setup "$1"/boot/*']
+        commands.run("box", [*argv, suite(), str(root), str(sources)], timeout=_BUILD_SECONDS)
+        with disk.open("wb") as file:
+            file.truncate(_DISK_GIGABYTES << 30)
+        argv = [*_as_root(), "sh", "-c", _MAKE_DISK, "sh", f"{temporary}/root", str(root)]
+        commands.run("box", [*argv, str(disk)], timeout=_BUILD_SECONDS, env=_ENVIRONMENT)
+        argv = ["qemu-img", "convert", "-O", "qcow2", str(disk), str(folder / _DISK)]
+        commands.run("box", argv, timeout=_BUILD_SECONDS)
+    metadata = {"provider": "libvirt", "format": "qcow2", "virtual_size": _DISK_GIGABYTES}
+    (folder / _METADATA).write_text(json.dumps(metadata))
+    (folder / "Vagrantfile").write_text("")
+
+
+def _as_root() -> list[str]:
+    """Return the words before a command that make files of root there, though we are not."""
+    return [] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--map-auto"]
+
+
+def _fetch_by_name(
+    name: str, provider: str, folder: Path, commands: Commands, say: Callable[[str], None]
+) -> None:
+    """Have Vagrant fetch a box of its catalogue into ``folder``."""
+    say(f"fetching the box {name} from Vagrant's catalogue (once)")
+    with _workplace(folder) as home:
+        argv = ["vagrant", "box", "add", "--provider", provider, "--", name]
+        environment = {**os.environ, "VAGRANT_HOME": home, "VAGRANT_CHECKPOINT_DISABLE": "1"}
+        try:
+            commands.run("box", argv, timeout=_FETCH_SECONDS, env=environment)
+        except CommandError as error:
+            raise KubeClusterError(
+                f"the box {name} cannot be had for {provider}: {error}"
+            ) from None
+        # Newer Vagrants have a folder for each architecture.
+        metadata = next(Path(home, "boxes").rglob(_METADATA))
+        for path in metadata.parent.iterdir():
+            shutil.move(path, folder)
+
+
+def _unpack(file: Path, source: BoxSource, folder: Path) -> None:
+    """Unpack a box's file, if it is what its checksum says. Raises KubeClusterError."""
+    if source.checksum:
+        then = "check --kube-box-checksum, or get the box again"
+        source.checksum.verify(file, f"the box {source.shown}", then)
+    try:
+        with tarfile.open(file) as tar:
+            for member in tar:
+                name = PurePosixPath(member.name)
+                if member.isdir():
+                    continue
+                if name.is_absolute() or ".." in name.parts or not member.isfile():
+                    raise KubeClusterError(
+                        f"the box {source.shown} has a {member.name} that would not stay in its "
+                        "folder\n  that is no box to be trusted; get another"
+                    )
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                content = tar.extractfile(member)
+                assert content is not None
+                with target.open("wb") as out:
+                    shutil.copyfileobj(content, out, _PIECE)
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise KubeClusterError(
+            f"{source.shown} is no box: it is no whole tar archive ({error})\n"
+            "  a login page may stand in its place, or a part is missing; get the box again"
+        ) from None
+
+
+def _check(folder: Path, provider: str, where: str) -> None:
+    """Check that an unpacked box is one that ``provider`` boots. Raises KubeClusterError."""
+    try:
+        metadata: Any = json.loads((folder / _METADATA).read_text())
+        made_for = metadata["provider"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise KubeClusterError(
+            f"{where} is no box of Vagrant's: it has no {_METADATA} that names a provider ({error})"
+        ) from None
+    if made_for != provider:
+        raise KubeClusterError(
+            f"{where} is a box for {made_for}, and --kube-provider is {provider}\n"
+            f"  get the one for {provider}, or choose the other provider"
+        )
+    if provider != "libvirt":
+        return
+    disks = [disk.get("path", "") for disk in metadata.get("disks", ())] or [_DISK]
+    if missing := [disk for disk in disks if not (folder / disk).is_file()]:
+        raise KubeClusterError(f"{where} is no whole box: its disk {missing[0]} is not in it")

@@ -1,0 +1,90 @@
+"""Which box machines boot from, where it is not our own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.util.checksum import Checksum
+
+_URL = re.compile(r"https?://[^/]+/.")
+_CATALOGUE_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class BoxSource:
+    """Where somebody else's box comes from, and what its file must be."""
+
+    kind: Literal["image", "name", "file", "url"]
+    where: str = field(repr=False)
+    """A name or a path, or a URL, which may hold a password or a token."""
+    checksum: Checksum | None = None
+
+    @property
+    def shown(self) -> str:
+        """Where it comes from, without a secret."""
+        if self.kind != "url":
+            return self.where
+        parts = urlsplit(self.where)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    def name_for(self, provider: str) -> str:
+        """Return a name that changes when the source does: another file, or another place.
+
+        Raises KubeClusterError for a file that cannot be read.
+        """
+        identity = [self.kind, self.where]
+        if self.kind == "file":
+            try:
+                status = os.stat(self.where)
+            except OSError as error:
+                raise KubeClusterError(f"{self.where} cannot be read: {error.strerror}") from None
+            identity += [str(status.st_size), str(status.st_mtime_ns)]
+        if self.checksum:
+            identity += [self.checksum.algorithm, self.checksum.digest]
+        digest = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:12]
+        word = re.sub(r"[^a-z0-9]+", "-", Path(self.where).stem.lower()).strip("-")[:30]
+        return f"{provider}-{word or 'box'}-{digest}"
+
+
+def box_source(
+    text: str, checksum: Checksum | None, folder: Path, provider: str
+) -> BoxSource | None:
+    """Return the box that is asked for; None for our own.
+
+    ``text`` is for Docker the name of an image, and otherwise a URL, the path of a file (relative
+    to ``folder``), or a name in Vagrant's catalogue. ``checksum`` is what the file must be. Raises
+    ValueError saying what is wrong with them.
+    """
+    if not text:
+        if checksum:
+            raise ValueError("a checksum says nothing without the box it is of: --kube-box")
+        return None
+    if provider == "docker":
+        if checksum or _URL.match(text) or text.endswith(".box"):
+            raise ValueError(
+                f"{text} is for virtual machines; add --kube-provider=libvirt, "
+                "or name a Docker image"
+            )
+        return BoxSource("image", text)
+    if _URL.match(text):
+        return BoxSource("url", text, checksum)
+    path = folder / Path(text).expanduser()
+    if path.is_file():
+        return BoxSource("file", str(path), checksum)
+    if not _CATALOGUE_NAME.fullmatch(text) or text.endswith(".box"):
+        raise ValueError(
+            f"{text!r} is no file there is, no URL (http or https), and no name of a box as "
+            "debian/bookworm64"
+        )
+    if checksum:
+        raise ValueError(
+            f"the checksum of {text} is in Vagrant's catalogue; give one for a file or a URL"
+        )
+    return BoxSource("name", text)

@@ -1,0 +1,197 @@
+"""Virtual machines of libvirt: run by QEMU, with KVM where that works."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
+from pytest_kubecluster.kubelet.host_requirements import needs_cgroup_v1
+from pytest_kubecluster.machines.ssh import USER
+from pytest_kubecluster.machines.ssh_key import SshKey
+from pytest_kubecluster.machines.vm.base import VirtualMachines, login_script
+from pytest_kubecluster.machines.vm.box_build import INITRD, KERNEL
+from pytest_kubecluster.machines.vm.kvm import kvm_works
+from pytest_kubecluster.spec.model import ClusterSpec
+from pytest_kubecluster.util.process import Commands, ask, last_lines
+
+URI = "qemu:///system"
+IMAGES = Path("/var/lib/libvirt/images")
+"""Where libvirt may have disks: a cluster's pool is a folder there."""
+_SECONDS = 60.0
+_LINES = 12
+_EMULATED_PATIENCE = 10.0
+_COMMAND_LINE = "root=/dev/vda rw quiet console=ttyS0 systemd.show_status=1 systemd.log_color=0"
+_CGROUP_V1 = "systemd.unified_cgroup_hierarchy=0"
+
+
+class LibvirtMachines(VirtualMachines):
+    """Machines with a network and a storage pool of their own, both named after the cluster."""
+
+    provider = "libvirt"
+
+    @property
+    def patience(self) -> float:  # type: ignore[override]
+        """How many times as long as with containers things may take."""
+        return super().patience if kvm_works() else _EMULATED_PATIENCE
+
+    def prepare(self, commands: Commands, say: Callable[[str], None], *, real: bool) -> None:
+        """Have the box here, and say that booting takes long where it does."""
+        super().prepare(commands, say, real=real)
+        if not kvm_works():
+            say("KVM does not work here: the machines are emulated, and take a minute to boot")
+
+    def claim(self, network: IPv4Network) -> None:
+        """Make the machines' network, with this host as its first one."""
+        xml = (
+            f"<network><name>{self._label}</name><forward mode='nat'/>"
+            f"<ip address='{network[1]}' prefix='{network.prefixlen}'/></network>"
+        )
+        try:
+            with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
+                file.write(xml)
+                file.flush()
+                _virsh("net-define", file.name)
+            _virsh("net-start", self._label)
+        except KubeClusterError as error:
+            raise NetworkTakenError(
+                f"the network {network} cannot be had: {error}\n"
+                "  choose another with --kube-network"
+            ) from None
+
+    def _plan(self, spec: ClusterSpec, box: Path, megabytes: int) -> dict[str, Any]:
+        """Make the pool and reserve the addresses."""
+        _virsh("pool-define-as", self._label, "dir", "--target", str(IMAGES / self._label))
+        _virsh("pool-build", self._label)
+        _virsh("pool-start", self._label)
+        # QEMU has a user of its own, who sees no file of this user's.
+        for file in (box / KERNEL, box / INITRD):
+            if file.exists():
+                size = str(file.stat().st_size)
+                _virsh("vol-create-as", self._label, file.name, size, "--format", "raw")
+                _virsh("vol-upload", "--pool", self._label, file.name, str(file))
+        for node in spec:
+            host = f"<host mac='{mac(node.address)}' name='{node.name}' ip='{node.address}'/>"
+            _virsh("net-update", self._label, "add", "ip-dhcp-host", host, "--live", "--config")
+        kernel = (box / KERNEL).exists()
+        return libvirt_plan(
+            spec, self._label, self._key, kvm=kvm_works(), kernel=kernel, megabytes=megabytes
+        )
+
+    def running(self) -> list[str]:
+        """Return the names of the nodes whose machines run."""
+        names = _virsh("list", "--name")
+        return [name.removeprefix(self.machine("")) for name in names if self._is_ours(name)]
+
+    def console(self, node: str) -> list[str]:
+        """Return the last lines on a node's console."""
+        with tempfile.TemporaryDirectory() as folder, suppress(KubeClusterError):
+            file = Path(folder) / "console"
+            _virsh("pool-refresh", self._label)
+            _virsh("vol-download", "--pool", self._label, f"{node}.console", str(file))
+            return last_lines(file, _LINES)
+        return []
+
+    def destroy(self) -> None:
+        """Remove every machine, disk, pool and network of the cluster.
+
+        Raises KubeClusterError naming what is left when libvirt does not remove it in time.
+        """
+        deadline = time.monotonic() + _SECONDS
+        while left := self._left():
+            if time.monotonic() > deadline:
+                raise KubeClusterError(
+                    f"libvirt did not remove {', '.join(left)}\n"
+                    f"  find it with: virsh -c {URI} list --all (net-list, pool-list)"
+                )
+            self._remove()
+
+    def _left(self) -> list[str]:
+        """What of the cluster is still there."""
+        machines = [name for name in _virsh("list", "--all", "--name") if self._is_ours(name)]
+        pools = [name for name in _virsh("pool-list", "--all", "--name") if name == self._label]
+        networks = [name for name in _virsh("net-list", "--all", "--name") if name == self._label]
+        return [
+            *(f"machine {name}" for name in machines),
+            *(f"pool {name}" for name in pools),
+            *(f"network {name}" for name in networks),
+        ]
+
+    def _remove(self) -> None:
+        for name in filter(self._is_ours, _virsh("list", "--all", "--name")):
+            _virsh("destroy", name, check=False)
+            _virsh("undefine", name, "--managed-save", "--snapshots-metadata", check=False)
+        # A pool is emptied while it is active, and its folder removed while it is not.
+        _virsh("pool-start", self._label, check=False)
+        _virsh("pool-refresh", self._label, check=False)
+        for volume in _virsh("vol-list", self._label, check=False)[::2]:
+            _virsh("vol-delete", volume, "--pool", self._label, check=False)
+        for command in ("pool-destroy", "pool-delete", "pool-undefine"):
+            _virsh(command, self._label, check=False)
+        for command in ("net-destroy", "net-undefine"):
+            _virsh(command, self._label, check=False)
+
+
+def libvirt_plan(
+    spec: ClusterSpec, label: str, key: SshKey, *, kvm: bool, kernel: bool, megabytes: int
+) -> dict[str, Any]:
+    """Return what the bundled Vagrantfile is told to boot ``spec`` with libvirt.
+
+    ``label`` names the network, the pool and the box, and begins the machines' names. With
+    ``kernel``, the box is one that boots the kernel in the pool and takes the login key from its
+    command line; into others, Vagrant's well-known key opens the door for ours once.
+    """
+    pool = IMAGES / label
+    login = {"user": USER, "private_key": str(key.path)} if kernel else {"shell": login_script(key)}
+    fast = {"driver": "kvm", "cpu_mode": "host-passthrough"}
+    emulated = {"driver": "qemu", "cpu_mode": "maximum"}
+    own_kernel = {"kernel": str(pool / KERNEL), "initrd": str(pool / INITRD)}
+    words = [_COMMAND_LINE, f"kubecluster.key={key.public.split()[1]}"]
+    words += [_CGROUP_V1] if needs_cgroup_v1(spec.version) else []
+    return {
+        **login,
+        "settings": {
+            "uri": URI,
+            **(fast if kvm else emulated),
+            "cpus": 1,
+            "memory": megabytes,
+            "graphics_type": "none",
+            "default_prefix": f"{label}.",
+            "storage_pool_name": label,
+            "management_network_name": label,
+            "management_network_address": str(spec.network),
+            "management_network_keep": True,
+            **(own_kernel if kernel else {}),
+        },
+        "machines": [
+            {
+                "name": node.name,
+                "console": str(pool / f"{node.name}.console"),
+                "settings": {
+                    "management_network_mac": mac(node.address),
+                    **(
+                        {"cmd_line": " ".join([*words, f"systemd.hostname={node.name}"])}
+                        if kernel
+                        else {}
+                    ),
+                },
+            }
+            for node in spec
+        ],
+    }
+
+
+def mac(address: IPv4Address) -> str:
+    """Return the hardware address of the node with that address, with KVM's prefix."""
+    return ":".join(["52:54:00", *(f"{byte:02x}" for byte in address.packed[1:])])
+
+
+def _virsh(*words: str, check: bool = True) -> list[str]:
+    """Run libvirt's client and return the words it prints."""
+    argv = ["virsh", "--connect", URI, "--quiet", *words]
+    return ask(argv, what=f"virsh {words[0]}", seconds=_SECONDS, check=check).split()

@@ -1,0 +1,118 @@
+"""Virtual machines of VirtualBox, from a box of one's choice.
+
+The configuration is checked by Vagrant; no machine was booted with it by those who wrote this.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.ssh import USER
+from pytest_kubecluster.machines.ssh_key import SshKey
+from pytest_kubecluster.machines.vm.base import VirtualMachines, login_script
+from pytest_kubecluster.spec.model import ClusterSpec
+from pytest_kubecluster.util.atomic import private_folder, write_atomically
+from pytest_kubecluster.util.process import ask
+
+_SECONDS = 60.0
+_IGNITING = re.compile(r"coreos|flatcar", re.IGNORECASE)
+"""Boxes of Container Linux and of Flatcar, by name."""
+
+
+class VirtualBoxMachines(VirtualMachines):
+    """Machines on a host-only network, which VirtualBox makes when the first one boots."""
+
+    provider = "virtualbox"
+
+    def _plan(self, spec: ClusterSpec, box: Path, megabytes: int) -> Mapping[str, Any]:
+        """Write the Ignition file, where the box takes one."""
+        ignition = None
+        if self._box and _IGNITING.search(self._box.where):
+            ignition = private_folder(self._folder) / "ignition.json"
+            write_atomically(ignition, json.dumps(ignition_config(self._key)).encode(), 0o600)
+        return virtualbox_plan(spec, self._label, self._key, ignition=ignition, megabytes=megabytes)
+
+    def running(self) -> list[str]:
+        """Return the names of the nodes whose machines run."""
+        names = filter(self._is_ours, _listed("runningvms"))
+        return [name.removeprefix(self.machine("")) for name in names]
+
+    def destroy(self) -> None:
+        """Remove every machine of the cluster with its disks and network.
+
+        Raises KubeClusterError naming what is left when VirtualBox does not remove it in time.
+        """
+        networks = _host_only_networks(filter(self._is_ours, _listed("vms")))
+        deadline = time.monotonic() + _SECONDS
+        while left := [name for name in _listed("vms") if self._is_ours(name)]:
+            if time.monotonic() > deadline:
+                raise KubeClusterError(f"VirtualBox did not remove {', '.join(left)}")
+            for name in left:
+                _vboxmanage("controlvm", name, "poweroff", check=False)
+                _vboxmanage("unregistervm", name, "--delete", check=False)
+        # Vagrant gives other machines on this host the same one, where they want its addresses.
+        for network in networks - _host_only_networks(_listed("vms")):
+            _vboxmanage("hostonlyif", "remove", network, check=False)
+
+
+def virtualbox_plan(
+    spec: ClusterSpec, label: str, key: SshKey, *, ignition: Path | None, megabytes: int
+) -> dict[str, Any]:
+    """Return what the bundled Vagrantfile is told to boot ``spec`` with VirtualBox.
+
+    ``label`` begins the machines' names; ``ignition`` is the file that a box of Container Linux or
+    Flatcar takes its login key from. Such a box has no guest additions, as the article's.
+    """
+    assert spec.network is not None
+    bare = {"check_guest_additions": False, "functional_vboxsf": False} if ignition else {}
+    login = {"user": USER, "private_key": str(key.path)} if ignition else {}
+    return {
+        **(login or {"shell": login_script(key)}),
+        "netmask": str(spec.network.netmask),
+        "settings": {"cpus": 1, "memory": megabytes, "gui": False, "linked_clone": True, **bare},
+        "machines": [
+            {
+                "name": node.name,
+                "address": str(node.address),
+                "ignition": str(ignition) if ignition else None,
+                "settings": {"name": f"{label}.{node.name}"},
+            }
+            for node in spec
+        ],
+    }
+
+
+def ignition_config(key: SshKey) -> dict[str, Any]:
+    """Return the Ignition configuration that lets the cluster's key in, and only that."""
+    user = {"name": USER, "sshAuthorizedKeys": [key.public]}
+    return {"ignition": {"version": "2.1.0"}, "passwd": {"users": [user]}}
+
+
+def _host_only_networks(machines: Iterable[str]) -> set[str]:
+    """Return the host-only networks that machines are on."""
+    return {
+        network
+        for name in machines
+        for network in re.findall(
+            r'^hostonlyadapter\d+="(.+)"',
+            _vboxmanage("showvminfo", name, "--machinereadable", check=False),
+            re.MULTILINE,
+        )
+    }
+
+
+def _listed(kind: str) -> list[str]:
+    """Return the names in lines like: "name" {uuid}."""
+    return re.findall(r'^"(.+)" \{', _vboxmanage("list", kind), re.MULTILINE)
+
+
+def _vboxmanage(*words: str, check: bool = True) -> str:
+    """Run VirtualBox's client and return what it prints."""
+    argv = ["VBoxManage", *words]
+    return ask(argv, what=f"VBoxManage {words[0]}", seconds=_SECONDS, check=check)

@@ -1,0 +1,87 @@
+"""The fixtures, all of session scope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_kubecluster.plugin.session import ClusterSession
+from pytest_kubecluster.spec.model import ClusterSpec
+
+if TYPE_CHECKING:
+    from pytest_kubecluster.artifacts.pki import Pki
+    from pytest_kubecluster.cluster.booted import Cluster
+    from pytest_kubecluster.nodes.node import Node
+
+SESSION = pytest.StashKey[ClusterSession]()
+
+
+@pytest.fixture(scope="session")
+def kube_spec(pytestconfig: pytest.Config) -> ClusterSpec:
+    """What the cluster must be. Needs no machine."""
+    return pytestconfig.stash[SESSION].spec
+
+
+@pytest.fixture(scope="session")
+def kube_pki(pytestconfig: pytest.Config) -> Pki:
+    """The cluster's certificates. Needs no machine."""
+    return pytestconfig.stash[SESSION].pki
+
+
+@pytest.fixture(scope="session")
+def kube_files(kube_spec: ClusterSpec, kube_pki: Pki) -> Mapping[str, Mapping[str, bytes]]:
+    """The bytes of the rendered files by node and name (``kubeconfig`` …). Needs no machine."""
+    from pytest_kubecluster.artifacts.render import render_node
+
+    return {node.name: render_node(kube_spec, node, kube_pki) for node in kube_spec}
+
+
+@pytest.fixture(scope="session")
+def kube_nodes(pytestconfig: pytest.Config) -> tuple[Node, ...]:
+    """The handles of all nodes, masters first."""
+    return pytestconfig.stash[SESSION].nodes
+
+
+@pytest.fixture(scope="session")
+def kube_masters(kube_nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The handles of the masters."""
+    return tuple(node for node in kube_nodes if node.spec.is_master)
+
+
+@pytest.fixture(scope="session")
+def kube_workers(kube_nodes: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The handles of the workers."""
+    return tuple(node for node in kube_nodes if not node.spec.is_master)
+
+
+@pytest.fixture(scope="session")
+def kube_cluster(pytestconfig: pytest.Config, kube_nodes: tuple[Node, ...]) -> Cluster:
+    """The cluster itself, to provision it again. Only its owner has it, not a worker of xdist."""
+    cluster = pytestconfig.stash[SESSION].cluster
+    if cluster is None:
+        pytest.skip("kube_cluster belongs to the controller; use kube_nodes in xdist workers")
+    return cluster
+
+
+def _by_name(request: pytest.FixtureRequest, nodes: tuple[Node, ...]) -> Node:
+    return next(node for node in nodes if node.name == request.param)
+
+
+@pytest.fixture(scope="session")
+def kube_node(request: pytest.FixtureRequest, kube_nodes: tuple[Node, ...]) -> Node:
+    """Each node in turn: a test that uses it is one item per node."""
+    return _by_name(request, kube_nodes)
+
+
+@pytest.fixture(scope="session")
+def kube_master(request: pytest.FixtureRequest, kube_nodes: tuple[Node, ...]) -> Node:
+    """Each master in turn: a test that uses it is one item per master."""
+    return _by_name(request, kube_nodes)
+
+
+@pytest.fixture(scope="session")
+def kube_worker(request: pytest.FixtureRequest, kube_nodes: tuple[Node, ...]) -> Node:
+    """Each worker in turn: a test that uses it is one item per worker."""
+    return _by_name(request, kube_nodes)

@@ -1,0 +1,16 @@
+"""Hooks that a conftest.py or another plugin may implement."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_kubecluster.spec.model import ClusterSpec
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_kubecluster_spec(config: pytest.Config, spec: ClusterSpec) -> ClusterSpec | None:
+    """Change what the cluster must be; return the new spec, or None to leave it as it is.
+
+    Called in each process before tests are collected, since each node is a test item, and again if
+    the cluster moves to another network; the same nodes must come out every time.
+    """

@@ -1,0 +1,170 @@
+"""What each minor version of the kubelet accepts. The data is read when it is first asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pytest_kubecluster.spec.version import NEWEST, OLDEST
+
+MINORS = tuple(f"1.{minor}" for minor in range(OLDEST, NEWEST + 1))
+"""The minors whose kubelet can be specified."""
+
+_DATA = Path(__file__).parent / "data"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A kubelet flag, in pflag's words.
+
+    ``default`` is None where it was not collected. ``deprecated`` is the warning the flag brings.
+    ``field`` is where a KubeletConfiguration has its value (``authentication.anonymous.enabled``),
+    if that minor has one and the flag is among those that a node's spec sets. ``origin`` says who
+    defines it: the ``kubelet``, a ``library`` linked into every kubelet (glog, cAdvisor, cloud
+    credentials), or a library that only ``hyperkube`` links.
+    """
+
+    name: str
+    type: str
+    default: str | None = None
+    deprecated: str | None = None
+    field: str | None = None
+    hidden: bool = False
+    origin: str = "kubelet"
+
+    @property
+    def boolean(self) -> bool:
+        """Whether the flag never takes the next word as its value (pflag's NoOptDefVal)."""
+        return self.type in ("bool", "version")
+
+
+@cache
+def flags(minor: str) -> Mapping[str, Flag]:
+    """Return the flags that the kubelet of ``minor`` (``"1.7"``) accepts, by name.
+
+    Hidden ones and those that only the hyperkube binary adds are among them. Raises ValueError for
+    a minor that nothing is known of.
+    """
+    data = _data()
+    if minor not in data["minors"]:
+        raise ValueError(f"nothing is known about kubelet {minor}")
+    read_as = kinds(minor)
+    number = int(minor.partition(".")[2])
+    return MappingProxyType(
+        {
+            name: Flag(
+                name=name,
+                type=read_as.get(name, flag["type"]).rstrip("=<!"),
+                default=_at(number, flag.get("default", ())),
+                deprecated=_at(number, flag.get("deprecated", ())),
+                field=_field(number, flag),
+                hidden=flag.get("hidden", False),
+                origin=flag.get("origin", "kubelet"),
+            )
+            for name, flag in data["flags"].items()
+            if any(first <= number <= last for first, last in flag["in"])
+        }
+    )
+
+
+@dataclass(frozen=True)
+class History:
+    """When a flag was there: ``since`` that minor and ``removed`` in that, None for no limit.
+
+    ``instead`` says what does its work today, where that is known.
+    """
+
+    since: str | None
+    removed: str | None
+    instead: str | None
+
+
+def history(name: str) -> History | None:
+    """Return when kubelets accepted the flag, or None for one that none in the range ever did."""
+    flag = _data()["flags"].get(name)
+    if flag is None:
+        return None
+    first, last = flag["in"][0][0], flag["in"][-1][1]
+    _, field = flag.get("field", (0, None))
+    return History(
+        since=f"1.{first}" if first > OLDEST else None,
+        removed=f"1.{last + 1}" if last < NEWEST else None,
+        instead=flag.get("instead")
+        or (f"the KubeletConfiguration field {field}" if field else None),
+    )
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of the KubeletConfiguration.
+
+    ``type`` is Go's, ``default`` what a configuration file starts from (durations as text), and
+    ``shown`` says whether /configz shows the field while it is empty. ``flag`` sets it.
+    """
+
+    type: str
+    shown: bool
+    default: Any
+    flag: str | None
+
+
+@cache
+def fields(minor: str) -> Mapping[str, Field]:
+    """Return the fields of the KubeletConfiguration of ``minor``, by path.
+
+    Until 1.9 no file is read; there they are what /configz shows.
+    """
+    number = int(minor.partition(".")[2])
+    found = {path: _at(number, marks) for path, marks in _configuration()["fields"].items()}
+    return MappingProxyType({path: Field(*field) for path, field in found.items() if field})
+
+
+@cache
+def kinds(minor: str) -> Mapping[str, str]:
+    """Return how the flags of ``minor`` read their values, where their type does not say it.
+
+    ``=``, ``<`` and ``!`` behind a map's type are maps that insist on their pairs: separated by
+    that sign, or (``!``) by ``=`` and one pair each time.
+    """
+    number = int(minor.partition(".")[2])
+    found = {name: _at(number, marks) for name, marks in _configuration()["kinds"].items()}
+    return MappingProxyType({name: kind for name, kind in found.items() if kind})
+
+
+@cache
+def feature_gates(minor: str) -> Mapping[str, str]:
+    """Return the feature gates that the kubelet of ``minor`` knows, by name.
+
+    Each says its stage (alpha, beta, ga, deprecated), its default and, where it has to keep that,
+    ``locked``.
+    """
+    number = int(minor.partition(".")[2])
+    found = {name: _at(number, marks) for name, marks in _configuration()["gates"].items()}
+    return MappingProxyType({name: gate for name, gate in found.items() if gate})
+
+
+def _field(number: int, flag: Mapping[str, Any]) -> str | None:
+    since, field = flag.get("field", (0, None))
+    return field if number >= since else None
+
+
+def _at(number: int, marks: Iterable[tuple[int, int, Any]]) -> Any:
+    """Return what marks of the form (first, last, value) say about a minor."""
+    return next((value for first, last, value in marks if first <= number <= last), None)
+
+
+@cache
+def _data() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((_DATA / "kubelet.json").read_text())
+    return data
+
+
+@cache
+def _configuration() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((_DATA / "configuration.json").read_text())
+    return data

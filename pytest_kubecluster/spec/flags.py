@@ -1,0 +1,135 @@
+"""A kubelet's command line: written as the seed writes it, read as the kubelet reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_kubecluster.spec import catalog
+
+TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+_MAPS = ("mapStringString", "mapStringBool")
+_JOINED = ("stringSlice", "colonSeparatedMultimapStringString", *_MAPS)
+_SHORTHANDS = {"v": "v", "h": "help"}
+
+
+class FlagError(ValueError):
+    """A command line the kubelet would refuse; the message is the kubelet's own."""
+
+
+class Flags(Mapping[str, str]):
+    """Flags by name (without dashes, words joined by ``-``), in the order of the command line.
+
+    A boolean that is on has the value ``"true"``, as pflag sees it. Immutable and hashable.
+    """
+
+    def __init__(self, flags: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
+        self._flags = {normal_name(name): value for name, value in dict(flags).items()}
+
+    def __getitem__(self, name: str) -> str:
+        return self._flags[normal_name(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._flags)
+
+    def __len__(self) -> int:
+        return len(self._flags)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._flags.items()))
+
+    def __repr__(self) -> str:
+        return f"Flags({' '.join(self.words())!r})"
+
+    def changed(self, changes: Mapping[str, str | None]) -> Flags:
+        """Return these flags with some set, or removed where the new value is None."""
+        flags: dict[str, str | None] = {**self._flags}
+        flags.update({normal_name(name): value for name, value in changes.items()})
+        return Flags({name: value for name, value in flags.items() if value is not None})
+
+    def words(self) -> list[str]:
+        """Return the command line's words; a boolean that is on is written without a value."""
+        return [
+            f"--{name}" if value == "true" else f"--{name}={value}" for name, value in self.items()
+        ]
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """A process's argv, taken apart.
+
+    ``launcher`` is all before the first flag, whatever it is (``hyperkube kubelet``, ``kubelet``,
+    an interpreter and its script); ``extra`` are words that belong to no flag.
+    """
+
+    launcher: tuple[str, ...]
+    flags: Flags
+    extra: tuple[str, ...] = ()
+
+
+def normal_name(name: str) -> str:
+    """Return a flag's name as the kubelet normalises it: ``_`` equals ``-`` in every version."""
+    return name.lstrip("-").replace("_", "-")
+
+
+def parse_argv(argv: Sequence[str], minor: str) -> CommandLine:
+    """Read ``argv`` as the kubelet of ``minor`` (``"1.7"``) does, by pflag's rules.
+
+    ``--x=y`` and ``--x y`` are the same, but a boolean never takes the next word; the last of a
+    repeated scalar wins, lists and maps are joined; after ``--`` nothing is a flag. Raises
+    FlagError for an unknown flag or a missing value.
+    """
+    known = catalog.flags(minor)
+    start = next((i for i, word in enumerate(argv) if word.startswith("-")), len(argv))
+    words = iter(argv[start:])
+    flags: dict[str, str] = {}
+    extra: list[str] = []
+    for word in words:
+        if word == "--":
+            extra.extend(words)
+        elif not word.startswith("-") or word == "-":
+            extra.append(word)
+        else:
+            name, value = _split(word)
+            if name not in known:
+                raise FlagError(f"unknown flag: --{name}")
+            if value is None:
+                value = "true" if known[name].boolean else next(words, None)
+            if value is None:
+                raise FlagError(f"flag needs an argument: --{name}")
+            joins = known[name].type in _JOINED
+            flags[name] = f"{flags[name]},{value}" if joins and name in flags else value
+    return CommandLine(tuple(argv[:start]), Flags(flags), tuple(extra))
+
+
+def _split(word: str) -> tuple[str, str | None]:
+    """Take ``--name=value``, ``--name``, ``-vVALUE`` and ``-v=VALUE`` apart."""
+    if word.startswith("--"):
+        name, equals, value = word[2:].partition("=")
+    else:
+        name, value = _SHORTHANDS.get(word[1], word[1]), word[2:].removeprefix("=")
+        equals = value
+    return normal_name(name), value if equals else None
+
+
+def same_value(name: str, one: str | None, other: str | None, minor: str) -> bool:
+    """Say whether two values of a flag mean the same to the kubelet of ``minor``."""
+    if one is None or other is None:
+        return one is other
+    flag = catalog.flags(minor).get(name)
+    kind = flag.type if flag else None
+    return _meaning(kind, one) == _meaning(kind, other)
+
+
+def _meaning(kind: str | None, value: str) -> object:
+    if kind == "bool" and value in TRUE | _FALSE:
+        return value in TRUE
+    if kind in _MAPS:
+        # Evictions are compared with <, all else is set with =.
+        pairs = (re.split("([=<])", pair, maxsplit=1) for pair in value.split(",") if pair)
+        return {key.strip(): rest[-1].strip() if rest else "" for key, *rest in pairs}
+    if kind == "stringSlice":
+        return value.split(",")
+    return value

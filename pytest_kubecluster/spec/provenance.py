@@ -1,0 +1,70 @@
+"""A spec in words: what each node will be, and who had which say in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pytest_kubecluster.spec.flags import normal_name
+from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec, cluster_spec
+from pytest_kubecluster.spec.translate import configuration
+
+
+def describe(spec: ClusterSpec) -> dict[str, Any]:
+    """Return a cluster as plain values: what ``kubecluster spec --json`` prints."""
+    return {
+        "version": str(spec.version),
+        **({"network": str(spec.network)} if spec.network else {}),
+        "api_server": spec.api_server,
+        "nodes": {node.name: _node(node) for node in spec},
+    }
+
+
+def _node(node: NodeSpec) -> dict[str, Any]:
+    kubelet = node.kubelet
+    return {
+        "role": node.role,
+        "address": str(node.address),
+        "version": str(kubelet.version),
+        "program": kubelet.launcher.program,
+        "runtime": kubelet.runtime,
+        "flags": dict(kubelet.flags),
+        "config": configuration(kubelet.config, kubelet.version) if kubelet.config else {},
+        "files": {file.path: f"{file.mode:04o}" for file in kubelet.files},
+        "changes": [str(change) for change in kubelet.changes],
+    }
+
+
+def explain_flag(steps: Iterable[tuple[str, ClusterSpec]], name: str, flag: str) -> Iterator[str]:
+    """Yield where the value of a node's flag comes from: every step that changed it, and the end.
+
+    Raises KeyError for a node there is not.
+    """
+    flag = normal_name(flag)
+    cluster = None
+    before: str | None = None
+    for who, cluster in steps:
+        value = cluster[name].kubelet.settings.get(flag)
+        if value != before:
+            yield f"{'(not set)' if value is None else value}, says {who}"
+            before = value
+    assert cluster is not None
+    kubelet = cluster[name].kubelet
+    for change in kubelet.changes:
+        if re.match(rf"--{flag}\b(?!-)", change.what):
+            yield str(change)
+    yield _place(cluster[name], flag)
+
+
+def _place(node: NodeSpec, flag: str) -> str:
+    """Say where the node's kubelet is told."""
+    kubelet = node.kubelet
+    if flag in kubelet.flags:
+        return f"it is on the command line in {kubelet.unit_path}"
+    if flag in kubelet.config:
+        return f"it is in {kubelet.config_path}"
+    seed = cluster_spec()[f"{node.role}01"].kubelet
+    if flag in seed.flags:
+        return f"kubelet {kubelet.version.number} is not told --{flag}"
+    return f"nobody sets --{flag}; the kubelet's own default holds"

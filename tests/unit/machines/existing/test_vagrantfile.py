@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.existing.role_patterns import DEFAULT_ROLES, RolePatterns
+from pytest_kubecluster.machines.existing.vagrantfile import read_ssh_config, read_vagrantfile
+
+PATTERNS = RolePatterns.parse(DEFAULT_ROLES)
+MACHINES = """\
+Vagrant.configure("2") do |config|
+  {names}.each {{ |name| config.vm.define(name) {{ |node| node.vm.provider(:docker) }} }}
+end
+"""
+
+needs_vagrant = pytest.mark.skipif(not shutil.which("vagrant"), reason="Vagrant is not installed")
+
+
+@needs_vagrant
+def test_machines_and_what_they_do(tmp_path: Path) -> None:
+    (tmp_path / "Vagrantfile").write_text(MACHINES.format(names="%w[master1 worker1 lb]"))
+    own = read_vagrantfile(tmp_path, RolePatterns.parse(f"{DEFAULT_ROLES} lb=none"))
+    assert [(m.name, m.role) for m in own.machines] == [
+        ("master1", "master"),
+        ("worker1", "worker"),
+    ]
+    assert (own.running, own.to_create, own.to_start) == ((), ("master1", "worker1"), ())
+
+
+@needs_vagrant
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Vagrant.configure('2') do |config\n", "syntax error"),
+        ("raise 'boom'\n", "boom"),
+        ("Vagrant.configure('2') { |config| }\n", "the machine default has no role"),
+        (MACHINES.format(names="%w[master1 db]"), "the machine db has no role.*--kube-roles='db="),
+        (MACHINES.format(names="[]"), "the machine default has no role"),
+    ],
+)
+def test_vagrantfile_that_cannot_be_used_is_named(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "Vagrantfile").write_text(text)
+    with pytest.raises(KubeClusterError, match=f"(?s){message}") as raised:
+        read_vagrantfile(tmp_path, PATTERNS)
+    assert str(tmp_path) in str(raised.value)
+
+
+def test_folder_without_a_vagrantfile_is_not_one_above(tmp_path: Path) -> None:
+    (tmp_path / "Vagrantfile").write_text(MACHINES.format(names="%w[master1]"))
+    (tmp_path / "below").mkdir()
+    with pytest.raises(KubeClusterError, match=r"there is no Vagrantfile in .*below"):
+        read_vagrantfile(tmp_path / "below", PATTERNS)
+    with pytest.raises(KubeClusterError, match=r"Vagrantfile is a file; name the folder it is in"):
+        read_vagrantfile(tmp_path / "Vagrantfile", PATTERNS)
+
+
+def test_missing_vagrant_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Vagrantfile").write_text(MACHINES.format(names="%w[master1]"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(KubeClusterError, match="vagrant is not on the PATH; install it with: "):
+        read_vagrantfile(tmp_path, PATTERNS)
+
+
+def test_what_vagrant_says_of_ssh() -> None:
+    said = """\
+Host master1
+  HostName 127.0.0.1
+  Port 2200
+  IdentityFile /a/key
+  IdentityFile "/another key"
+  LogLevel FATAL
+
+Host worker1
+  HostName 127.0.0.1
+"""
+    assert read_ssh_config(said) == {
+        "master1": {
+            "HostName": "127.0.0.1",
+            "Port": "2200",
+            "IdentityFile": '/a/key\n  IdentityFile "/another key"',
+        },
+        "worker1": {"HostName": "127.0.0.1"},
+    }

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from pytest_kubecluster.spec.model import ClusterSpec, SpecError, Taint, cluster_spec
+from pytest_kubecluster.spec.provenance import describe, explain_flag
+from pytest_kubecluster.spec.specfile import SpecFile, SpecFileError, find_spec_file
+from pytest_kubecluster.spec.version import KubeVersion
+
+WHOLE = """
+masters = 1
+workers = 2
+version = "1.30.0"
+network = "10.9.8.0/24"
+
+[kubelet]
+cluster_domain = "example.org"
+anonymous_auth = true
+restart_seconds = 3
+flags = { v = 4, cpu-cfs-quota = false, eviction-hard = "memory.available<100Mi" }
+
+[role.worker]
+labels = { zone = "a" }
+launched_by = "host"
+
+[node.worker02]
+address = "10.9.8.77"
+taints = ["dedicated=ci:NoExecute", "spot:NoSchedule"]
+remove_flags = ["lock-file", "exit-on-lock-contention"]
+"""
+
+
+def applied(file: SpecFile, spec: ClusterSpec) -> ClusterSpec:
+    return [step for _, step in file.steps(spec)][-1]
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> SpecFile:
+    (tmp_path / "kubecluster.toml").write_text(WHOLE)
+    return find_spec_file(tmp_path)
+
+
+def test_topology(whole: SpecFile) -> None:
+    topology = whole.topology
+    assert (topology.masters, topology.workers) == (1, 2)
+    assert topology.version == KubeVersion.parse("1.30.0")
+    assert topology.network == IPv4Network("10.9.8.0/24")
+
+
+def test_general_tables_come_before_particular_ones(whole: SpecFile) -> None:
+    network = IPv4Network("10.9.8.0/24")
+    spec = applied(whole, cluster_spec(1, 2, network, KubeVersion.parse("1.30.0")))
+    spec.check()
+    assert {node.kubelet.cluster_domain for node in spec} == {"example.org"}
+    assert {node.kubelet.settings["anonymous-auth"] for node in spec} == {"true"}
+    assert {node.kubelet.restart_seconds for node in spec} == {3}
+    assert spec["worker01"].kubelet.flags["v"] == "4"
+    assert spec["worker01"].kubelet.flags["cpu-cfs-quota"] == "false"
+    assert spec["master01"].kubelet.node_labels == {}
+    assert spec["worker01"].kubelet.node_labels == {"zone": "a"}
+    second = spec["worker02"]
+    assert second.address == second.kubelet.node_ip == IPv4Address("10.9.8.77")
+    assert second.kubelet.node_taints == ("dedicated=ci:NoExecute", "spot=:NoSchedule")
+    assert "lock-file" not in second.kubelet.settings
+    assert "lock-file" in spec["worker01"].kubelet.settings
+
+
+def test_table_of_pyproject(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.kubecluster.kubelet]\ncluster_domain = 'a.b'\n")
+    spec = applied(find_spec_file(tmp_path), cluster_spec())
+    assert spec.nodes[0].kubelet.cluster_domain == "a.b"
+
+
+def test_two_descriptions_are_one_too_many(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.kubecluster]\nmasters = 5\n")
+    (tmp_path / "kubecluster.toml").write_text("workers = 2\n")
+    with pytest.raises(SpecFileError, match=r"kubecluster\.toml and \[tool.*keep one of them"):
+        find_spec_file(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    assert find_spec_file(tmp_path).topology.workers == 2
+
+
+def test_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "kubecluster.toml").write_bytes(b"\xff")
+    with pytest.raises(SpecFileError, match=r"kubecluster\.toml: .*can't decode byte 0xff"):
+        find_spec_file(tmp_path)
+
+
+def test_no_file_says_nothing(tmp_path: Path) -> None:
+    assert find_spec_file(tmp_path) == SpecFile()
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    assert find_spec_file(tmp_path) == SpecFile()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("masters = \nworkers = 1", "at line 1"),
+        ("mastres = 1", "unknown key mastres; known are api_server, kubelet, masters"),
+        ("masters = '3'", "masters: '3' is no number"),
+        ("masters = true", "masters: True is no number"),
+        ("workers = -1", "workers: -1 is below 0"),
+        ("version = '1.6.0'", "version: 1.6.0 is out of the range"),
+        ("version = 1.30", "version: 1.3 is no text in quotes"),
+        ("network = '10.0.0.1/24'", "network: .*has host bits set"),
+        ("kubelet = 3", "kubelet must be a table"),
+        ("[kubelet]\nclusterDNS = '1.2.3.4'", "unknown key kubelet.clusterDNS; known are .*cluster_dns"),
+        ("[kubelet]\ncluster_dns = 'ten'", "kubelet.cluster_dns: .*ten"),
+        ("[kubelet]\nanonymous_auth = 'no'", "kubelet.anonymous_auth: 'no' is no truth value"),
+        ("[kubelet]\nlock_file = 'lock'", "kubelet.lock_file: 'lock' is no absolute path"),
+        ("[kubelet]\nlaunched_by = 'podman'", "kubelet.launched_by: 'podman' is none of rkt, docker, host"),
+        ("[kubelet]\nnode_ip = '1.2.3.4'", "unknown key kubelet.node_ip"),
+        ("[role.boss]", "unknown key role.boss; known are master, worker"),
+        ("[role.worker]\ntaints = ['a=b']", "role.worker.taints: 'a=b' is no taint"),
+        ("[role.worker]\ntaints = ['a=b:Never']", "with one of NoSchedule"),
+        ("[kubelet]\nlabels = { 'a b' = 'c' }", "kubelet.labels: 'a b=c' is no label"),
+        ("[kubelet]\nlabels = { zone = 'a-' }", "kubelet.labels: 'zone=a-' is no label"),
+        ("[kubelet]\nlabels = { 'Ex.org/a' = '' }", "kubelet.labels: 'Ex.org/a' is no label"),
+        ("[role.worker]\nlabels = ['a']", r"role.worker.labels: \['a'\] is no table of labels"),
+        ("[node.master01]\naddress = '10.0.0.300'", "node.master01.address: .*300"),
+        ("[node.master01]\nflags = { v = { x = 1 } }", "node.master01.flags: flag v: "),
+        ("[kubelet]\nremove_flags = ['look-file']", "no kubelet from 1.7 to 1.36 has a flag --look-file"),
+        ("[node]\nmaster01 = 3", "node.master01 must be a table"),
+    ],
+)  # fmt: skip
+def test_wrong_files_are_named_with_the_key_or_line(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "kubecluster.toml").write_text(text)
+    with pytest.raises(SpecFileError, match=rf"kubecluster\.toml: .*{message}"):
+        find_spec_file(tmp_path)
+
+
+def test_node_there_is_not(tmp_path: Path) -> None:
+    (tmp_path / "kubecluster.toml").write_text("[node.worker07]\nrestart_seconds = 1\n")
+    with pytest.raises(
+        SpecFileError, match=r"node\.worker07: there is no such node; there are master01"
+    ):
+        applied(find_spec_file(tmp_path), cluster_spec())
+
+
+def test_double_address_is_found(tmp_path: Path) -> None:
+    address = cluster_spec()["master01"].address
+    (tmp_path / "kubecluster.toml").write_text(f"[node.worker01]\naddress = '{address}'\n")
+    with pytest.raises(SpecError, match=f"worker01 have the same address {address}"):
+        applied(find_spec_file(tmp_path), cluster_spec()).check()
+
+
+def test_taints_are_read() -> None:
+    assert Taint.parse("a=b:NoExecute") == Taint("a", "b", "NoExecute")
+    assert Taint.parse("a=:NoSchedule") == Taint.parse("a:NoSchedule") == Taint("a")
+    with pytest.raises(ValueError, match="is no taint"):
+        Taint.parse("a:b:NoSchedule")
+
+
+def steps() -> list[tuple[str, ClusterSpec]]:
+    spec = cluster_spec(version=KubeVersion.parse("1.30.0"))
+    changed = spec.with_flags({"v": "4", "cluster-domain": None}, role="worker")
+    return [("the article", spec), ("the hook", changed)]
+
+
+@pytest.mark.parametrize(
+    ("node", "flag", "expected"),
+    [
+        ("master01", "cluster_domain", ["cluster.local, says the article", "it is in /etc/kubernetes/kubelet.yaml"]),
+        ("worker01", "cluster-domain", ["cluster.local, says the article", "(not set), says the hook", "kubelet 1.30.0 is not told --cluster-domain"]),
+        ("worker01", "v", ["4, says the hook", "it is on the command line in /etc/systemd/system/kubelet.service"]),
+        ("master01", "v", ["nobody sets --v; the kubelet's own default holds"]),
+    ],
+)  # fmt: skip
+def test_explanations(node: str, flag: str, expected: list[str]) -> None:
+    assert list(explain_flag(steps(), node, flag)) == expected
+
+
+def test_explanation_has_the_versions_reason() -> None:
+    lines = list(explain_flag(steps(), "master01", "require-kubeconfig"))
+    assert lines[0].startswith("--require-kubeconfig dropped: unknown from 1.10;")
+    assert lines[1:] == ["kubelet 1.30.0 is not told --require-kubeconfig"]
+
+
+def test_description_is_plain() -> None:
+    described = describe(steps()[1][1])
+    node = described["nodes"]["worker01"]
+    assert (node["role"], node["runtime"], node["program"]) == (
+        "worker",
+        "containerd",
+        "/opt/bin/kubelet",
+    )
+    assert node["config"]["kind"] == "KubeletConfiguration"
+    assert node["files"]["/etc/kubernetes/kubelet.yaml"] == "0600"

@@ -1,0 +1,43 @@
+"""What a file's bytes must be."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.util.checksum import Checksum
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0123", "'0123' is no checksum; write it as sha256:HEX"),
+        ("md5:" + "0" * 32, "is no checksum; write it as sha256:HEX"),
+        ("sha256:00", "'00' is no sha256 checksum: it has 64 hex digits"),
+        ("sha1:" + "x" * 40, "is no sha1 checksum: it has 40 hex digits"),
+    ],
+)
+def test_what_is_no_checksum(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Checksum.parse(text)
+
+
+def test_other_bytes_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"one")
+    digest = hashlib.sha512(b"one").hexdigest()
+    checksum = Checksum.parse(f"sha512:{digest.upper()}")
+    checksum.verify(file, "the file", "get it again")
+    file.write_bytes(b"other")
+    with pytest.raises(KubeClusterError) as raised:
+        checksum.verify(file, "the file", "get it again")
+    assert str(raised.value).splitlines() == [
+        "the file is not what its sha512 checksum says",
+        f"  expected  {digest}",
+        f"  found     {hashlib.sha512(b'other').hexdigest()}",
+        "  nothing of it was used; get it again",
+    ]
