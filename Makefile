@@ -2,7 +2,7 @@
 # make test      all tests, those that boot clusters included
 # make test-vms  two virtual machines through libvirt; emulated, where there is no KVM
 # make box       the box that virtual machines boot from, and where it is
-# make lint      ruff and mypy
+# make lint      ruff, mypy and the import contracts
 # make clean     what the others leave: the virtual environment, caches, node images, boxes
 #
 # PYTHON=python3.12 chooses another Python; ARGS="--kube-kubelet=/path/to/hyperkube" is handed on.
@@ -43,6 +43,7 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
 host:
 	@provisioning/host/prepare

@@ -22,11 +22,6 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.util.checksum import Checksum
 from pytest_kubecluster.util.resources import provisioning
 
-USUAL = "/usr/bin/python3"
-FOLDER = "/opt/python"
-"""Where Container Linux and Flatcar, whose /usr is read-only, have room for one."""
-BROUGHT = f"{FOLDER}/bin/python3"
-
 _CHECK = "check --kube-python-checksum, or get it again"
 _IN_TARBALL = re.compile(r"(\./)?([^/]+/)?bin/(python3|pypy3)")
 _GZIP, _BZIP2, _XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ"

@@ -11,19 +11,19 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from pytest_kubecluster.ansible.cli import own_environment
-from pytest_kubecluster.ansible.node_python import FOLDER, USUAL, no_python
+from pytest_kubecluster.ansible.node_python import no_python
 from pytest_kubecluster.artifacts.pki import Pki
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.access import FOLDER, USUAL, Access
 from pytest_kubecluster.machines.ssh import Ssh
-from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.spec.launcher import WRAPPER
-from pytest_kubecluster.spec.model import ClusterSpec, FileSpec
+from pytest_kubecluster.spec.model import ClusterSpec, FileSpec, NodeSpec
 from pytest_kubecluster.spec.provenance import describe
+from pytest_kubecluster.util.ansible_cli import own_environment
 from pytest_kubecluster.util.atomic import private_folder, write_atomically
 from pytest_kubecluster.util.process import CommandError, Commands
 from pytest_kubecluster.util.resources import provisioning
@@ -85,6 +85,13 @@ class ProvisioningResult:
     changed: Mapping[str, int] = field(default_factory=dict)
 
 
+class Target(NamedTuple):
+    """A machine to make a node of: what it must become, and how it is reached."""
+
+    spec: NodeSpec
+    access: Access
+
+
 class ProvisioningError(KubeClusterError):
     """A task that failed: which, on which node, what it said, and where the whole log is."""
 
@@ -116,7 +123,7 @@ def check_playbook(path: Path) -> Path:
 
 def provision(
     spec: ClusterSpec,
-    nodes: Sequence[Node],
+    nodes: Sequence[Target],
     kubelet: KubeletInstall,
     *,
     pki: Pki,
@@ -201,7 +208,7 @@ def provision(
 
 def _inventory(
     spec: ClusterSpec,
-    nodes: Sequence[Node],
+    nodes: Sequence[Target],
     kubelet: KubeletInstall,
     pki: Pki,
     *,
@@ -216,7 +223,7 @@ def _inventory(
     wrapper = provisioning() / "roles" / "node" / "files" / _WRAPPER.name
     their_hosts = theirs.get("_meta", {}).get("hostvars", {})
 
-    def host(handle: Node) -> dict[str, Any]:
+    def host(handle: Target) -> dict[str, Any]:
         node, access = handle.spec, handle.access
         files = {file.name: Path(access.files) / file.name for file in node.kubelet.files}
         kubelet_files = [] if bare else node.kubelet.files
@@ -250,10 +257,10 @@ def _inventory(
             "kube_files": {name: str(path) for name, path in files.items()},
         }
 
-    masters = {"hosts": [node.name for node in nodes if node.spec.is_master]}
-    workers = {"hosts": [node.name for node in nodes if not node.spec.is_master]}
+    masters = {"hosts": [node.spec.name for node in nodes if node.spec.is_master]}
+    workers = {"hosts": [node.spec.name for node in nodes if not node.spec.is_master]}
     return {
-        **_groups(theirs, [node.name for node in nodes]),
+        **_groups(theirs, [node.spec.name for node in nodes]),
         "all": {
             "children": [
                 *theirs.get("all", {}).get("children", ()),
@@ -281,7 +288,7 @@ def _inventory(
         "role=worker": workers,
         "_meta": {
             **theirs.get("_meta", {}),
-            "hostvars": {node.name: host(node) for node in nodes},
+            "hostvars": {node.spec.name: host(node) for node in nodes},
         },
     }
 

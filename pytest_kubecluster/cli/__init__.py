@@ -26,22 +26,19 @@ from filelock import Timeout
 from rich.console import Console
 from rich.table import Table
 
-from pytest_kubecluster.ansible.node_python import USUAL
-from pytest_kubecluster.cluster.booted import remove_cluster
 from pytest_kubecluster.cluster.registry import (
     ClusterFolder,
     Record,
     abandoned_clusters,
     all_clusters,
-    cache_folder,
     find_cluster,
     kept_cluster,
-    registry_root,
 )
+from pytest_kubecluster.cluster.removal import machines_of, remove_cluster
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.machines.docker.image import variant_for
-from pytest_kubecluster.machines.factory import machines_of
+from pytest_kubecluster.machines.access import USUAL
 from pytest_kubecluster.machines.preflight import check_tools
+from pytest_kubecluster.machines.recipe import variant_for
 from pytest_kubecluster.plugin.fixtures import SESSION
 from pytest_kubecluster.plugin.session import ClusterSession, interrupt
 from pytest_kubecluster.spec import catalog
@@ -49,6 +46,7 @@ from pytest_kubecluster.spec.flags import normal_name
 from pytest_kubecluster.spec.model import NOT_ASKED, NodeSpec, Role
 from pytest_kubecluster.spec.version import KNOWN
 from pytest_kubecluster.util.atomic import private_folder
+from pytest_kubecluster.util.paths import cache_folder, registry_root
 from pytest_kubecluster.util.progress import Progress
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -267,7 +265,7 @@ def _spec(arguments: argparse.Namespace) -> int:
 
 
 def _pin(name: str, cluster: str | None) -> int:
-    from pytest_kubecluster.nodes.node import Access
+    from pytest_kubecluster.machines.access import Access
     from pytest_kubecluster.nodes.pin import pin_node
 
     folder = _folder(cluster)

@@ -17,39 +17,38 @@ from typing import Any, NamedTuple
 
 from filelock import Timeout
 
-from pytest_kubecluster.ansible.node_python import BROUGHT, USUAL, write_unpacker
-from pytest_kubecluster.ansible.run import KubeletInstall, ProvisioningResult, provision
+from pytest_kubecluster.ansible.node_python import write_unpacker
+from pytest_kubecluster.ansible.run import KubeletInstall, ProvisioningResult, Target, provision
 from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
 from pytest_kubecluster.artifacts.render import write_files
+from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.cluster.fingerprint import Fingerprint, Step, fingerprint, next_step
+from pytest_kubecluster.cluster.network import check_network
 from pytest_kubecluster.cluster.registry import (
     ClusterFolder,
-    abandoned_clusters,
     create_cluster_folder,
 )
+from pytest_kubecluster.cluster.removal import remove_cluster
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.binary import KubeletBinary
 from pytest_kubecluster.kubelet.hollow import render_hollow
+from pytest_kubecluster.machines.access import BROUGHT, USUAL, Access
 from pytest_kubecluster.machines.base import BundledMachines
 from pytest_kubecluster.machines.factory import (
     bundled_machines,
     disk_folders,
     machine_megabytes,
-    machines_of,
 )
 from pytest_kubecluster.machines.preflight import (
     check_kernel,
-    check_network,
     check_room,
-    check_tools,
 )
 from pytest_kubecluster.machines.ssh import Ssh, write_ssh_config
-from pytest_kubecluster.nodes.node import Access, Node, connect
-from pytest_kubecluster.plugin.options import Settings
+from pytest_kubecluster.nodes.node import Node, connect
 from pytest_kubecluster.spec.launcher import INSTALLED, executable_name, runtime_for
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.atomic import write_atomically
-from pytest_kubecluster.util.process import Commands, end_processes_of
+from pytest_kubecluster.util.process import Commands
 from pytest_kubecluster.util.progress import Progress, count
 
 
@@ -292,7 +291,9 @@ class Cluster:
 
     @property
     def _machines(self) -> BundledMachines:
-        return bundled_machines(self.folder, self.settings.provider, self.settings.box)
+        return bundled_machines(
+            self.name, self.folder.path, self.settings.provider, self.settings.box
+        )
 
     @property
     def _sees_this_host(self) -> bool:
@@ -405,7 +406,7 @@ class Cluster:
         self._prepare()
         return provision(
             self.spec,
-            self._usable,
+            [Target(node.spec, node.access) for node in self._usable],
             self._install(),
             pki=self.pki,
             playbook=self.settings.playbook,
@@ -474,33 +475,6 @@ class Cluster:
     @property
     def _hollow(self) -> Path:
         return self.folder.path / "hyperkube"
-
-
-def remove_abandoned(progress: Progress, settings: Settings) -> None:
-    """Remove what ended runs left behind. Raises KubeClusterError where the tools are not there."""
-    check_tools(settings.source)
-    for abandoned in abandoned_clusters():
-        progress.say(f"removing cluster {abandoned.name}, which an ended run left behind")
-        try:
-            remove_cluster(abandoned, keep_logs=False)
-        except KubeClusterError as error:
-            record = abandoned.record
-            if record is None or record.provider == settings.source:
-                raise
-            # What runs them need not be up for machines of another kind.
-            progress.say(f"cluster {abandoned.name} is left for later: {error}")
-            abandoned.lock.release()
-
-
-def remove_cluster(folder: ClusterFolder, *, keep_logs: bool) -> None:
-    """Remove all of a cluster whose lock we hold: machines, networks, keys, state.
-
-    Raises KubeClusterError if something does not let itself be removed.
-    """
-    # What still boots or provisions it, where its run was killed.
-    end_processes_of(folder.path)
-    machines_of(folder).destroy()
-    folder.remove(keep_logs=keep_logs)
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.kubelet.hollow import render_hollow
 from pytest_kubecluster.kubelet.host_requirements import machine_traits
-from pytest_kubecluster.plugin.options import Settings
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.resources import provisioning
 

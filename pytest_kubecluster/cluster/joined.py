@@ -17,13 +17,14 @@ from typing import Any, Generic, TypeVar
 from pytest_kubecluster.ansible.node_python import no_python
 from pytest_kubecluster.artifacts.render import write_files
 from pytest_kubecluster.cluster.booted import Cluster, Parting
+from pytest_kubecluster.cluster.config import ASK, Settings
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.machines.existing.inventory import Inventory
 from pytest_kubecluster.machines.existing.survey import check_password, survey
 from pytest_kubecluster.machines.existing.vagrantfile import OwnVagrantfile, boot, reboot_command
 from pytest_kubecluster.machines.ssh import Ssh, SshOptions, write_ssh_config
-from pytest_kubecluster.nodes.node import Access, Node
-from pytest_kubecluster.plugin.options import ASK, Settings
+from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.spec.model import NOT_ASKED, ClusterSpec, NodeSpec
 from pytest_kubecluster.util.progress import Progress, count
 

@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from filelock import FileLock, Timeout
 
-from pytest_kubecluster.ansible.node_python import USUAL
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.access import USUAL
 from pytest_kubecluster.util.atomic import private_folder, write_atomically
+from pytest_kubecluster.util.paths import registry_root
 
 FORMAT = 1
 _KEPT_LOGS = 10
@@ -211,16 +211,6 @@ def abandoned_clusters() -> Iterator[ClusterFolder]:
             folder.lock.release()
         else:
             yield folder
-
-
-def cache_folder() -> Path:
-    """Return the folder for what is worth keeping between runs."""
-    return platformdirs.user_cache_path("kubecluster")
-
-
-def registry_root() -> Path:
-    """Return the folder of the registry: $XDG_STATE_HOME/kubecluster."""
-    return platformdirs.user_state_path("kubecluster")
 
 
 def _forget_old_logs(logs: Path) -> None:

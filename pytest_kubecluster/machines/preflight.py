@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
-from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 
 import psutil
 
-from pytest_kubecluster.cluster.registry import all_clusters
-from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
+from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.host_requirements import kernel_problems
 from pytest_kubecluster.machines.base import vagrant_home
 from pytest_kubecluster.machines.vm.kvm import QEMU
@@ -44,7 +41,6 @@ _OLDEST_VAGRANT = (2, 2)
 _OLDEST_DOCKER = (20, 10)
 _OLDEST_ANSIBLE = (2, 15)
 _FREE_DISK_MEGABYTES = 512
-_PRIVATE = IPv4Network("10.0.0.0/8")
 
 
 def check_tools(source: str = "docker") -> None:
@@ -57,7 +53,7 @@ def check_tools(source: str = "docker") -> None:
         problems = [*_docker_problems()]
     if not problems and source == "libvirt":
         problems = [*_libvirt_problems()]
-    _complain(problems)
+    complain(problems)
 
 
 def check_room(spec: ClusterSpec, folders: Iterable[Path], megabytes: int) -> None:
@@ -66,7 +62,7 @@ def check_room(spec: ClusterSpec, folders: Iterable[Path], megabytes: int) -> No
     ``megabytes`` is the memory that a node takes. Raises KubeClusterError with all that is wrong,
     one line each, and what to do about it.
     """
-    _complain([*_memory_problems(spec, megabytes), *_disk_problems(folders)])
+    complain([*_memory_problems(spec, megabytes), *_disk_problems(folders)])
 
 
 def check_kernel(spec: ClusterSpec, *, real: bool) -> None:
@@ -75,15 +71,11 @@ def check_kernel(spec: ClusterSpec, *, real: bool) -> None:
     ``real`` is whether their kubelets are. Raises KubeClusterError with all that is wrong, one line
     each, and what to do about it.
     """
-    _complain([*kernel_problems(spec, real=real)])
+    complain([*kernel_problems(spec, real=real)])
 
 
-def check_network(network: IPv4Network) -> None:
-    """Check that nothing on this host overlaps ``network``. Raises NetworkTakenError."""
-    _complain([*_subnet_problems(network)], NetworkTakenError)
-
-
-def _complain(problems: Sequence[str], kind: type[KubeClusterError] = KubeClusterError) -> None:
+def complain(problems: Sequence[str], kind: type[KubeClusterError] = KubeClusterError) -> None:
+    """Raise ``kind`` with all ``problems`` of this host, one line each, if there are any."""
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise kind(f"this host cannot boot the cluster:\n{listed}")
@@ -99,14 +91,14 @@ def _tool_problems(source: str) -> Iterator[str]:
     if _numbers(version("ansible-core")) < _OLDEST_ANSIBLE:
         yield f"ansible-core {version('ansible-core')} is too old; pip install -U ansible-core"
     if "vagrant" in _TOOLS[source] and shutil.which("vagrant"):
-        found = _output(["vagrant", "--version"])
+        found = command_output(["vagrant", "--version"])
         if _numbers(found) < _OLDEST_VAGRANT:
             wanted = ".".join(map(str, _OLDEST_VAGRANT))
             yield f"Vagrant {wanted} or newer is needed, and `vagrant --version` says: {found}"
 
 
 def _docker_problems() -> Iterator[str]:
-    found = _output(["docker", "version", "--format", "{{.Server.Version}}"])
+    found = command_output(["docker", "version", "--format", "{{.Server.Version}}"])
     if not re.match(r"\d+\.", found):
         reason = found.splitlines()[-1] if found else "no answer"
         yield f"Docker does not answer ({reason}); start it: systemctl start docker, or dockerd"
@@ -118,7 +110,7 @@ def _docker_problems() -> Iterator[str]:
 def _libvirt_problems() -> Iterator[str]:
     if not any("vagrant-libvirt" in path.read_text() for path in _plugin_lists()):
         yield "Vagrant has no plugin for libvirt; install it with: apt-get install vagrant-libvirt"
-    found = _output(["virsh", "--connect", URI, "--quiet", "uri"])
+    found = command_output(["virsh", "--connect", URI, "--quiet", "uri"])
     if URI not in found.splitlines():
         reason = found.splitlines()[-1] if found else "no answer"
         yield (
@@ -132,59 +124,6 @@ def _plugin_lists() -> Iterator[Path]:
     """Yield the files that name Vagrant's plugins: Debian's, and those of this user."""
     yield from Path("/usr/share/vagrant-plugins/plugins.d").glob("*.json")
     yield from vagrant_home().glob("plugins.json")
-
-
-def free_network(first: IPv4Network) -> IPv4Network:
-    """Return ``first``, or the next network of its size that nothing on this host overlaps.
-
-    Returns ``first`` where all of 10.0.0.0/8 behind it is taken: booting then says by whom.
-    """
-    taken = [subnet for subnet, _ in _taken_networks()]
-    size = first.num_addresses
-    for number in range(int(first.network_address), int(_PRIVATE.broadcast_address), size):
-        network = IPv4Network((number, first.prefixlen))
-        if not any(network.overlaps(subnet) for subnet in taken):
-            return network
-    return first
-
-
-def _subnet_problems(network: IPv4Network) -> Iterator[str]:
-    for subnet, whose in _taken_networks():
-        if subnet.overlaps(network):
-            yield (
-                f"the network {network} overlaps {subnet} of {whose}; "
-                "choose another with --kube-network"
-            )
-            return
-
-
-def _taken_networks() -> Iterator[tuple[IPv4Network, str]]:
-    """Yield the networks of the host's interfaces, of Docker, and of clusters about to boot."""
-    with_docker = shutil.which("docker") is not None
-    identifiers = _output(["docker", "network", "ls", "--quiet"]).split() if with_docker else []
-    for name, subnet in _docker_subnets(identifiers):
-        if name != "bridge":
-            yield subnet, f"Docker's network {name}"
-    for interface, addresses in psutil.net_if_addrs().items():
-        for address in addresses:
-            if address.family.name == "AF_INET" and address.netmask:
-                network = IPv4Interface(f"{address.address}/{address.netmask}").network
-                yield network, f"interface {interface}"
-    for folder in all_clusters():
-        if (record := folder.record) and record.network:
-            yield IPv4Network(record.network), f"cluster {record.name}"
-
-
-def _docker_subnets(identifiers: Sequence[str]) -> Iterator[tuple[str, IPv4Network]]:
-    if not identifiers:
-        return
-    argv = ["docker", "network", "inspect", *identifiers]
-    # One that another run removes meanwhile is an error, beside the answer for all others.
-    done = subprocess.run(argv, capture_output=True, timeout=_SECONDS, check=False)
-    for network in json.loads(done.stdout or b"[]"):
-        for config in network["IPAM"]["Config"] or ():
-            if "." in config.get("Subnet", ""):
-                yield network["Name"], IPv4Network(config["Subnet"])
 
 
 def _memory_problems(spec: ClusterSpec, megabytes: int) -> Iterator[str]:
@@ -210,7 +149,8 @@ def _numbers(text: str) -> tuple[int, ...]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def _output(argv: Sequence[str]) -> str:
+def command_output(argv: Sequence[str]) -> str:
+    """Return what a command prints, or why it does not run."""
     try:
         done = subprocess.run(
             argv,

@@ -10,6 +10,7 @@ from typing import Literal
 import pytest
 
 from pytest_kubecluster.cluster.booted import Cluster
+from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.host_requirements import (
     kernel_problems,
@@ -18,7 +19,7 @@ from pytest_kubecluster.kubelet.host_requirements import (
     needs_cgroup_v1,
 )
 from pytest_kubecluster.plugin.fixtures import SESSION
-from pytest_kubecluster.plugin.options import Settings, read_settings
+from pytest_kubecluster.plugin.options import read_settings
 from pytest_kubecluster.plugin.session import ClusterSession
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.spec.version import NEWEST, OLDEST, KubeVersion

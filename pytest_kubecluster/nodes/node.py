@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -18,8 +18,8 @@ from testinfra.backend.base import CommandResult
 from testinfra.backend.ssh import SshBackend
 from testinfra.host import Host
 
-from pytest_kubecluster.ansible.node_python import USUAL
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.machines.ssh import Ssh
 from pytest_kubecluster.nodes.observation import KubeletView
 from pytest_kubecluster.spec.model import NodeSpec, Role
@@ -28,40 +28,6 @@ from pytest_kubecluster.util.resources import provisioning
 _COMMAND_SECONDS = 60.0
 _BOOT_SECONDS = 120.0
 _POLL_SECONDS = 0.25
-
-
-@dataclass(frozen=True)
-class Access:
-    """How a node is reached, as plain values that another process can be given.
-
-    ``files`` is the folder with the node's rendered files; ``reboot`` the command of this host that
-    reboots it, or nothing where it reboots itself; ``python`` is its Python.
-    """
-
-    ssh_config: str
-    files: str
-    reboot: tuple[str, ...] = ()
-    python: str = USUAL
-    is_root: bool = False
-    """Whether we log in as root."""
-    sudo_password: str = field(default="", repr=False)
-    """The password that sudo asks for, if it does."""
-    patience: float = 1.0
-    """How many times as long as in a container on this host things may take."""
-    problem: str = ""
-    """Why the node cannot be used, if it cannot."""
-
-    @property
-    def sudo(self) -> list[str]:
-        """The words before a command that make it root's."""
-        if self.is_root:
-            return []
-        # -k: whatever sudo remembers, it asks, and takes one line of standard input.
-        return ["sudo", "-k", "-S", "-p", ""] if self.sudo_password else ["sudo", "-n"]
-
-    def as_root(self, stdin: bytes) -> bytes:
-        """Return the standard input of a command behind ``sudo``."""
-        return f"{self.sudo_password}\n".encode() + stdin if self.sudo_password else stdin
 
 
 @dataclass(eq=False, repr=False)

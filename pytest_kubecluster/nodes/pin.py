@@ -16,7 +16,8 @@ import tomlkit
 from pytest_kubecluster.artifacts.pki import ensure_pki
 from pytest_kubecluster.artifacts.render import write_files
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.nodes.node import Access, Node
+from pytest_kubecluster.machines.access import Access
+from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.observation import KubeletView, difference_table
 from pytest_kubecluster.spec.flags import TRUE, same_value
 from pytest_kubecluster.spec.model import (

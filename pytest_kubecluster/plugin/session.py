@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_kubecluster.cluster.config import FOUND, Settings
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.kubelet.host_requirements import CGROUP_V1, SWAP, kernel_traits
-from pytest_kubecluster.plugin.options import FOUND, Settings, read_settings
+from pytest_kubecluster.plugin.options import read_settings
 from pytest_kubecluster.spec.model import (
     DEFAULT_NETWORK,
     DEFAULT_VERSION,
@@ -193,7 +194,8 @@ class ClusterSession:
             return self.cluster.nodes
         if self.described is None:
             raise KubeClusterError("there is no cluster; run with --kube-cluster")
-        from pytest_kubecluster.nodes.node import Access, connect
+        from pytest_kubecluster.machines.access import Access
+        from pytest_kubecluster.nodes.node import connect
 
         self._wait_until_booted(Path(self.described["booted"]))
         access = {name: Access(**node) for name, node in self.described["nodes"].items()}
@@ -307,9 +309,10 @@ class ClusterSession:
         ``provision`` the playbook runs on it in any case, and with ``background`` a new one boots
         in a thread of its own. Raises KubeClusterError.
         """
-        from pytest_kubecluster.cluster.booted import Cluster, remove_abandoned
+        from pytest_kubecluster.cluster.booted import Cluster
+        from pytest_kubecluster.cluster.network import free_network
         from pytest_kubecluster.cluster.registry import find_cluster, kept_cluster
-        from pytest_kubecluster.machines.preflight import free_network
+        from pytest_kubecluster.cluster.removal import remove_abandoned
 
         project = self.config.rootpath
         remove_abandoned(progress, self.settings)
@@ -364,9 +367,9 @@ class ClusterSession:
         """
         settings = self.settings
         if settings.download and settings.kubelet is None:
-            from pytest_kubecluster.cluster.registry import cache_folder
             from pytest_kubecluster.kubelet.binary import inspect_kubelet
             from pytest_kubecluster.kubelet.download import download_kubelet
+            from pytest_kubecluster.util.paths import cache_folder
 
             path = download_kubelet(
                 settings.version,
@@ -376,7 +379,7 @@ class ClusterSession:
             )
             settings = replace(settings, kubelet=inspect_kubelet(path).of(settings.version))
         if settings.python and settings.python.is_remote:
-            from pytest_kubecluster.cluster.registry import cache_folder
+            from pytest_kubecluster.util.paths import cache_folder
 
             python = settings.python.fetched(cache_folder(), progress.say)
             settings = replace(settings, python=python)

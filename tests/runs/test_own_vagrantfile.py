@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kubecluster.cluster.registry import cache_folder
 from pytest_kubecluster.machines.docker.image import ensure_image
 from pytest_kubecluster.machines.docker.machines import _CREATE_ARGS
 from pytest_kubecluster.machines.ssh_key import ensure_ssh_key
+from pytest_kubecluster.util.paths import cache_folder
 from pytest_kubecluster.util.process import Commands
 from tests.runs.conftest import NOTHING, Bench, docker, read_until
 

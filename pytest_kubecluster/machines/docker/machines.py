@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from pytest_kubecluster.cluster.registry import cache_folder
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.machines.base import BundledMachines, run_vagrant
-from pytest_kubecluster.machines.docker.image import ensure_image, image_id, image_name, variant_for
+from pytest_kubecluster.machines.docker.image import ensure_image, image_id, image_name
+from pytest_kubecluster.machines.recipe import variant_for
 from pytest_kubecluster.machines.ssh import USER
 from pytest_kubecluster.spec.launcher import INSTALLED
 from pytest_kubecluster.spec.model import ClusterSpec
+from pytest_kubecluster.util.paths import cache_folder
 from pytest_kubecluster.util.process import Commands, ask
 
 _LABEL = "kubecluster"

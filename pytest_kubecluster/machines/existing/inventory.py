@@ -13,11 +13,11 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from pytest_kubecluster.ansible.cli import ask_ansible
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
 from pytest_kubecluster.machines.ssh import SshOptions
 from pytest_kubecluster.spec.model import NOT_ASKED, Machine
+from pytest_kubecluster.util.ansible_cli import ask_ansible
 
 _ADDRESSES = ("private_ipv4", "ansible_host", "ansible_ssh_host")
 _SSH_KEYWORDS: Mapping[str, tuple[str, ...]] = {

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from pytest_kubecluster.ansible.node_python import BROUGHT, USUAL
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.access import BROUGHT, USUAL
 from pytest_kubecluster.machines.ssh import Ssh
 
 _SECONDS = 60.0

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pytest_kubecluster.cluster.registry import cache_folder
 from pytest_kubecluster.machines.base import BundledMachines, run_vagrant
-from pytest_kubecluster.machines.docker.image import variant_for
+from pytest_kubecluster.machines.recipe import variant_for
 from pytest_kubecluster.machines.ssh import USER
 from pytest_kubecluster.machines.ssh_key import SshKey
 from pytest_kubecluster.machines.vm.box_build import (
@@ -21,6 +20,7 @@ from pytest_kubecluster.machines.vm.box_build import (
 )
 from pytest_kubecluster.machines.vm.box_source import BoxSource
 from pytest_kubecluster.spec.model import ClusterSpec
+from pytest_kubecluster.util.paths import cache_folder
 from pytest_kubecluster.util.process import Commands
 from pytest_kubecluster.util.resources import provisioning
 

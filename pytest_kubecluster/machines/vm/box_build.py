@@ -25,7 +25,7 @@ from filelock import FileLock
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.download import download
 from pytest_kubecluster.machines.base import vagrant_home
-from pytest_kubecluster.machines.docker.image import (
+from pytest_kubecluster.machines.recipe import (
     Variant,
     distribution,
     package_list,

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pytest_kubecluster import cli as command
 from pytest_kubecluster.cluster import fingerprint as reuse
 from pytest_kubecluster.cluster import registry as state
+from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.cluster.fingerprint import Fingerprint, Step, fingerprint, next_step
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.binary import KubeletBinary
-from pytest_kubecluster.plugin.options import Settings
 from pytest_kubecluster.spec.model import ClusterSpec, cluster_spec
 from pytest_kubecluster.spec.version import KubeVersion
 from pytest_kubecluster.util.resources import provisioning

@@ -5,12 +5,12 @@ from html.parser import HTMLParser
 
 import pytest
 from junitparser import JUnitXml
-from tests.unit.cluster.test_fingerprint import SETTINGS
 
 from pytest_kubecluster.matrix.report import as_html, as_junit, as_text
 from pytest_kubecluster.matrix.run import Column, Matrix, Result, kernel_problem, read_versions
 from pytest_kubecluster.spec.model import cluster_spec
 from pytest_kubecluster.spec.version import KubeVersion
+from tests.unit.cluster.test_fingerprint import SETTINGS
 
 OLD, NEW, DEAD, BARRED = (KubeVersion.parse(text) for text in ("1.7.5", "1.30.0", "1.24.1", "1.35"))
 REASON = "there is no <such> thing"

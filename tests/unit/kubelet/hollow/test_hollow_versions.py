@@ -21,12 +21,19 @@ from typing import Any, NamedTuple, NoReturn
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from tests.unit.kubelet.hollow.test_hollow import SECONDS, Authority, Pair, client_context, eventually, free_port
 
 from pytest_kubecluster.kubelet.hollow import render_hollow
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.version import KubeVersion
 from tests.make_configuration import CONSTANTS, evaluate, folded
+from tests.unit.kubelet.hollow.test_hollow import (
+    SECONDS,
+    Authority,
+    Pair,
+    client_context,
+    eventually,
+    free_port,
+)
 
 NUMBERS = range(7, 37)
 

@@ -139,7 +139,7 @@ def test_libvirt_that_does_not_run(
 ) -> None:
     (tmp_path / "plugins.json").write_text('{"installed": {"vagrant-libvirt": {}}}')
     monkeypatch.setenv("VAGRANT_HOME", str(tmp_path))
-    monkeypatch.setattr(host, "_output", lambda argv: answer)
+    monkeypatch.setattr(host, "command_output", lambda argv: answer)
     problems = list(host._libvirt_problems())
     assert [said[: len(problem or "")] for said in problems] == ([problem] if problem else [])
 
