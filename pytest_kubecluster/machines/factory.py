@@ -23,7 +23,7 @@ def bundled_machines(
 ) -> BundledMachines:
     """Return the machines of ours that the cluster ``name`` has, or is going to have.
 
-    ``folder`` is the cluster's folder on this host. They boot from ``box``, or from what is our own.
+    ``folder`` is the cluster's folder on this host. They boot from ``box``, or from our own.
     """
     if provider == "libvirt":
         return LibvirtMachines(name, folder, box)
