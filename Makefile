@@ -2,7 +2,8 @@
 # make test      all tests, those that boot clusters included
 # make test-vms  two virtual machines through libvirt; emulated, where there is no KVM
 # make box       the box that virtual machines boot from, and where it is
-# make lint      ruff, mypy and the import contracts
+# make lint      ruff, mypy, the import contracts and the documentation
+# make docs      the documentation as a site, in .site
 # make clean     what the others leave: the virtual environment, caches, node images, boxes
 #
 # PYTHON=python3.12 chooses another Python; ARGS="--kube-kubelet=/path/to/hyperkube" is handed on.
@@ -17,7 +18,7 @@ INSTALLED := $(VENV)/.installed
 # Whoever may not talk to Docker does it as root.
 PYTEST = $$(docker info >/dev/null 2>&1 || echo sudo -E) $(VENV)/bin/python -m pytest
 
-.PHONY: help cluster test test-vms box lint clean host vms
+.PHONY: help cluster test test-vms box lint docs clean host vms
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -44,6 +45,10 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/mkdocs build --strict --quiet
+
+docs: $(INSTALLED)
+	$(VENV)/bin/mkdocs build --strict
 
 host:
 	@provisioning/host/prepare
@@ -54,10 +59,10 @@ vms:
 $(INSTALLED): pyproject.toml
 	@provisioning/host/prepare --python $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --editable ".[test,lint]"
+	$(VENV)/bin/python -m pip install --quiet --editable ".[test,lint,docs]"
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .site
 	rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/kubecluster/boxes"
 	-docker image ls --quiet kubecluster-node | xargs --no-run-if-empty docker image rm --force

@@ -1,4 +1,4 @@
-"""Writes docs/kubelet-versions.md from the package's data: what an upgrade asks of a kubelet's unit.
+"""Writes docs/kubelet-versions.md from the package's data: what an upgrade changes for a kubelet's unit.
 
 python -m tests.make_docs
 """
@@ -17,15 +17,15 @@ from tests.make_golden import NODES, spec_of
 PAGE = Path(__file__).parent.parent / "docs" / "kubelet-versions.md"
 FEW = 12
 
-# What no list of flags tells: read in cmd/kubelet, cmd/hyperkube and their change logs at each
+# What no list of flags shows: read in cmd/kubelet, cmd/hyperkube and their change logs at each
 # minor, and seen on real ones for 1.7 to 1.10.
 BEHAVIOUR: Mapping[str, tuple[str, ...]] = {
     "1.8": (
         "The kubelet does not start while swap is on, unless `--fail-swap-on=false` (CHANGELOG-1.8).",
         "`--kubeconfig` alone is enough to find the API server; `--require-kubeconfig` is deprecated.",
-        "`--cert-dir` is `/var/lib/kubelet/pki` by default, and no more `/var/run/kubernetes`.",
+        "`--cert-dir` is `/var/lib/kubelet/pki` by default, no longer `/var/run/kubernetes`.",
     ),
-    "1.9": ("`--cloud-provider` is empty by default, and no more `auto-detect` (kubernetes#53573).",),
+    "1.9": ("`--cloud-provider` is empty by default, no longer `auto-detect` (kubernetes#53573).",),
     "1.10": (
         "`--config` takes a KubeletConfiguration (`kubelet.config.k8s.io/v1beta1`). Beware: with it, "
         "anonymous access is off, webhook authentication and authorization are on, and the read-only "
@@ -47,7 +47,7 @@ BEHAVIOUR: Mapping[str, tuple[str, ...]] = {
         "The last hyperkube that is a binary.",
     ),
     "1.17": (
-        "hyperkube is a script in its image, and no release file any more. Its `/kubelet` does not "
+        "hyperkube is a script in its image, and no longer a release file. Its `/kubelet` does not "
         "work with kubelet-wrapper: set `KUBELET_IMAGE_ARGS=--exec=kubelet`.",
     ),
     "1.18": ("The last hyperkube image.",),
@@ -95,18 +95,18 @@ def _introduction() -> Iterator[str]:
     yield f"""\
 # What changed for your unit, version by version
 
-For whoever takes a node from one Kubernetes version to another: what the kubelet of each minor from {MINORS[0]} to
-{MINORS[-1]} accepts no more, what it wants to be told elsewhere, and what it does otherwise. Read all sections between
-the version you have, without it, and the one you go to, with it. The example is the unit of the article *HA Kubernetes
-cluster with Vagrant+CoreOS+Ansible, Part 3* (2018, kubelet 1.7.5); what becomes of it in each version, file by file, is
-in [tests/golden](../tests/golden). pytest-kubecluster renders these files, and `kubecluster matrix {MINORS[3]}.13 {MINORS[17]}.17` boots
-nodes with them and proves each.
+For anyone who upgrades a node from one Kubernetes version to another: which flags the kubelet of each minor from
+{MINORS[0]} to {MINORS[-1]} no longer accepts, which settings move to another place, and how its behaviour changes. Read every
+section after your present version, up to and including the target version. The example is the unit of the article
+*HA Kubernetes cluster with Vagrant+CoreOS+Ansible, Part 3* (2018, kubelet 1.7.5). Its files in each version are in
+[tests/golden](../tests/golden); pytest-kubecluster renders them, and `kubecluster matrix {MINORS[3]}.13 {MINORS[17]}.17` boots nodes
+with them and checks each.
 
-This page is made from the data that the package itself works with (`python -m tests.make_docs`).
+This page is generated from the data that the package itself works with (`python -m tests.make_docs`).
 
 ## At a glance
 
-| from | flags that are gone | what the example's unit says otherwise |
+| from | removed flags | changes in the example's unit |
 |---|---|---|"""
     for before, minor in pairwise(MINORS):
         gone = _names(_gone(before, minor))
@@ -126,11 +126,11 @@ def _section(minor: str) -> Iterator[str]:
         yield from _changes(before, minor)
         yield from _flags(before, minor)
     if said := BEHAVIOUR.get(minor):
-        yield "What it does otherwise:\n"
+        yield "Changed behaviour:\n"
         yield from (f"- {text}" for text in said)
         yield ""
     elif before is not None and not _differs(before, minor):
-        yield "Nothing that a unit would notice.\n"
+        yield "Nothing that affects a unit.\n"
 
 
 def _changes(before: str, minor: str) -> Iterator[str]:
@@ -151,7 +151,7 @@ def _flags(before: str, minor: str) -> Iterator[str]:
     old, new = catalog.flags(before), catalog.flags(minor)
     gone = _gone(before, minor)
     if gone:
-        yield "Gone, and an error on the command line:\n"
+        yield "Removed, and an error on the command line:\n"
         for name in gone:
             history = catalog.history(name)
             instead = f"; instead: {_code(history.instead)}" if history and history.instead else ""
@@ -173,7 +173,7 @@ def _list(title: str, names: list[str]) -> Iterator[str]:
 
 
 def _headlines(before: str, minor: str) -> Iterator[str]:
-    """Yield what a master's unit says otherwise, in few words."""
+    """Yield what changes in a master's unit, in few words."""
     old, new = _kubelet(before, "master"), _kubelet(minor, "master")
     if dropped := [name for name in old.settings if name not in new.settings]:
         yield f"without {_names(dropped)}"
@@ -191,7 +191,7 @@ def _headlines(before: str, minor: str) -> Iterator[str]:
 
 
 def _gone(before: str, minor: str) -> list[str]:
-    """Return the flags of any kubelet that go with a minor; hyperkube's own are nobody's business."""
+    """Return the flags of any kubelet that go with a minor; those of hyperkube itself do not count."""
     new = catalog.flags(minor)
     old = catalog.flags(before).values()
     return [flag.name for flag in old if flag.name not in new and flag.origin != "hyperkube"]
