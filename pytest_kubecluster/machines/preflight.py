@@ -14,7 +14,7 @@ import psutil
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.host_requirements import kernel_problems
-from pytest_kubecluster.machines.base import vagrant_home
+from pytest_kubecluster.machines.vagrant import vagrant_home
 from pytest_kubecluster.machines.vm.kvm import QEMU
 from pytest_kubecluster.machines.vm.libvirt import URI
 from pytest_kubecluster.spec.model import ClusterSpec

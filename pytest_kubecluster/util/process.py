@@ -7,10 +7,12 @@ import os
 import shlex
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -130,26 +132,73 @@ class Commands:
             time.sleep(_POLL_SECONDS)
 
 
-def ask(argv: Sequence[str], *, what: str, seconds: float, check: bool = True) -> str:
-    """Return what a client of what runs machines (docker, virsh, VBoxManage) prints.
+@dataclass(frozen=True)
+class Captured:
+    """What a program printed, and its exit status."""
 
-    With ``check``, raises KubeClusterError saying that ``what`` failed, and why: no answer does not
-    mean that nothing is left. Raises it, too, where there is no answer within ``seconds``.
+    status: int
+    stdout: str
+    stderr: str
+
+
+def capture(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: bytes = b"",
+) -> Captured:
+    """Run ``argv`` for at most ``timeout`` seconds and return what it printed.
+
+    Output goes to files, not pipes, so that a background process that keeps standard output open
+    does not make the program look unfinished. Raises KubeClusterError if the program cannot be
+    started, or if it takes longer: it is then ended with everything that it started.
+    """
+    with (
+        tempfile.TemporaryFile() as given,
+        tempfile.TemporaryFile() as stdout,
+        tempfile.TemporaryFile() as stderr,
+    ):
+        given.write(stdin)
+        given.seek(0)
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=given,
+                stdout=stdout,
+                stderr=stderr,
+                env=env,
+                cwd=cwd,
+                start_new_session=True,  # Ctrl-C is for us to handle
+            )
+        except OSError as error:
+            raise KubeClusterError(f"{argv[0]} cannot be started: {error}") from None
+        try:
+            status = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            problem = f"{shlex.join(argv[:2])} took longer than {timeout:.0f} s and was ended"
+            raise KubeClusterError(problem) from None
+        finally:
+            end_process_tree(process)
+        stdout.seek(0)
+        stderr.seek(0)
+        return Captured(
+            status, stdout.read().decode(errors="replace"), stderr.read().decode(errors="replace")
+        )
+
+
+def ask(argv: Sequence[str], *, what: str, seconds: float, check: bool = True) -> str:
+    """Return what a client of a machine runtime (docker, virsh, VBoxManage) prints.
+
+    With ``check``, raises KubeClusterError if the client fails, since no answer does not mean that
+    nothing is left. Also raises it if there is no answer within ``seconds``.
     """
     try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "LC_ALL": "C"},
-            timeout=seconds,
-            check=False,
-            start_new_session=True,  # Ctrl-C must not stop a removal
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = capture(argv, timeout=seconds, env={**os.environ, "LC_ALL": "C"})
+    except KubeClusterError as error:
         raise KubeClusterError(f"{what} failed: {error}") from None
-    if check and done.returncode != 0:
+    if check and done.status != 0:
         raise KubeClusterError(f"{what} failed: {done.stderr.strip()}")
     return done.stdout
 

@@ -20,6 +20,8 @@ from pytest_kubecluster.util.process import Commands
 from tests.runs.conftest import NOTHING, Bench, docker, read_until
 
 VAGRANTFILE = """\
+# Whatever a Vagrantfile prints, Vagrant prints once per command.
+puts "=" * 40, "box: {image}, machines: 2"
 Vagrant.configure("2") do |config|
   config.vm.synced_folder ".", "/vagrant", disabled: true
   config.ssh.username = "core"
@@ -147,7 +149,11 @@ def test_machine_that_does_not_boot_is_shown_with_vagrants_words(own: Bench) -> 
     [
         (None, [], "--kube-vagrantfile: there is no Vagrantfile in .*machines"),
         ("Vagrant.configure('2') do |config|\n", [], "Vagrantfile:1: syntax error"),
-        ("Vagrant.configure('2') { |c| }\n", [], "the machine default has no role"),
+        (
+            "Vagrant.configure('2') { |c| c.vm.provider :docker }\n",
+            [],
+            "the machine default has no role",
+        ),
         ("", ["--kube-provider=docker"], "--kube-provider says nothing of machines of your own"),
         ("", ["--kube-reuse"], "--kube-reuse says nothing of machines of your own"),
     ],

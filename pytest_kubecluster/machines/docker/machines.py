@@ -9,10 +9,11 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
-from pytest_kubecluster.machines.base import BundledMachines, run_vagrant
+from pytest_kubecluster.machines.base import BundledMachines
 from pytest_kubecluster.machines.docker.image import ensure_image, image_id, image_name
 from pytest_kubecluster.machines.recipe import variant_for
 from pytest_kubecluster.machines.ssh import USER
+from pytest_kubecluster.machines.vagrant import vagrant_for_plan
 from pytest_kubecluster.spec.launcher import INSTALLED
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.paths import cache_folder
@@ -94,7 +95,7 @@ class ContainerMachines(BundledMachines):
                 for node in spec
             ],
         }
-        vagrant = run_vagrant(plan, self._folder, commands, timeout, on_line)
+        vagrant = vagrant_for_plan(plan, self._folder, commands, timeout, on_line)
         vagrant.boot("--provider=docker")
 
     def made_of(self, *, real: bool) -> str:

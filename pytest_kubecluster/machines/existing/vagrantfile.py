@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.machines.base import Vagrant
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
 from pytest_kubecluster.machines.ssh import SshOptions
+from pytest_kubecluster.machines.vagrant import NOT_CREATED, RUNNING, Vagrant
 from pytest_kubecluster.spec.model import NOT_ASKED, Machine
 from pytest_kubecluster.util.process import Commands
 
-_RUNNING, _NOT_CREATED = "running", "not_created"
 _REMOVE_SECONDS = 600.0
 _ASK_SECONDS = 120.0
 _UNWANTED = ("LogLevel",)
@@ -34,17 +33,17 @@ class OwnVagrantfile:
     @property
     def running(self) -> tuple[str, ...]:
         """The machines that already run."""
-        return self._in(lambda state: state == _RUNNING)
+        return self._in(lambda state: state == RUNNING)
 
     @property
     def to_create(self) -> tuple[str, ...]:
         """The machines that are not there yet."""
-        return self._in(lambda state: state == _NOT_CREATED)
+        return self._in(lambda state: state == NOT_CREATED)
 
     @property
     def to_start(self) -> tuple[str, ...]:
         """The machines that are there and do not run."""
-        return self._in(lambda state: state not in (_RUNNING, _NOT_CREATED))
+        return self._in(lambda state: state not in (RUNNING, NOT_CREATED))
 
     def _in(self, fits: Callable[[str], bool]) -> tuple[str, ...]:
         return tuple(machine.name for machine in self.machines if fits(self.states[machine.name]))
@@ -69,7 +68,7 @@ class VagrantfileMachines:
     def running(self) -> Sequence[str]:
         """Return the names of the machines that run."""
         states = _vagrant(self._folder, None, _ASK_SECONDS).status()
-        return [status.name for status in states if status.state == _RUNNING]
+        return [status.name for status in states if status.state == RUNNING]
 
     def destroy(self) -> None:
         """Remove the machines that were created, and halt those that were started."""
@@ -113,7 +112,7 @@ def boot(
     if asleep := [*own.to_create, *own.to_start]:
         _vagrant(own.folder, commands, timeout, on_line).boot(*asleep)
     names = [machine.name for machine in own.machines]
-    return read_ssh_config(_vagrant(own.folder, commands, timeout).output("ssh-config", *names))
+    return read_ssh_config(_vagrant(own.folder, commands, timeout).ssh_config(*names))
 
 
 def reboot_command(own: OwnVagrantfile, machine: str) -> tuple[str, ...]:

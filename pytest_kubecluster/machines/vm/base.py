@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pytest_kubecluster.machines.base import BundledMachines, run_vagrant
+from pytest_kubecluster.machines.base import BundledMachines
 from pytest_kubecluster.machines.recipe import variant_for
 from pytest_kubecluster.machines.ssh import USER
 from pytest_kubecluster.machines.ssh_key import SshKey
+from pytest_kubecluster.machines.vagrant import vagrant_for_plan
 from pytest_kubecluster.machines.vm.box_build import (
     box_folder,
     ensure_box,
@@ -76,7 +77,7 @@ class VirtualMachines(BundledMachines):
             "box": self._label,
             **self._plan(spec, box, vm_megabytes(real=real)),
         }
-        vagrant = run_vagrant(plan, self._folder, commands, timeout, on_line)
+        vagrant = vagrant_for_plan(plan, self._folder, commands, timeout, on_line)
         link_box(box, self._folder / "home", self._label, self.provider)
         vagrant.boot(f"--provider={self.provider}")
 

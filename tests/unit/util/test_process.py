@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_kubecluster.util.process import CommandError, Commands, last_lines
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.util.process import Captured, CommandError, Commands, capture, last_lines
 
 
 @pytest.fixture
@@ -95,3 +96,20 @@ def test_last_lines_skips_what_is_empty(tmp_path: Path) -> None:
     log.write_text("one\n\n  \ntwo\n")
     assert last_lines(log) == ["one", "two"]
     assert last_lines(tmp_path / "none") == []
+
+
+def test_captured_output_and_status() -> None:
+    done = capture(["sh", "-c", "cat; echo no >&2; exit 3"], timeout=10, stdin=b"yes\n")
+    assert done == Captured(3, "yes\n", "no\n")
+
+
+def test_program_that_hangs_is_ended_with_its_children_when_captured() -> None:
+    before = children()
+    with pytest.raises(KubeClusterError, match="sh -c took longer than 1 s and was ended"):
+        capture(["sh", "-c", "setsid sleep 300 & sleep 300"], timeout=1)
+    assert children() <= before
+
+
+def test_program_that_is_missing_cannot_be_captured() -> None:
+    with pytest.raises(KubeClusterError, match="no-such-program cannot be started"):
+        capture(["no-such-program"], timeout=10)

@@ -12,7 +12,8 @@ from pytest_kubecluster.machines.existing.vagrantfile import read_ssh_config, re
 PATTERNS = RolePatterns.parse(DEFAULT_ROLES)
 MACHINES = """\
 Vagrant.configure("2") do |config|
-  {names}.each {{ |name| config.vm.define(name) {{ |node| node.vm.provider(:docker) }} }}
+  config.vm.provider(:docker)
+  {names}.each {{ |name| config.vm.define(name) }}
 end
 """
 
@@ -36,7 +37,10 @@ def test_machines_and_what_they_do(tmp_path: Path) -> None:
     [
         ("Vagrant.configure('2') do |config\n", "syntax error"),
         ("raise 'boom'\n", "boom"),
-        ("Vagrant.configure('2') { |config| }\n", "the machine default has no role"),
+        (
+            "Vagrant.configure('2') { |c| c.vm.provider :docker }\n",
+            "the machine default has no role",
+        ),
         (MACHINES.format(names="%w[master1 db]"), "the machine db has no role.*--kube-roles='db="),
         (MACHINES.format(names="[]"), "the machine default has no role"),
     ],
@@ -46,6 +50,20 @@ def test_vagrantfile_that_cannot_be_used_is_named(text: str, message: str, tmp_p
     with pytest.raises(KubeClusterError, match=f"(?s){message}") as raised:
         read_vagrantfile(tmp_path, PATTERNS)
     assert str(tmp_path) in str(raised.value)
+
+
+@needs_vagrant
+@pytest.mark.parametrize(
+    "printed",
+    ["Using box debian/bookworm64", "Ready.", "-" * 40, "box: debian, nodes: 2, network: 10.20/16"],
+    ids=["no comma", "one word", "rule", "commas"],
+)
+def test_vagrantfile_that_prints(printed: str, tmp_path: Path) -> None:
+    (tmp_path / "Vagrantfile").write_text(
+        f'puts "{printed}"\n' + MACHINES.format(names="%w[k8s-master k8s-worker-1]")
+    )
+    own = read_vagrantfile(tmp_path, PATTERNS)
+    assert own.to_create == ("k8s-master", "k8s-worker-1")
 
 
 def test_folder_without_a_vagrantfile_is_not_one_above(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines import preflight as host
-from pytest_kubecluster.machines.base import run_vagrant
 from pytest_kubecluster.machines.ssh_key import ensure_ssh_key
+from pytest_kubecluster.machines.vagrant import vagrant_for_plan
 from pytest_kubecluster.machines.vm import libvirt
 from pytest_kubecluster.machines.vm.base import login_script
 from pytest_kubecluster.machines.vm.libvirt import LibvirtMachines, libvirt_plan, mac
@@ -59,7 +59,7 @@ def validate(plan: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPat
     if "private_key" in plan:
         plan["private_key"] = str(ensure_ssh_key(tmp_path / "ssh").path)
     monkeypatch.setenv("VAGRANT_DEFAULT_PROVIDER", plan["provider"])
-    vagrant = run_vagrant(plan, tmp_path / "vagrant", Commands(tmp_path), 120, print)
+    vagrant = vagrant_for_plan(plan, tmp_path / "vagrant", Commands(tmp_path), 120, print)
     return vagrant.output("validate")
 
 
