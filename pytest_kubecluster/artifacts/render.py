@@ -13,7 +13,6 @@ import yaml
 
 from pytest_kubecluster.artifacts.pki import Pki
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
-from pytest_kubecluster.spec.translate import configuration
 from pytest_kubecluster.util.atomic import write_atomically
 
 _PLAIN_WORD = re.compile(r"[\w@%+=:,./\-]+", re.ASCII)
@@ -29,8 +28,7 @@ def render_node(cluster: ClusterSpec, node: NodeSpec, pki: Pki) -> dict[str, byt
         name: _environment().get_template(f"{name}.j2").render(values).encode()
         for name in ("kubeconfig", "kubelet.service")
     }
-    if node.kubelet.config:
-        document = configuration(node.kubelet.config, node.kubelet.version)
+    if document := node.kubelet.configuration:
         rendered["kubelet.yaml"] = yaml.safe_dump(document, sort_keys=False).encode()
     return {"ca.crt": pki.ca_cert, "ca.key": pki.ca_key, **rendered}
 

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.observation import FileView
-from pytest_kubecluster.spec.translate import CONFIG_SINCE
+from pytest_kubecluster.spec.settings import CONFIG_SINCE
 
 
 def the_file(node: Node, path: str) -> FileView:

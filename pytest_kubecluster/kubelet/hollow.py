@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from pytest_kubecluster.spec import catalog
-from pytest_kubecluster.spec.translate import FLAG_DEFAULTS
+from pytest_kubecluster.spec.settings import FLAG_DEFAULTS
 from pytest_kubecluster.spec.version import KubeVersion
 from pytest_kubecluster.util.resources import provisioning
 

@@ -22,13 +22,13 @@ from pytest_kubecluster.nodes.observation import KubeletView, difference_table
 from pytest_kubecluster.spec.flags import TRUE, same_value
 from pytest_kubecluster.spec.model import (
     KubeletSpec,
-    Label,
     Machine,
     NodeSpec,
     Role,
     cluster_spec,
     spec_of,
 )
+from pytest_kubecluster.spec.parts import Label
 from pytest_kubecluster.spec.specfile import NAME, read_spec_file
 from pytest_kubecluster.spec.version import KNOWN, KubeVersion
 
@@ -55,7 +55,7 @@ def pin_node(name: str, role: Role, access: Access, *, own: bool = False) -> str
     the API server is, if the machine is the user's ``own``; comments name what cannot be said so.
     Raises KubeClusterError if no kubelet runs there, or none that is known.
     """
-    view = _node(name, role, access, KubeletSpec(IPv4Address(0), ())).look()
+    view = _node(name, role, access, KubeletSpec((IPv4Address(0),), ())).look()
     if not view.running:
         raise KubeClusterError(f"{name}: no kubelet runs there")
     version = _version(name, view)
@@ -65,7 +65,7 @@ def pin_node(name: str, role: Role, access: Access, *, own: bool = False) -> str
     view = _node(name, role, access, kubelet).look()
     kubelet = replace(
         kubelet,
-        node_ip=view.node_ip or kubelet.node_ip,
+        node_ips=(view.node_ip,) if view.node_ip else kubelet.node_ips,
         cgroup_v1=view.settings.get("fail-cgroupv1") == "false",
         swap=view.settings.get("fail-swap-on") == "false",
     )
@@ -74,12 +74,16 @@ def pin_node(name: str, role: Role, access: Access, *, own: bool = False) -> str
         (cluster, *_) = view.kubeconfig.get("clusters") or [{}]
         server = cluster.get("cluster", {}).get("server", "")
     document = _document(name, version, server, _differing(view, kubelet))
-    machine = Machine(name, role, kubelet.node_ip)
+    machine = Machine(name, role, _address(kubelet))
     return "".join([*_unsaid(document, machine, version, access), tomlkit.dumps(document)])
 
 
 def _node(name: str, role: Role, access: Access, kubelet: KubeletSpec) -> Node:
-    return Node(NodeSpec(name, role, kubelet.node_ip, kubelet), access)
+    return Node(NodeSpec(name, role, _address(kubelet), kubelet), access)
+
+
+def _address(kubelet: KubeletSpec) -> IPv4Address:
+    return kubelet.node_ip if isinstance(kubelet.node_ip, IPv4Address) else IPv4Address(0)
 
 
 def _version(name: str, view: KubeletView) -> KubeVersion:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pytest_kubecluster.spec import catalog
 
 TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _MAPS = ("mapStringString", "mapStringBool")
 _JOINED = ("stringSlice", "colonSeparatedMultimapStringString", *_MAPS)
 _SHORTHANDS = {"v": "v", "h": "help"}
@@ -124,7 +124,7 @@ def same_value(name: str, one: str | None, other: str | None, minor: str) -> boo
 
 
 def _meaning(kind: str | None, value: str) -> object:
-    if kind == "bool" and value in TRUE | _FALSE:
+    if kind == "bool" and value in TRUE | FALSE:
         return value in TRUE
     if kind in _MAPS:
         # Evictions are compared with <, all else is set with =.

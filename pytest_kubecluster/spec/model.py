@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
-from typing import Literal
+from typing import Any, Literal
 
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import Flags, normal_name
@@ -21,10 +21,30 @@ from pytest_kubecluster.spec.launcher import (
     runtime_for,
 )
 from pytest_kubecluster.spec.node_labels import refused_labels
-from pytest_kubecluster.spec.translate import ROLE, Change, Resolution, configz_fields, resolve
+from pytest_kubecluster.spec.parts import (
+    FileStatement,
+    HostStatement,
+    IdentityStatement,
+    IPAddress,
+    Label,
+    Taint,
+)
+from pytest_kubecluster.spec.settings import Kind, kind_of, parse_setting
+from pytest_kubecluster.spec.translate import (
+    ROLE,
+    Change,
+    Resolution,
+    configuration,
+    configz_fields,
+    resolve,
+)
+from pytest_kubecluster.spec.values import frozen
 from pytest_kubecluster.spec.version import KNOWN, KubeVersion
 
 Role = Literal["master", "worker"]
+
+LayoutName = Literal["classic", "found"]
+"""``classic`` states everything that is rendered, ``found`` only what the user stated."""
 
 DEFAULT_NETWORK = IPv4Network("10.17.5.0/24")
 """Apart from the seed's 172.17.5.0/24, which lies inside Docker's default bridge."""
@@ -38,49 +58,13 @@ _FIRST_HOST = {"master": 101, "worker": 201}
 """Where the seed counts its nodes from: 172.17.5.101 to .103, and .201."""
 
 
-TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_WITH = {"kubeconfig": "require-kubeconfig", "lock-file": "exit-on-lock-contention"}
+"""Flags that the article sets after another one."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_TAINT = re.compile(
-    rf"(?P<key>[^=:,]+)(?:=(?P<value>[^=:,]*))?:(?P<effect>{'|'.join(TAINT_EFFECTS)})"
-)
 
 
 class SpecError(ValueError):
     """A cluster that cannot be; the message names the culprit and the way out."""
-
-
-@dataclass(frozen=True)
-class Label:
-    """A node label, as ``--node-labels`` writes it; the role label has no value."""
-
-    key: str
-    value: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.key}={self.value}" if self.value else self.key
-
-
-@dataclass(frozen=True)
-class Taint:
-    """A node taint, written ``key=value:effect``; kubelets before 1.15 insist on the ``=``."""
-
-    key: str
-    value: str = ""
-    effect: str = "NoSchedule"
-
-    @classmethod
-    def parse(cls, text: str) -> Taint:
-        """Read ``key=value:effect``, ``key=:effect`` or ``key:effect``. Raises ValueError."""
-        match = _TAINT.fullmatch(text)
-        if match is None:
-            effects = ", ".join(TAINT_EFFECTS)
-            raise ValueError(
-                f"{text!r} is no taint; write it as key=value:effect, with one of {effects}"
-            )
-        return cls(match["key"], match["value"] or "", match["effect"])
-
-    def __str__(self) -> str:
-        return f"{self.key}={self.value}:{self.effect}"
 
 
 @dataclass(frozen=True)
@@ -100,22 +84,28 @@ class FileSpec:
 
 @dataclass(frozen=True)
 class KubeletSpec:
-    """The kubelet a node must run: what it shall be, in any version. The defaults are the seed's.
+    """The kubelet a node must run, in any version. The defaults are the article's.
 
     ``flags`` and ``config`` follow from that and from ``version``; ``extra_flags`` adds flags of
-    that version or, with None, removes what the seed would set.
+    that version or, with None, removes what the article sets. A field that is None or, if it is
+    text, empty states nothing.
     """
 
-    node_ip: IPv4Address
+    node_ips: tuple[IPAddress, ...] | None
+    """The addresses of ``--node-ip``; with an empty tuple the flag must not be set."""
     labels: tuple[Label, ...]
-    taints: tuple[Taint, ...] = ()
+    taints: tuple[Taint, ...] | None = ()
     version: KubeVersion = DEFAULT_VERSION
-    cluster_dns: IPv4Address = IPv4Address("10.3.0.10")
+    cluster_dns: tuple[IPAddress, ...] | None = (IPv4Address("10.3.0.10"),)
     cluster_domain: str = "cluster.local"
-    anonymous_auth: bool = False
-    allow_privileged: bool = True
+    anonymous_auth: bool | None = False
+    allow_privileged: bool | None = True
     unit: str = "kubelet.service"
     unit_path: str = "/etc/systemd/system/kubelet.service"
+    unit_drop_ins: tuple[str, ...] | None = None
+    unit_environment_files: tuple[str, ...] | None = None
+    unit_text: str = ""
+    """The unit file's text, where the unit is not the one that is rendered."""
     kubeconfig: str = "/etc/kubernetes/kubeconfig"
     client_ca_file: str = "/etc/kubernetes/ca.crt"
     ca_key_file: str = "/etc/kubernetes/ca.key"
@@ -126,14 +116,30 @@ class KubeletSpec:
     restart_seconds: int = 10
     config_path: str = "/etc/kubernetes/kubelet.yaml"
     launched_by: LauncherName | None = None
-    """Another launcher than the one that people had at the time of the version."""
+    """Another launcher than the usual one at the time of the version."""
     cgroup_v1: bool = False
-    """Whether the kubelet shall put up with a host that has cgroup v1."""
+    """Allow the kubelet to run on a cgroup v1 host."""
     swap: bool = False
-    """Whether the kubelet shall put up with a host that has swap on."""
+    """Allow the kubelet to run on a host that has swap on."""
     modes: tuple[tuple[str, int], ...] = ()
-    """Other modes than these for some ``files``, by name, where a playbook of yours sets them."""
+    """Other modes than the usual ones for some ``files``, by name."""
     extra_flags: tuple[tuple[str, str | None], ...] = ()
+    extra_settings: tuple[tuple[str, Any], ...] = ()
+    """Settings by flag name or configuration path, in a file or by a flag; None is not set."""
+    own_files: tuple[FileStatement, ...] = ()
+    """Files beside the rendered ones."""
+    identity: IdentityStatement = IdentityStatement()
+    api_server: str = ""
+    """The API server of this kubelet, if it is not the cluster's."""
+    hostname: str = ""
+    """The name of ``--hostname-override``."""
+    host: HostStatement = HostStatement()
+    layout: LayoutName = "classic"
+
+    @property
+    def node_ip(self) -> IPAddress | None:
+        """The first address of ``--node-ip``; None where there is none, or nothing is stated."""
+        return self.node_ips[0] if self.node_ips else None
 
     @property
     def flags(self) -> Flags:
@@ -190,34 +196,72 @@ class KubeletSpec:
     @cached_property
     def _resolution(self) -> Resolution:
         own = {normal_name(name): value for name, value in self.extra_flags}
+        if self.layout == "found":
+            return Resolution(Flags(self.stated_flags), Flags(), ())
         return resolve(
             self._intended,
             self.version,
             own,
             config_path=self.config_path,
+            settings=self._own_settings,
             cgroup_v1=self.cgroup_v1,
             swap=self.swap,
         )
 
     @property
+    def _own_settings(self) -> tuple[tuple[Kind, Any], ...]:
+        """The user's settings with typed values; None is one that must not be set."""
+        return tuple(
+            (
+                kind_of(self.version, name),
+                None if value is None else parse_setting(self.version, name, value).value,
+            )
+            for name, value in self.extra_settings
+        )
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The KubeletConfiguration that the node gets; empty where it gets none."""
+        resolution = self._resolution
+        if not resolution.config:
+            return {}
+        return configuration(resolution.config, self.version, resolution.fields)
+
+    @property
+    def stated_flags(self) -> Mapping[str, str]:
+        """What the fields and ``extra_flags`` state, by flag name."""
+        own = {normal_name(name): value for name, value in self.extra_flags}
+        stated = {**{name: text for name, text in self._fields.items() if text}, **own}
+        return {name: text for name, text in stated.items() if text is not None}
+
+    @property
     def _intended(self) -> Mapping[str, str]:
-        """What is meant, as the seed writes it for 1.7.5."""
+        """The flags as the article writes them for 1.7.5."""
+        flags: dict[str, str] = {}
+        for name, value in self._fields.items():
+            flags[name] = value
+            if value and name in _WITH:
+                flags[_WITH[name]] = "true"
+        return flags
+
+    @property
+    def _fields(self) -> Mapping[str, str]:
+        """The fields as flags, in the article's order; what states nothing is empty."""
         return {
             "kubeconfig": self.kubeconfig,
-            "require-kubeconfig": "true",
             "client-ca-file": self.client_ca_file,
-            "anonymous-auth": str(self.anonymous_auth).lower(),
+            "anonymous-auth": _bool_text(self.anonymous_auth),
             "cni-conf-dir": self.cni_conf_dir,
             "network-plugin": self.network_plugin,
             "lock-file": self.lock_file,
-            "exit-on-lock-contention": "true",
             "pod-manifest-path": self.manifests,
-            "allow-privileged": str(self.allow_privileged).lower(),
+            "allow-privileged": _bool_text(self.allow_privileged),
             "node-labels": ",".join(map(str, self.labels)),
-            "node-ip": str(self.node_ip),
-            "register-with-taints": ",".join(map(str, self.taints)),
-            "cluster-dns": str(self.cluster_dns),
+            "node-ip": ",".join(map(str, self.node_ips or ())),
+            "register-with-taints": ",".join(map(str, self.taints or ())),
+            "cluster-dns": ",".join(map(str, self.cluster_dns or ())),
             "cluster-domain": self.cluster_domain,
+            "hostname-override": self.hostname,
         }
 
     @cached_property
@@ -234,6 +278,15 @@ class KubeletSpec:
         )
         modes = dict(self.modes)
         return tuple(replace(file, mode=modes.get(file.name, file.mode)) for file in files)
+
+    def with_settings(self, settings: Mapping[str, Any]) -> KubeletSpec:
+        """Return this kubelet with settings set by flag name or configuration path.
+
+        A setting whose value is None must not be set. Where it is set, in the configuration file or
+        by a flag, is the version's affair.
+        """
+        changed = {**dict(self.extra_settings), **{n: frozen(v) for n, v in settings.items()}}
+        return replace(self, extra_settings=tuple(changed.items()))
 
     def with_flags(self, changes: Mapping[str, str | None]) -> KubeletSpec:
         """Return this kubelet with some flags set, or removed where the value is None."""
@@ -389,6 +442,10 @@ def _unknown(flag: str, version: KubeVersion) -> str:
     return f"{text} any more: it went with {history.removed}{instead}"
 
 
+def _bool_text(value: bool | None) -> str:
+    return "" if value is None else str(value).lower()
+
+
 def _items(value: str) -> list[str]:
     return [item for item in value.split(",") if item]
 
@@ -449,7 +506,7 @@ def spec_of(
         key = f"{ROLE}{machine.role}"
         taints = (Taint(key),) if machine.role == "master" else ()
         kubelet = KubeletSpec(
-            machine.address, (Label(key),), taints, version, cgroup_v1=cgroup_v1, swap=swap
+            (machine.address,), (Label(key),), taints, version, cgroup_v1=cgroup_v1, swap=swap
         )
         nodes.append(NodeSpec(machine.name, machine.role, machine.address, kubelet))
     return ClusterSpec(tuple(nodes), network, version, launcher_for(version).image_url)

@@ -8,7 +8,6 @@ from typing import Any
 
 from pytest_kubecluster.spec.flags import normal_name
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec, cluster_spec
-from pytest_kubecluster.spec.translate import configuration
 
 
 def describe(spec: ClusterSpec) -> dict[str, Any]:
@@ -30,7 +29,7 @@ def _node(node: NodeSpec) -> dict[str, Any]:
         "program": kubelet.launcher.program,
         "runtime": kubelet.runtime,
         "flags": dict(kubelet.flags),
-        "config": configuration(kubelet.config, kubelet.version) if kubelet.config else {},
+        "config": kubelet.configuration,
         "files": {file.path: f"{file.mode:04o}" for file in kubelet.files},
         "changes": [str(change) for change in kubelet.changes],
     }

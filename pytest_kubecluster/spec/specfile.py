@@ -29,15 +29,8 @@ from urllib.parse import urlsplit
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import normal_name
 from pytest_kubecluster.spec.launcher import LAUNCHERS
-from pytest_kubecluster.spec.model import (
-    ClusterSpec,
-    KubeletSpec,
-    Label,
-    NodeSpec,
-    Role,
-    SpecError,
-    Taint,
-)
+from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, NodeSpec, Role, SpecError
+from pytest_kubecluster.spec.parts import Label, Taint
 from pytest_kubecluster.spec.version import KNOWN, KubeVersion
 
 if sys.version_info >= (3, 11):
@@ -196,7 +189,7 @@ def _changed_node(node: NodeSpec, table: dict[str, Any]) -> NodeSpec:
     kubelet = node.kubelet
     if address := table.pop("address", None):
         node = dataclasses.replace(node, address=address)
-        kubelet = dataclasses.replace(kubelet, node_ip=address)
+        kubelet = dataclasses.replace(kubelet, node_ips=(address,))
     labels = table.pop("labels", ())
     flags = {**table.pop("flags", {}), **dict.fromkeys(table.pop("remove_flags", ()))}
     kubelet = dataclasses.replace(kubelet, labels=(*kubelet.labels, *labels), **table)
@@ -321,9 +314,10 @@ _BY_TYPE: dict[str, Callable[[Any], Any]] = {
     "str": _text,
     "int": _number,
     "bool": _is(bool, "truth value"),
-    "IPv4Address": _address,
+    "bool | None": _is(bool, "truth value"),
 }
 _SPECIAL: dict[str, Callable[[Any], Any]] = {
+    "cluster_dns": lambda value: (_address(value),),
     "labels": _labels,
     "taints": _taints,
     "modes": _modes,
@@ -335,7 +329,11 @@ _SPECIAL: dict[str, Callable[[Any], Any]] = {
         _path,
     ),
 }
-_FOLLOWS = ("node_ip", "version", "extra_flags", "unit", "unit_path", "ca_key_file")
+_FOLLOWS = (
+    *("node_ips", "version", "extra_flags", "unit", "unit_path", "ca_key_file"),
+    *("unit_drop_ins", "unit_environment_files", "unit_text", "extra_settings", "own_files"),
+    *("identity", "api_server", "hostname", "host", "layout"),
+)
 """What of a KubeletSpec follows from elsewhere, or is not for a file to say."""
 _KUBELET = {
     field.name: _BY_TYPE[str(field.type)]

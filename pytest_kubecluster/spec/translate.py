@@ -7,18 +7,23 @@ all; every such difference is a Change, with its reason and where that can be re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import TRUE, Flags
 from pytest_kubecluster.spec.launcher import LAST_DOCKERSHIM
 from pytest_kubecluster.spec.node_labels import RULED_SINCE, refused_labels
+from pytest_kubecluster.spec.settings import (
+    CONFIG_SINCE,
+    FLAG_DEFAULTS,
+    Kind,
+    SettingError,
+    flag_text,
+)
+from pytest_kubecluster.spec.values import thawed
 from pytest_kubecluster.spec.version import KubeVersion
-
-CONFIG_SINCE = 10
-"""From here on a kubelet takes a KubeletConfiguration, and calls most flags deprecated."""
 
 CONTAINERD = "unix:///run/containerd/containerd.sock"
 
@@ -41,14 +46,6 @@ _CONFIGZ_UNTIL_8 = {
     "node-labels": "nodeLabels",
     "register-with-taints": "registerWithTaints",
 }
-
-FLAG_DEFAULTS = {
-    "anonymous-auth": "true",
-    "authentication-token-webhook": "false",
-    "authorization-mode": "AlwaysAllow",
-    "read-only-port": "10255",
-}
-"""What a kubelet does without a file; with one, its defaults are others."""
 
 _GONE = {
     "require-kubeconfig": (
@@ -94,6 +91,8 @@ class Resolution:
     flags: Flags
     config: Flags
     changes: tuple[Change, ...]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the configuration file that the user sets, by path."""
 
     @property
     def settings(self) -> Flags:
@@ -110,6 +109,7 @@ def resolve(
     own: Mapping[str, str | None],
     *,
     config_path: str,
+    settings: Sequence[tuple[Kind, Any]] = (),
     cgroup_v1: bool = False,
     swap: bool = False,
 ) -> Resolution:
@@ -134,29 +134,57 @@ def resolve(
         if name not in own:
             told[name] = value
             changes.append(change)
-    config: Mapping[str, str] = {}
-    if version.minor >= CONFIG_SINCE and "config" not in own:
+    has_file = version.minor >= CONFIG_SINCE and "config" not in own
+    fields: dict[str, Any] = {}
+    for kind, value in settings:
+        if kind.flag:
+            told.pop(kind.flag, None)
+        if value is None:
+            continue
+        if has_file and kind.path:
+            fields[kind.path] = value
+        elif kind.flag:
+            told[kind.flag] = flag_text(kind, value)
+        else:
+            raise SettingError(f"{kind.name}: only a configuration file can set it")
+    config: dict[str, str] = {}
+    if has_file:
         config, change = _moved(told, own, known)
         changes.append(change)
+        for kind, value in settings:
+            if kind.flag:
+                config.pop(kind.flag, None)
+                if kind.path in fields:
+                    config[kind.flag] = flag_text(kind, value)
     flags = {name: value for name, value in told.items() if name not in config}
     if config:
         flags = {"config": config_path, **flags}
-    return Resolution(Flags(flags).changed(own), Flags(config), tuple(changes))
+    return Resolution(Flags(flags).changed(own), Flags(config), tuple(changes), fields)
 
 
-def configuration(config: Mapping[str, str], version: KubeVersion) -> dict[str, Any]:
-    """Return the KubeletConfiguration that holds ``config``, flag values by flag name."""
+def configuration(
+    config: Mapping[str, str], version: KubeVersion, fields: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the KubeletConfiguration that holds ``config``, flag values by flag name.
+
+    ``fields`` are more of its fields, by path.
+    """
     document: dict[str, Any] = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
     }
     known = catalog.flags(version.minor_version)
-    for name, text in config.items():
-        *parents, last = str(known[name].field).split(".")
+    values = {
+        str(known[name].field): _field_value(known[name], text)
+        for name, text in config.items()
+        if known[name].field
+    }
+    for path, value in {**values, **(fields or {})}.items():
+        *parents, last = path.split(".")
         place = document
         for parent in parents:
             place = place.setdefault(parent, {})
-        place[last] = _field_value(known[name], text)
+        place[last] = _field(path, value)
     return document
 
 
@@ -254,6 +282,12 @@ def _moved(
         "cmd/kubelet/app/options: AddKubeletConfigFlags and applyLegacyDefaults",
     )
     return {**moved, **kept}, change
+
+
+def _field(path: str, value: Any) -> Any:
+    if path == "registerWithTaints" and value and isinstance(value[0], str):
+        return [_taint(item) for item in value]
+    return thawed(value)
 
 
 def _field_value(flag: catalog.Flag, text: str) -> Any:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kubecluster.spec.model import ClusterSpec, SpecError, Taint, cluster_spec
+from pytest_kubecluster.spec.model import ClusterSpec, SpecError, cluster_spec
+from pytest_kubecluster.spec.parts import Taint
 from pytest_kubecluster.spec.provenance import describe, explain_flag
 from pytest_kubecluster.spec.specfile import SpecFile, SpecFileError, find_spec_file
 from pytest_kubecluster.spec.version import KubeVersion
@@ -114,7 +115,7 @@ def test_no_file_says_nothing(tmp_path: Path) -> None:
         ("[kubelet]\nlaunched_by = 'podman'", "kubelet.launched_by: 'podman' is none of rkt, docker, host"),
         ("[kubelet]\nnode_ip = '1.2.3.4'", "unknown key kubelet.node_ip"),
         ("[role.boss]", "unknown key role.boss; known are master, worker"),
-        ("[role.worker]\ntaints = ['a=b']", "role.worker.taints: 'a=b' is no taint"),
+        ("[role.worker]\ntaints = ['a=b']", "role.worker.taints: invalid taint 'a=b'"),
         ("[role.worker]\ntaints = ['a=b:Never']", "with one of NoSchedule"),
         ("[kubelet]\nlabels = { 'a b' = 'c' }", "kubelet.labels: 'a b=c' is no label"),
         ("[kubelet]\nlabels = { zone = 'a-' }", "kubelet.labels: 'zone=a-' is no label"),
@@ -152,7 +153,7 @@ def test_double_address_is_found(tmp_path: Path) -> None:
 def test_taints_are_read() -> None:
     assert Taint.parse("a=b:NoExecute") == Taint("a", "b", "NoExecute")
     assert Taint.parse("a=:NoSchedule") == Taint.parse("a:NoSchedule") == Taint("a")
-    with pytest.raises(ValueError, match="is no taint"):
+    with pytest.raises(ValueError, match="invalid taint"):
         Taint.parse("a:b:NoSchedule")
 
 

@@ -17,12 +17,11 @@ from pytest_kubecluster.spec.model import (
     DEFAULT_VERSION,
     ClusterSpec,
     KubeletSpec,
-    Label,
     SpecError,
-    Taint,
     cluster_spec,
 )
 from pytest_kubecluster.spec.node_labels import refused_labels
+from pytest_kubecluster.spec.parts import Label, Taint
 from pytest_kubecluster.spec.translate import settings_of
 from pytest_kubecluster.spec.version import NEWEST, OLDEST, KubeVersion
 from tests.make_golden import NO_PKI
@@ -216,11 +215,11 @@ def kubelets(draw: st.DrawFn) -> KubeletSpec:
     taints = draw(st.dictionaries(KEYS, VALUES, max_size=2))
     effects = st.sampled_from(["NoSchedule", "PreferNoSchedule", "NoExecute"])
     return KubeletSpec(
-        draw(ADDRESSES),
+        (draw(ADDRESSES),),
         (Label(role_key), *(Label(key, value) for key, value in labels.items())),
         (Taint(role_key), *(Taint(key, value, draw(effects)) for key, value in taints.items())),
         version,
-        cluster_dns=draw(ADDRESSES),
+        cluster_dns=tuple(draw(st.lists(ADDRESSES, min_size=1, max_size=3))),
         cluster_domain=draw(NAMES),
         anonymous_auth=draw(st.booleans()),
         allow_privileged=draw(st.booleans()),
@@ -265,7 +264,7 @@ def test_what_is_rendered_is_accepted_and_says_the_spec(kubelet: KubeletSpec) ->
         "anonymous-auth", said["anonymous-auth"], str(kubelet.anonymous_auth).lower(), minor
     )
     assert said["lock-file"] == kubelet.lock_file
-    own = [f"{taint.key}={taint.value}:{taint.effect}" for taint in kubelet.taints[1:]]
+    own = [f"{taint.key}={taint.value}:{taint.effect}" for taint in (kubelet.taints or ())[1:]]
     assert [taint for taint in said["register-with-taints"].split(",") if taint in own] == own
 
 
