@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.util.checksum import Checksum
+from pytest_kubecluster.util.paths import user_path
 from pytest_kubecluster.util.resources import provisioning
 
 _CHECK = "check --kube-python-checksum, or get it again"
@@ -101,7 +102,7 @@ def python_tarball(text: str, checksum: Checksum | None, folder: Path) -> Python
                 "what comes from a URL must be verified; add --kube-python-checksum=sha256:HEX"
             )
         return PythonTarball(text, checksum)
-    path = folder / Path(text).expanduser()
+    path = user_path(text, folder)
     if not path.is_file():
         raise ValueError(f"{text} is no file there is, and no http or https URL")
     if checksum:

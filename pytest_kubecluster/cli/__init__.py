@@ -252,7 +252,7 @@ def _spec(arguments: argparse.Namespace) -> int:
     from pytest_kubecluster.spec.provenance import describe
 
     session = _session(arguments.options)
-    if arguments.seen and session.settings.own_machines:
+    if arguments.seen and session.settings.machines.existing:
         return _pin_own(arguments.seen, session)
     if arguments.seen:
         return _pin(arguments.seen, arguments.name)
@@ -381,9 +381,9 @@ def _session(options: Sequence[str]) -> ClusterSession:
 def _session_of_ours(options: Sequence[str]) -> ClusterSession:
     """Return the session for machines that we boot. Raises pytest.UsageError for a person's own."""
     session = _session(options)
-    if session.settings.own_machines:
+    if session.settings.machines.existing:
         raise pytest.UsageError(
-            f"--kube-{session.settings.source} is for test runs; this boots machines of ours"
+            f"--kube-{session.settings.machines.name} is for test runs; this boots machines of ours"
         )
     return session
 

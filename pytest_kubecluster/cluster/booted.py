@@ -120,9 +120,9 @@ class Cluster:
         or the host has no room for the cluster; NetworkTakenError if somebody was faster.
         """
         assert self.spec.network is not None
-        megabytes = machine_megabytes(self.settings.provider, real=self.settings.real)
-        check_room(self.spec, disk_folders(self.settings.provider), megabytes)
-        if self.settings.shares_kernel:
+        megabytes = machine_megabytes(self.settings.machines.name, real=self.settings.real)
+        check_room(self.spec, disk_folders(self.settings.machines.name), megabytes)
+        if self.settings.machines.shares_kernel:
             check_kernel(self.spec, real=self.settings.real)
         check_network(self.spec.network)
         self._enter(name, network=str(self.spec.network))
@@ -145,7 +145,7 @@ class Cluster:
         somebody uses the cluster. Raises KubeClusterError.
         """
         deadline = time.monotonic() + self.settings.timeout
-        if self.settings.shares_kernel:
+        if self.settings.machines.shares_kernel:
             check_kernel(self.spec, real=self.settings.real)
         self._wait_for(kept, deadline)
         name = kept.name
@@ -228,7 +228,7 @@ class Cluster:
         self._logs = self._folder.logs
         self._commands = Commands(self._logs)
         nodes = tuple(node.name for node in self.spec)
-        source, python = self.settings.source, self._python
+        source, python = self.settings.machines.name, self._python
         self._folder.write(nodes=nodes, provider=source, python=python, **recorded)
 
     def _wait_for(self, folder: ClusterFolder, deadline: float) -> None:
@@ -275,7 +275,7 @@ class Cluster:
                 provisioning = pool.submit(self._provision, deadline - time.monotonic())
                 self._connect(pool, machines, deadline)
                 self._ready.touch()
-                phase.detail = f"{self.spec.summary()}, provider {self.settings.provider}"
+                phase.detail = f"{self.spec.summary()}, provider {self.settings.machines.name}"
             with self.progress.phase("provision", "running the playbook") as phase:
                 changed = provisioning.result().changed
                 machines.result()
@@ -292,7 +292,7 @@ class Cluster:
     @property
     def _machines(self) -> BundledMachines:
         return bundled_machines(
-            self.name, self.folder.path, self.settings.provider, self.settings.box
+            self.name, self.folder.path, self.settings.machines.name, self.settings.box
         )
 
     @property
@@ -361,7 +361,7 @@ class Cluster:
         write_files(self.spec, self.pki, self.folder.subfolder("files"))
         if self.settings.python and not self._python_unpacker.exists():
             write_unpacker(Path(self.settings.python.where), self._python_unpacker)
-        if self.settings.kubelet is None:
+        if self.settings.binary is None:
             write_atomically(self._hollow, render_hollow(self.spec.version), 0o755)
 
     def _place_kubelet(self, binary: KubeletBinary) -> bool:
@@ -423,7 +423,7 @@ class Cluster:
 
     def _install(self) -> KubeletInstall:
         """Say how the kubelet gets onto the nodes."""
-        binary = self.settings.kubelet
+        binary = self.settings.binary
         if binary is None:
             return KubeletInstall(self._install_path, copy=self._hollow)
         install = KubeletInstall(self._install_path, runtime=runtime_for(self.spec.version))
@@ -450,7 +450,7 @@ class Cluster:
 
     @property
     def _install_path(self) -> str:
-        binary = self.settings.kubelet
+        binary = self.settings.binary
         name = binary.name if binary else executable_name(self.spec.version)
         return f"{INSTALLED}/{self.spec.image_tag}/{name}"
 

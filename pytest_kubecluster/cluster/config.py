@@ -1,104 +1,178 @@
-"""What the person asked for, as a value."""
+"""The settings of one run, as values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
-from pytest_kubecluster.ansible.node_python import PythonTarball
-from pytest_kubecluster.kubelet.binary import KubeletBinary
 from pytest_kubecluster.machines.existing.role_patterns import DEFAULT_ROLES, RolePatterns
-from pytest_kubecluster.machines.vm.box_source import BoxSource
 from pytest_kubecluster.spec.specfile import SpecFile
 from pytest_kubecluster.spec.version import KubeVersion
 
-HOLLOW, DOWNLOAD, FOUND = "hollow", "download", "found"
+if TYPE_CHECKING:
+    from pytest_kubecluster.ansible.node_python import PythonTarball
+    from pytest_kubecluster.kubelet.binary import KubeletBinary
+    from pytest_kubecluster.machines.vm.box_source import BoxSource
+
 ASK = "ask"
+FOUND = "found"
+
+_CONTAINER_SECONDS = 300.0
+_VM_SECONDS = 1800.0
+"""Default time to boot: emulated machines take minutes."""
+
+
+@dataclass(frozen=True)
+class Hollow:
+    """The bundled stand-in of a kubelet."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """The official release of a kubelet, which is downloaded before the cluster boots."""
+
+    mirror: str | None = None
+    """A URL or a folder to download from, instead of dl.k8s.io/release."""
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """Machines that a run boots itself, with a Vagrant provider, and removes."""
+
+    box: BoxSource | None = None
+    """The image or box to boot from, instead of the bundled one."""
+
+    name: ClassVar[str]
+    existing: ClassVar[bool] = False
+    provisioned: ClassVar[bool] = True
+    shares_kernel: ClassVar[bool] = False
+    needs_box: ClassVar[bool] = False
+    timeout: ClassVar[float] = _VM_SECONDS
+
+
+class Docker(Bundled):
+    """Containers, which run on the kernel of this host."""
+
+    name = "docker"
+    shares_kernel = True
+    timeout = _CONTAINER_SECONDS
+
+
+class Libvirt(Bundled):
+    """Virtual machines of libvirt, emulated without KVM."""
+
+    name = "libvirt"
+
+
+class VirtualBox(Bundled):
+    """Virtual machines of VirtualBox, for which there is no bundled box."""
+
+    name = "virtualbox"
+    needs_box = True
+
+
+PROVIDERS: dict[str, type[Bundled]] = {kind.name: kind for kind in (Docker, Libvirt, VirtualBox)}
+
+
+@dataclass(frozen=True)
+class Existing:
+    """Existing machines of the user, at ``path``."""
+
+    path: Path
+
+    name: ClassVar[str]
+    existing: ClassVar[bool] = True
+    provisioned: ClassVar[bool]
+    """Whether the machines are provisioned by default."""
+    shares_kernel: ClassVar[bool] = False
+    timeout: ClassVar[float]
+
+
+class FromInventory(Existing):
+    """The hosts of the Ansible inventory at ``path``, which already run."""
+
+    name = "inventory"
+    provisioned = False
+    timeout = _CONTAINER_SECONDS
+
+
+class FromVagrantfile(Existing):
+    """The machines of the user's Vagrantfile in the folder ``path``, booted where necessary."""
+
+    name = "vagrantfile"
+    provisioned = True
+    timeout = _VM_SECONDS
+
+
+MachineSource = Bundled | Existing
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of one run."""
+    """The settings of one run."""
 
-    provider: str
-    masters: int
-    workers: int
     version: KubeVersion
-    network: IPv4Network | None
-    """The subnet asked for; None for the default one, or another if that is taken."""
-    kubelet: KubeletBinary | None
-    """The real kubelet to run, or None for the hollow one, and for one still to be downloaded."""
-    download: bool
-    """Whether the real kubelet is to be downloaded."""
-    mirror: str | None
-    """Where it is downloaded from; None for the official place."""
-    tolerate: frozenset[str]
-    """What of the host, of TOLERABLE, a real kubelet shall put up with."""
-    timeout: float
-    """Seconds the whole boot may take."""
-    report: Path | None
-    """The folder for the report, if one is wanted."""
-    keep: str
+    masters: int = 3
+    workers: int = 1
+    machines: MachineSource = Docker()
+    kubelet: Hollow | Download | KubeletBinary = Hollow()
+    network: IPv4Network | None = None
+    """The subnet that was asked for; None for the default one, or the next free one."""
+    tolerate: frozenset[str] = frozenset()
+    """The features of the host, of TOLERABLE, that a real kubelet is configured to allow."""
+    timeout: float = _CONTAINER_SECONDS
+    """Seconds that booting and provisioning may take."""
+    report: Path | None = None
+    """The folder to write a report to."""
+    keep: str = "never"
     """``never``, ``failed`` or ``always``."""
-    reuse: str | None
-    """The name of the kept cluster to use, empty for the project's own, None to boot one."""
-    box: BoxSource | None = None
-    """What the machines boot from, or None for what is our own."""
+    reuse: str | None = None
+    """The name of the kept cluster to use, empty for the project's last one, None to boot one."""
     python: PythonTarball | None = None
-    """The Python to bring to the nodes, if they need one."""
+    """The Python to install on nodes."""
     playbook: Path | None = None
     """The playbook to run instead of the bundled one."""
-    inventory: Path | None = None
-    """The inventory of machines that already run."""
-    vagrantfile: Path | None = None
-    """The folder of the user's own Vagrantfile."""
     provision: bool | None = None
-    """Whether machines are to be provisioned, where that is said."""
+    """Whether to provision the machines; None for the default of their source."""
     roles: RolePatterns = RolePatterns.parse(DEFAULT_ROLES)
-    """Which roles machines of one's own have."""
+    """The roles of existing machines."""
     forks: int = 10
-    """How many machines of one's own are worked on at the same time."""
+    """How many existing machines to work on at the same time."""
     sudo_password: str = field(default="", repr=False)
-    """The password for sudo on machines of one's own; ASK is to be asked for."""
+    """The password for sudo on existing machines; ASK to prompt for it."""
     disturb: bool = False
     """Whether tests may disturb machines that this run did not boot."""
     spec_file: SpecFile = SpecFile()
-    """The project's own description of its cluster."""
+    """The project's kubecluster.toml."""
     ansible_folder: Path | None = None
-    """Where the user's own Ansible is configured, if it has a part in this."""
+    """Where the user's Ansible is configured, if the run uses their playbook or inventory."""
 
     @property
-    def source(self) -> str:
-        """Where the machines come from: ``inventory``, ``vagrantfile``, or a provider's name."""
-        if self.inventory:
-            return "inventory"
-        return "vagrantfile" if self.vagrantfile else self.provider
+    def box(self) -> BoxSource | None:
+        """The image or box that the machines boot from; None for the bundled one."""
+        return self.machines.box if isinstance(self.machines, Bundled) else None
 
     @property
-    def own_machines(self) -> bool:
-        """Whether the machines are the user's: an inventory's, or those of their Vagrantfile."""
-        return self.inventory is not None or self.vagrantfile is not None
-
-    @property
-    def shares_kernel(self) -> bool:
-        """Whether the nodes run on this host's kernel."""
-        return self.source == "docker"
+    def binary(self) -> KubeletBinary | None:
+        """The real kubelet to run; None for the hollow one and for one to be downloaded."""
+        return None if isinstance(self.kubelet, Hollow | Download) else self.kubelet
 
     @property
     def provisions(self) -> bool:
-        """Whether this run makes kubelet nodes of the machines."""
-        return self.inventory is None if self.provision is None else self.provision
+        """Whether this run provisions the machines."""
+        return self.machines.provisioned if self.provision is None else self.provision
 
     @property
     def real(self) -> bool:
-        """Whether a kubelet is given that gets all that a real one needs."""
-        return self.download or self.kubelet is not None
+        """Whether the nodes get everything that a real kubelet needs."""
+        return not isinstance(self.kubelet, Hollow)
 
     @property
     def kind(self) -> str:
-        """``real``, ``hollow``, or ``found`` there: what verdicts are about."""
+        """The kubelets that are judged: ``real``, ``hollow``, or ``found`` on the machines."""
         if not self.provisions:
             return FOUND
-        pretends = self.kubelet is not None and self.kubelet.hollow
+        pretends = self.binary is not None and self.binary.hollow
         return "real" if self.real and not pretends else "hollow"

@@ -34,11 +34,11 @@ class Fingerprint:
 
 def fingerprint(spec: ClusterSpec, settings: Settings, image: str) -> Fingerprint:
     """Return the digests of the cluster that is asked for; ``image`` names the node image."""
-    binary = settings.kubelet
-    machines = [settings.provider, image, str(spec.network)]
+    binary = settings.binary
+    machines = [settings.machines.name, image, str(spec.network)]
     machines += [f"{node.name} {node.address}" for node in spec]
     machines += ["real" if binary else "hollow"]
-    if binary and not settings.shares_kernel:
+    if binary and not settings.machines.shares_kernel:
         machines += sorted(machine_traits(spec.version))
     machines += [settings.python.identity if settings.python else ""]
     recipe = provisioning()

@@ -18,14 +18,14 @@ from pytest_kubecluster.util.progress import Progress
 
 def remove_abandoned(progress: Progress, settings: Settings) -> None:
     """Remove what ended runs left behind. Raises KubeClusterError where the tools are not there."""
-    check_tools(settings.source)
+    check_tools(settings.machines.name)
     for abandoned in abandoned_clusters():
         progress.say(f"removing cluster {abandoned.name}, which an ended run left behind")
         try:
             remove_cluster(abandoned, keep_logs=False)
         except KubeClusterError as error:
             record = abandoned.record
-            if record is None or record.provider == settings.source:
+            if record is None or record.provider == settings.machines.name:
                 raise
             # What runs them need not be up for machines of another kind.
             progress.say(f"cluster {abandoned.name} is left for later: {error}")

@@ -19,8 +19,8 @@ from pytest_kubecluster.kubelet.host_requirements import (
     needs_cgroup_v1,
 )
 from pytest_kubecluster.plugin.fixtures import SESSION
-from pytest_kubecluster.plugin.options import read_settings
 from pytest_kubecluster.plugin.session import ClusterSession
+from pytest_kubecluster.plugin.settings import read_settings
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.spec.version import NEWEST, OLDEST, KubeVersion
 from pytest_kubecluster.util.progress import Progress, count
@@ -101,7 +101,7 @@ def read_versions(words: Sequence[str]) -> list[KubeVersion]:
 
 def kernel_problem(spec: ClusterSpec, settings: Settings, first: KubeVersion) -> str:
     """Return why kubelets would not run on machines that were booted for ``first``, or ""."""
-    if settings.shares_kernel:
+    if settings.machines.shares_kernel:
         return "; ".join(kernel_problems(spec, real=settings.real))
     # Of somebody else's box only its maker knows.
     problems = kubelet_problems(spec, machine_traits(first))

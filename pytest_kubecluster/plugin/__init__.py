@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from copy import copy
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from pytest_kubecluster.plugin.fixtures import (  # noqa: F401 - pytest finds th
     kube_worker,
     kube_workers,
 )
-from pytest_kubecluster.plugin.options import add_options
+from pytest_kubecluster.plugin.options import add_options, bind_bare_options
 from pytest_kubecluster.plugin.session import NEED_CLUSTER, NEED_NODE, WORKER_KEY, ClusterSession
 from pytest_kubecluster.spec.model import KubeletSpec
 
@@ -30,6 +31,17 @@ from pytest_kubecluster.spec.model import KubeletSpec
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options."""
     add_options(parser)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, object, object]:
+    """Keep an option whose value is optional from taking the path of a test for its value."""
+    if bind_bare_options(args):
+        options = copy(early_config.option)
+        early_config.known_args_namespace = parser.parse_known_args(args, namespace=options)
+    return (yield)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -47,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     session = config.stash.setdefault(SESSION, ClusterSession(config))
     if session.enabled and not (config.option.help or config.option.version):
-        assert session.spec
+        session.validate()
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -63,7 +75,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     session = metafunc.config.stash[SESSION]
     for name in sorted(NEED_NODE.intersection(metafunc.fixturenames)):
-        if not session.enabled and session.settings.own_machines:
+        if not session.enabled and session.settings.machines.existing:
             # Who asks for no cluster waits for no Vagrant, and needs none to be told so.
             names = ["any"]
         else:
@@ -73,6 +85,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(name, names, ids=names, indirect=True, scope="session")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what needs a cluster where none is asked for; leave disturbances to the end.
 
@@ -102,7 +115,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Boot before workers start: the controller collects nothing, so cannot know who needs it."""
     ours = session.config.stash[SESSION]
-    if ours.enabled and ours.distributes and not session.config.option.collectonly:
+    if ours.enabled and ours.distributes and not ours.plans_only:
         ours.boot()
 
 
@@ -111,7 +124,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     """Boot once it is known that a test needs the cluster."""
     ours = session.config.stash[SESSION]
     alone = ours.enabled and not ours.distributes and not ours.is_worker
-    runs = not session.config.option.collectonly and not session.testsfailed
+    runs = not ours.plans_only and not session.testsfailed
     if alone and runs and any(_needs_cluster(item) for item in session.items):
         ours.boot()
 

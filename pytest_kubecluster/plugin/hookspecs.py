@@ -7,10 +7,12 @@ import pytest
 from pytest_kubecluster.spec.model import ClusterSpec
 
 
-@pytest.hookspec(firstresult=True)
+@pytest.hookspec()
 def pytest_kubecluster_spec(config: pytest.Config, spec: ClusterSpec) -> ClusterSpec | None:
-    """Change what the cluster must be; return the new spec, or None to leave it as it is.
+    """Change the cluster: return the new spec, or None to leave it as it is.
 
     Called in each process before tests are collected, since each node is a test item, and again if
-    the cluster moves to another network; the same nodes must come out every time.
+    the cluster moves to another network; the same nodes must come out every time. Where several
+    plugins implement it, each gets the spec that the one before it returned: the conftest.py of
+    the root folder comes before the one of a subfolder.
     """

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
@@ -17,10 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_kubecluster.cluster.config import FOUND, Settings
+from pytest_kubecluster.cluster.config import (
+    FOUND,
+    Download,
+    Existing,
+    FromInventory,
+    FromVagrantfile,
+    Settings,
+)
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.kubelet.host_requirements import CGROUP_V1, SWAP, kernel_traits
-from pytest_kubecluster.plugin.options import read_settings
+from pytest_kubecluster.plugin.hooks import hook_steps
 from pytest_kubecluster.spec.model import (
     DEFAULT_NETWORK,
     DEFAULT_VERSION,
@@ -30,6 +38,7 @@ from pytest_kubecluster.spec.model import (
     seed_machines,
     spec_of,
 )
+from pytest_kubecluster.util.paths import check_writable_folder, readable_file, readable_folder
 
 # What only a session with a cluster needs is imported when it does: every other one has this plugin
 # installed too, and should not pay a quarter of a second for it.
@@ -87,6 +96,8 @@ class ClusterSession:
     @cached_property
     def settings(self) -> Settings:
         """The checked options. Raises pytest.UsageError."""
+        from pytest_kubecluster.plugin.settings import read_settings
+
         return read_settings(self.config)
 
     @cached_property
@@ -118,8 +129,7 @@ class ClusterSession:
             for table, changed in settings.spec_file.steps(spec):
                 yield f"{settings.spec_file.path.name} {table}", changed
                 spec = changed
-        hook = self.config.hook.pytest_kubecluster_spec
-        yield "the hook pytest_kubecluster_spec", hook(config=self.config, spec=spec) or spec
+        yield from hook_steps(self.config, spec)
 
     @cached_property
     def machines(self) -> tuple[Machine, ...] | None:
@@ -135,19 +145,24 @@ class ClusterSession:
     @cached_property
     def own_machines(self) -> Inventory | OwnVagrantfile | None:
         """What the user says of their own machines, if they do. Raises UsageError."""
-        settings = self.settings
+        source = self.settings.machines
         try:
-            if settings.inventory is not None:
+            if isinstance(source, FromInventory):
                 from pytest_kubecluster.machines.existing.inventory import read_inventory
 
-                assert settings.ansible_folder is not None
-                return read_inventory(settings.inventory, settings.roles, settings.ansible_folder)
-            if settings.vagrantfile is not None:
+                assert self.settings.ansible_folder is not None
+                if not source.path.is_dir():  # Ansible accepts a folder of inventories
+                    readable_file(source.path)
+                return read_inventory(
+                    source.path, self.settings.roles, self.settings.ansible_folder
+                )
+            if isinstance(source, FromVagrantfile):
                 from pytest_kubecluster.machines.existing.vagrantfile import read_vagrantfile
 
-                return read_vagrantfile(settings.vagrantfile, settings.roles)
+                readable_folder(source.path)
+                return read_vagrantfile(source.path, self.settings.roles)
         except KubeClusterError as error:
-            raise pytest.UsageError(f"--kube-{settings.source}: {error}") from None
+            raise pytest.UsageError(f"--kube-{source.name}: {error}") from None
         return None
 
     def _placed(self, addresses: Mapping[str, IPv4Address]) -> ClusterSpec:
@@ -166,7 +181,7 @@ class ClusterSession:
 
         Of machines that do not run on this host's kernel, only the user knows.
         """
-        if self.settings.real or not self.settings.shares_kernel:
+        if self.settings.real or not self.settings.machines.shares_kernel:
             return self.settings.tolerate
         return kernel_traits()
 
@@ -181,6 +196,21 @@ class ClusterSession:
     def is_worker(self) -> bool:
         """Whether this process is a worker of pytest-xdist."""
         return hasattr(self.config, "workerinput")
+
+    @property
+    def plans_only(self) -> bool:
+        """Whether no test will run: --collect-only or --setup-plan."""
+        option = self.config.option
+        return bool(option.collectonly or getattr(option, "setupplan", False))
+
+    def validate(self) -> None:
+        """Check settings and spec before anything boots. Raises pytest.UsageError."""
+        if self.settings.report:
+            try:
+                check_writable_folder(self.settings.report)
+            except KubeClusterError as error:
+                raise pytest.UsageError(f"--kube-report: {error}") from None
+        _ = self.spec
 
     @property
     def distributes(self) -> bool:
@@ -366,14 +396,14 @@ class ClusterSession:
         Raises KubeClusterError.
         """
         settings = self.settings
-        if settings.download and settings.kubelet is None:
+        if isinstance(settings.kubelet, Download):
             from pytest_kubecluster.kubelet.binary import inspect_kubelet
             from pytest_kubecluster.kubelet.download import download_kubelet
             from pytest_kubecluster.util.paths import cache_folder
 
             path = download_kubelet(
                 settings.version,
-                mirror=settings.mirror,
+                mirror=settings.kubelet.mirror,
                 cache=cache_folder(),
                 progress=progress.say,
             )
@@ -419,7 +449,7 @@ class ClusterSession:
         about = {
             "cluster": self.spec.summary(),
             "network": str(self.spec.network or ""),
-            "provider": self.settings.source,
+            "provider": self.settings.machines.name,
             "hyperkube": self.spec.image_tag,
             "kubelet": self.settings.kind,
             "failed": failed,
@@ -462,13 +492,12 @@ class ClusterSession:
         self.phases, name = cluster.progress.phases, cluster.name
         cluster.keep()
         # What is the user's own is theirs to enter and to remove.
-        self.kept = "" if self.settings.own_machines else name
+        self.kept = "" if self.settings.machines.existing else name
 
     def _remove_cluster(self, cluster: Cluster, *, keep_logs: bool) -> None:
         self.phases = cluster.progress.phases
-        writer = self.config.pluginmanager.getplugin("terminalreporter")._tw
-        if writer.width_of_current_line:
-            writer.line()
+        if reporter := self._reporter:
+            reporter.ensure_newline()
         try:
             parting = cluster.parting
             with cluster.progress.phase(parting.phase, parting.doing) as phase:
@@ -483,11 +512,11 @@ class ClusterSession:
         spec, settings = self.spec, self.settings
         kubelet = "as found" if settings.kind == FOUND else settings.kind
         if settings.real and settings.provisions:
-            source = settings.kubelet.path if settings.kubelet else "to be downloaded"
+            source = settings.binary.path if settings.binary else "to be downloaded"
             kubelet += f" ({source})"
-        where = f"on {settings.provider}, {spec.network}"
-        if settings.own_machines:
-            where = f"of {settings.inventory or settings.vagrantfile}"
+        where = f"on {settings.machines.name}, {spec.network}"
+        if isinstance(settings.machines, Existing):
+            where = f"of {settings.machines.path}"
         return (
             f"kubecluster: {spec.summary()} {where}, hyperkube {spec.image_tag}, kubelet {kubelet}"
         )
@@ -516,7 +545,7 @@ class ClusterSession:
         if not alike:
             return []
         number, seed = self.spec.version.number, DEFAULT_VERSION.number
-        if self.config.option.verbose <= 0:
+        if self._verbosity <= 0:
             most = max(map(len, alike))
             things = "one thing" if most == 1 else f"{most} things"
             return [f"kubelet {number} is told {things} otherwise than {seed} (-v says which)"]
@@ -528,19 +557,34 @@ class ClusterSession:
     def _progress(self) -> Progress:
         from pytest_kubecluster.util.progress import Progress
 
-        reporter = self.config.pluginmanager.getplugin("terminalreporter")
         capture = self.config.pluginmanager.getplugin("capturemanager")
         return Progress(
-            reporter._tw._file,
-            quiet=self.config.option.verbose < 0,
-            verbose=self.config.option.verbose > 0,
+            quiet=self._verbosity < 0 or self._reporter is None,
+            verbose=self._verbosity > 0,
             # Workers' lines come in between: no place to write in place.
             in_place=not self.distributes,
-            uncaptured=capture.global_and_fixture_disabled,
+            uncaptured=capture.global_and_fixture_disabled if capture else nullcontext,
         )
 
+    @property
+    def _verbosity(self) -> int:
+        """How often -v was given, less -q; without a terminal reporter there is no such option."""
+        verbosity: int = self.config.getoption("verbose", 0)
+        return verbosity
+
+    @property
+    def _reporter(self) -> pytest.TerminalReporter | None:
+        """The reporter of the terminal, which ``-p no:terminal`` removes."""
+        reporter: pytest.TerminalReporter | None = self.config.pluginmanager.getplugin(
+            "terminalreporter"
+        )
+        return reporter
+
     def _show(self, text: str) -> None:
-        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        reporter = self._reporter
+        if reporter is None:
+            print(f"kubecluster: {text}", file=sys.stderr)
+            return
         reporter.ensure_newline()
         reporter.section("kubecluster", sep="!", red=True, bold=True)
         reporter.write_line(text)

@@ -355,6 +355,10 @@ class ClusterSpec:
     def __iter__(self) -> Iterator[NodeSpec]:
         return iter(self.nodes)
 
+    def __contains__(self, node: object) -> bool:
+        """Return whether the cluster has a node: its name or its spec."""
+        return any(node in (one.name, one) for one in self.nodes)
+
     def __getitem__(self, name: str) -> NodeSpec:
         for node in self.nodes:
             if node.name == name:

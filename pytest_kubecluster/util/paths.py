@@ -1,17 +1,86 @@
-"""The folders that this user's runs share."""
+"""Paths: the folders that all runs of a user share, and those that the user names."""
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
 
 import platformdirs
 
+from pytest_kubecluster.errors import KubeClusterError
+
+_KINDS = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
 
 def cache_folder() -> Path:
-    """Return the folder for what is worth keeping between runs."""
+    """Return the cache folder, for what is worth keeping between runs."""
     return platformdirs.user_cache_path("kubecluster")
 
 
 def registry_root() -> Path:
     """Return the folder of the registry: $XDG_STATE_HOME/kubecluster."""
     return platformdirs.user_state_path("kubecluster")
+
+
+def user_path(text: str, folder: Path) -> Path:
+    """Return the path that a user wrote as ``text``: relative to ``folder``, with ~ and ~user.
+
+    Raises KubeClusterError for the home of an unknown user.
+    """
+    try:
+        return folder / Path(text).expanduser()
+    except RuntimeError:
+        user = Path(text).parts[0]
+        raise KubeClusterError(f"{text}: the home folder {user} cannot be determined") from None
+
+
+def readable_file(path: Path) -> Path:
+    """Return ``path`` if it is a regular file that can be read.
+
+    Nothing is read, so a device or a FIFO cannot block. Raises KubeClusterError.
+    """
+    _check_kind(path, stat.S_IFREG)
+    return path
+
+
+def readable_folder(path: Path) -> Path:
+    """Return ``path`` if it is a folder that can be read. Raises KubeClusterError."""
+    _check_kind(path, stat.S_IFDIR)
+    return path
+
+
+def check_writable_folder(path: Path) -> None:
+    """Check that ``path`` is a folder that can be written, or can become one.
+
+    Nothing is created. Raises KubeClusterError.
+    """
+    nearest = path
+    while not os.path.lexists(nearest):
+        nearest = nearest.parent
+    _check_kind(nearest, stat.S_IFDIR)
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise KubeClusterError(f"{nearest} is not writable")
+
+
+def _check_kind(path: Path, wanted: int) -> None:
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError:
+        raise KubeClusterError(f"{path} does not exist") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise KubeClusterError(f"{path} cannot be read: {reason}") from None
+    if kind != wanted:
+        found = _KINDS.get(kind, "something else")
+        raise KubeClusterError(f"{path} is {found}, not {_KINDS[wanted]}")
+    if not os.access(path, os.R_OK):
+        raise KubeClusterError(f"{path} cannot be read: {os.strerror(errno.EACCES)}")

@@ -1,4 +1,4 @@
-"""What a person sees while a cluster is made: one line a step, and where the time went."""
+"""Progress of a run: one line for each phase, and the time it took."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def count(number: int, noun: str) -> str:
 
 @dataclass
 class Phase:
-    """A stretch of the run that took ``seconds``."""
+    """A part of the run that took ``seconds``; ``detail`` is its result."""
 
     name: str
     seconds: float = 0.0
@@ -29,14 +29,13 @@ class Phase:
 
 @dataclass
 class Progress:
-    """Shows steps on ``stream``: in place on a terminal, as plain lines otherwise.
+    """Show steps on ``stream`` (default: standard output), on a terminal in place.
 
-    ``quiet`` shows nothing; ``verbose`` also shows each detail as a line of its own; without
-    ``in_place`` a terminal gets plain lines too. ``uncaptured`` gives a context in which writing to
-    the stream reaches the person.
+    ``quiet`` shows nothing; ``verbose`` also shows each step as a line; without ``in_place`` a
+    terminal gets lines, too. ``uncaptured`` returns a context in which output is not captured.
     """
 
-    stream: TextIO
+    stream: TextIO | None = None
     quiet: bool = False
     verbose: bool = False
     in_place: bool = True
@@ -49,13 +48,13 @@ class Progress:
 
     @contextmanager
     def phase(self, name: str, doing: str) -> Iterator[Phase]:
-        """Time a phase; ``doing`` says what happens, the phase's ``detail`` what came of it."""
+        """Time a phase. ``doing`` is shown while it runs, the phase's ``detail`` afterwards."""
         phase = Phase(name)
         self.phases.append(phase)
         started = time.monotonic()
         with self.uncaptured():
             if self._console.is_terminal and self.in_place and not self.quiet:
-                self._status = self._console.status(f"{name}: {doing}")
+                self._status = self._console.status(escape(f"{name}: {doing}"))
                 self._status.start()
             try:
                 yield phase
@@ -70,17 +69,20 @@ class Progress:
                 self._line(f"{name:<10} {phase.seconds:5.1f} s  {phase.detail or doing}")
 
     def step(self, text: str) -> None:
-        """Show what is being done right now."""
+        """Show what the current phase does."""
         if self._status:
             self._status.update(escape(f"{self.phases[-1].name}: {text}"))
         elif self.verbose:
             self._line(text)
 
     def say(self, text: str) -> None:
-        """Show a line of its own, above whatever is going on."""
+        """Show a line, above the current phase."""
         with self.uncaptured():
             self._line(text)
 
     def _line(self, text: str) -> None:
         if not self.quiet:
-            self._console.print(f"kubecluster: {text}", markup=False)
+            # Terminals and files may not be able to show every character.
+            encoding = self._console.encoding
+            shown = f"kubecluster: {text}".encode(encoding, "backslashreplace").decode(encoding)
+            self._console.print(shown, markup=False)

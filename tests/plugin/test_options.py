@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kubecluster.plugin.options import read_settings
+from pytest_kubecluster.plugin.settings import read_settings
 
 NEEDS_NODE = "def test_it(kube_node): assert kube_node\n"
 
@@ -34,28 +34,28 @@ def usage_error(pytester: pytest.Pytester, *args: str) -> str:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--kube-provider=hyperv"], "--kube-provider: 'hyperv' is no provider there is; choose from docker, libvirt, virtualbox"),
+        (["--kube-provider=hyperv"], "--kube-provider: invalid choice 'hyperv' (choose from docker, libvirt, virtualbox)"),
         (["--kube-box=my.box"], "--kube-box: my.box is for virtual machines; add --kube-provider=libvirt"),
         (["--kube-provider=libvirt", "--kube-box=no.box"], "--kube-box: 'no.box' is no file there is, no URL"),
-        (["--kube-provider=libvirt", "--kube-box-checksum=sha256:" + "0" * 64], "a checksum says nothing without the box it is of"),
-        (["--kube-provider=virtualbox"], "--kube-provider=virtualbox needs a box"),
+        (["--kube-provider=libvirt", "--kube-box-checksum=sha256:" + "0" * 64], "--kube-box-checksum: requires --kube-box"),
+        (["--kube-provider=virtualbox"], "--kube-provider=virtualbox requires --kube-box, for example --kube-box=debian/bookworm64"),
         (["--kube-masters=0"], "the cluster cannot be as asked: a cluster needs at least one master"),
-        (["--kube-masters=-1"], "--kube-masters: '-1' is no number of nodes"),
-        (["--kube-workers=many"], "--kube-workers: 'many' is no number of nodes"),
+        (["--kube-masters=-1"], "--kube-masters: invalid number '-1': must be a whole number of at least 0"),
+        (["--kube-workers=many"], "--kube-workers: invalid number 'many'"),
         (["--kube-workers=197", "--kube-network=10.9.8.0/28"], "200 nodes do not fit into 10.9.8.0/28"),
-        (["--kube-network=fd00::/64"], "--kube-network: 'fd00::/64' is no IPv4 network"),
+        (["--kube-network=fd00::/64"], "--kube-network: invalid IPv4 network 'fd00::/64'"),
         (["--kube-network=10.0.0.1/24"], "has host bits set"),
-        (["--kube-network=everywhere"], "--kube-network: 'everywhere' is no IPv4 network"),
+        (["--kube-network=everywhere"], "--kube-network: invalid IPv4 network 'everywhere'"),
         (["--kube-hyperkube=latest"], "--kube-hyperkube: 'latest' is no kubelet version; write it as 1.7.5"),
         (["--kube-hyperkube=1.30.0-rc.1"], "is a pre-release"),
         (["--kube-hyperkube=1.99.0"], "--kube-hyperkube: 1.99.0 is out of the range of known kubelets, 1.7 to 1.36"),
-        (["--kube-timeout=0"], "--kube-timeout: '0' is no number of seconds above 0"),
-        (["--kube-timeout=soon"], "--kube-timeout: 'soon' is no number of seconds"),
+        (["--kube-timeout=0"], "--kube-timeout: invalid number of seconds '0': must be above 0"),
+        (["--kube-timeout=soon"], "--kube-timeout: invalid number of seconds 'soon'"),
         (["--kube-kubelet=nothing-here"], "nothing-here does not exist"),
         (["--kube-kubelet=no-{version}"], "there is no kubelet 1.7.5 at"),
-        (["--kube-tolerate=cgroup-v1,noise"], "--kube-tolerate: 'noise' is not one of cgroup-v1, swap"),
-        (["--kube-kubelet=download", "--kube-mirror=nowhere"], "--kube-mirror: 'nowhere' is neither a folder nor"),
-        (["--kube-kubelet=."], "is no file; give the hyperkube or kubelet itself"),
+        (["--kube-tolerate=cgroup-v1,noise"], "--kube-tolerate: invalid choice 'noise' (choose from cgroup-v1, swap)"),
+        (["--kube-kubelet=download", "--kube-mirror=nowhere"], "nowhere does not exist"),
+        (["--kube-kubelet=."], "is a folder, not a file"),
         (["--kube-python=nowhere.tar"], "--kube-python: nowhere.tar is no file there is, and no http or https URL"),
         (["--kube-python=https://host/python.tar"], "must be verified; add --kube-python-checksum=sha256:HEX"),
         (["--kube-python-checksum=crc:0"], "--kube-python-checksum: 'crc:0' is no checksum; write it as sha256:HEX"),
@@ -70,7 +70,7 @@ def test_bad_option(
 
 def test_ini_key_is_named_where_it_is_wrong(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nkube_masters = several\n")
-    assert "ini key kube_masters: 'several' is no number" in usage_error(pytester)
+    assert "ini key kube_masters: invalid number 'several'" in usage_error(pytester)
 
 
 def test_option_wins_over_ini_key(pytester: pytest.Pytester) -> None:
@@ -128,7 +128,7 @@ def test_python_is_brought_to_nobody_who_is_only_looked_at(pytester: pytest.Pyte
         tar.addfile(tarfile.TarInfo("python/bin/python3"))
     args = ["--kube-inventory=hosts", "--kube-python=python.tar"]
     message = usage_error(pytester, *args)
-    assert "--kube-python brings nothing without --kube-provision" in message
+    assert "--kube-python requires --kube-provision with existing machines" in message
 
 
 def test_kubelet_that_cannot_run(pytester: pytest.Pytester) -> None:
@@ -266,7 +266,7 @@ def test_help_explains_every_option(pytester: pytest.Pytester) -> None:
     for words in (
         "--kube-cluster Boot the cluster for this session",
         "(default: 3; ini: kube_masters)",
-        "(default: 10.17.5.0/24, or the next one that is free)",
-        "kube_hyperkube (string)",
+        "(default: 10.17.5.0/24, or the next one that is free; ini: kube_network)",
+        "kube_hyperkube (string): Default for --kube-hyperkube",
     ):
         assert words in text, words

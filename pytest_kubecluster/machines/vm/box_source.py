@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.util.checksum import Checksum
+from pytest_kubecluster.util.paths import user_path
 
 _URL = re.compile(r"https?://[^/]+/.")
 _CATALOGUE_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -75,7 +76,7 @@ def box_source(
         return BoxSource("image", text)
     if _URL.match(text):
         return BoxSource("url", text, checksum)
-    path = folder / Path(text).expanduser()
+    path = user_path(text, folder)
     if path.is_file():
         return BoxSource("file", str(path), checksum)
     if not _CATALOGUE_NAME.fullmatch(text) or text.endswith(".box"):

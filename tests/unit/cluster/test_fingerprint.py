@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_kubecluster import cli as command
 from pytest_kubecluster.cluster import fingerprint as reuse
 from pytest_kubecluster.cluster import registry as state
-from pytest_kubecluster.cluster.config import Settings
+from pytest_kubecluster.cluster.config import Bundled, Docker, Hollow, Libvirt, Settings
 from pytest_kubecluster.cluster.fingerprint import Fingerprint, Step, fingerprint, next_step
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.binary import KubeletBinary
@@ -21,21 +21,7 @@ from pytest_kubecluster.spec.version import KubeVersion
 from pytest_kubecluster.util.resources import provisioning
 
 SPEC = cluster_spec()
-SETTINGS = Settings(
-    provider="docker",
-    masters=3,
-    workers=1,
-    version=SPEC.version,
-    network=SPEC.network,
-    kubelet=None,
-    download=False,
-    mirror=None,
-    tolerate=frozenset(),
-    timeout=300,
-    report=None,
-    keep="never",
-    reuse=None,
-)
+SETTINGS = Settings(SPEC.version, network=SPEC.network)
 IMAGE = "kubecluster-node:plain-1"
 
 FLAGS = st.dictionaries(
@@ -77,21 +63,21 @@ def test_decision(
 def test_another_image_or_provider_is_another_cluster() -> None:
     first = fingerprint(SPEC, SETTINGS, IMAGE)
     assert fingerprint(SPEC, SETTINGS, "kubecluster-node:plain-2").machines != first.machines
-    moved = replace(SETTINGS, provider="libvirt")
+    moved = replace(SETTINGS, machines=Libvirt())
     assert fingerprint(SPEC, moved, IMAGE).machines != first.machines
 
 
 @pytest.mark.parametrize(
-    ("provider", "real", "anew"),
-    [("libvirt", True, True), ("libvirt", False, False), ("docker", True, False)],
+    ("machines", "real", "anew"),
+    [(Libvirt(), True, True), (Libvirt(), False, False), (Docker(), True, False)],
 )
 def test_machines_with_a_kernel_of_their_own_are_booted_anew_for_kubelets_that_want_another(
-    tmp_path: Path, provider: str, real: bool, anew: bool
+    tmp_path: Path, machines: Bundled, real: bool, anew: bool
 ) -> None:
     def made_for(version: str) -> str:
         spec = cluster_spec(version=KubeVersion.parse(version))
-        binary = KubeletBinary(tmp_path, "hyperkube", spec.version) if real else None
-        settings = replace(SETTINGS, provider=provider, kubelet=binary)
+        binary = KubeletBinary(tmp_path, "hyperkube", spec.version)
+        settings = replace(SETTINGS, machines=machines, kubelet=binary if real else Hollow())
         return fingerprint(spec, settings, IMAGE).machines
 
     assert (made_for("1.18.20") != made_for("1.19.0")) is anew

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from junitparser import JUnitXml
 
+from pytest_kubecluster.cluster.config import Download, Libvirt, Settings
 from pytest_kubecluster.matrix.report import as_html, as_junit, as_text
 from pytest_kubecluster.matrix.run import Column, Matrix, Result, kernel_problem, read_versions
 from pytest_kubecluster.spec.model import cluster_spec
 from pytest_kubecluster.spec.version import KubeVersion
-from tests.unit.cluster.test_fingerprint import SETTINGS
 
 OLD, NEW, DEAD, BARRED = (KubeVersion.parse(text) for text in ("1.7.5", "1.30.0", "1.24.1", "1.35"))
 REASON = "there is no <such> thing"
@@ -146,7 +145,7 @@ def test_what_is_no_version(words: list[str]) -> None:
 def test_kubelet_that_virtual_machines_have_the_wrong_kernel_for(
     first: str, version: str, problem: str
 ) -> None:
-    settings = replace(SETTINGS, provider="libvirt", download=True)
+    settings = Settings(KubeVersion.parse(version), machines=Libvirt(), kubelet=Download())
     spec = cluster_spec(version=KubeVersion.parse(version))
     assert problem in (said := kernel_problem(spec, settings, KubeVersion.parse(first)))
     assert bool(said) is bool(problem)
