@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from pytest_kubecluster.spec.model import (
         ClusterSpec,
         KubeletSpec,
-        Label,
         NodeSpec,
         SpecError,
-        Taint,
     )
+    from pytest_kubecluster.spec.parts import Label, Taint
     from pytest_kubecluster.spec.version import KubeVersion
 
 __all__ = [
@@ -40,12 +39,12 @@ _HOMES = {
     "KubeClusterError": "errors",
     "KubeVersion": "spec.version",
     "KubeletSpec": "spec.model",
-    "Label": "spec.model",
+    "Label": "spec.parts",
     "NetworkTakenError": "errors",
     "Node": "nodes.node",
     "NodeSpec": "spec.model",
     "SpecError": "spec.model",
-    "Taint": "spec.model",
+    "Taint": "spec.parts",
 }
 
 

@@ -296,14 +296,26 @@ def test_nodes_of_an_inventory_are_pinned(fleet: Fleet, own: Bench) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        (None, [], "--kube-inventory: .*hosts cannot be read: No such file or directory"),
+        (None, [], "--kube-inventory: .*hosts does not exist"),
         ("", [], "--kube-inventory: .*hosts names no host"),
-        ("[masters]\na\n", ["--kube-masters=1"], "--kube-masters says nothing of machines of your"),
-        ("[masters]\na\n", ["--kube-keep=always"], "--kube-keep says nothing of machines of your"),
-        ("[masters]\na\n", ["--kube-vagrantfile=."], "the machines are of one"),
+        (
+            "[masters]\na\n",
+            ["--kube-masters=1"],
+            "--kube-masters cannot be combined with --kube-inventory",
+        ),
+        (
+            "[masters]\na\n",
+            ["--kube-keep=always"],
+            "--kube-keep cannot be combined with --kube-inventory",
+        ),
+        (
+            "[masters]\na\n",
+            ["--kube-vagrantfile=."],
+            "--kube-inventory cannot be combined with --kube-vagrantfile",
+        ),
         ("[masters]\na\n", ["--kube-roles=cp"], "'cp' gives no machine a role"),
-        ("[masters]\na\n", ["--kube-forks=0"], "0 machines at the same time is never"),
-        ("[masters]\na\n", ["--kube-sudo-password=no"], "no cannot be read: No such file"),
+        ("[masters]\na\n", ["--kube-forks=0"], "invalid number 0: must be at least 1"),
+        ("[masters]\na\n", ["--kube-sudo-password=no"], "no does not exist"),
         ("[workers]\na\n", [], "a cluster needs a master"),
     ],
 )

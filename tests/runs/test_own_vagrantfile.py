@@ -154,8 +154,12 @@ def test_machine_that_does_not_boot_is_shown_with_vagrants_words(own: Bench) -> 
             [],
             "the machine default has no role",
         ),
-        ("", ["--kube-provider=docker"], "--kube-provider says nothing of machines of your own"),
-        ("", ["--kube-reuse"], "--kube-reuse says nothing of machines of your own"),
+        (
+            "",
+            ["--kube-provider=docker"],
+            "--kube-provider cannot be combined with --kube-vagrantfile",
+        ),
+        ("", ["--kube-reuse"], "--kube-reuse cannot be combined with --kube-vagrantfile"),
     ],
 )
 def test_bad_input_is_named_before_anything_boots(
