@@ -38,7 +38,7 @@ TYPED_TEST = """
         node: NodeSpec = kube_spec[kube_node.name]
         version: KubeVersion = kube_spec.version
         labels: tuple[Label, ...] = wanted.labels
-        taints: tuple[Taint, ...] = wanted.taints
+        taints: tuple[Taint, ...] = wanted.taints or ()
         assert kube_node.kubelet == wanted
         assert node and version and labels and taints and kube_nodes
 
