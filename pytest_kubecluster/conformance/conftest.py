@@ -1,7 +1,8 @@
-"""Disturbs nodes and keeps what came of it: once per node, on all nodes at the same time."""
+"""Disturb nodes and keep what became of them: once per node, on all nodes at the same time."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import pytest
 
 from pytest_kubecluster.nodes.node import Node
-from pytest_kubecluster.util.resources import provisioning
 
 Outcome = Mapping[str, Any]
 
@@ -19,17 +19,20 @@ _MARGIN_SECONDS = 20
 
 def disturb(node: Node, how: str, margin: float = _MARGIN_SECONDS) -> Outcome:
     """Kill the kubelet or contend for its lock, and wait on the node until it is back."""
-    kubelet = node.spec.kubelet
-    seconds = kubelet.restart_seconds + margin * node.access.patience
-    asked = {
-        "how": how,
-        "unit": kubelet.unit,
-        "lock_file": kubelet.flags.get("lock-file", ""),
-        "seconds": seconds,
-        "patience": node.access.patience,
-    }
-    outcome: Outcome = node.script(provisioning() / "disturb.py", asked, timeout=3.0 * seconds)
+    seconds = restart_seconds(node) + margin * node.access.patience
+    lock_file = node.kubelet.lock_path
+    request = {"how": how, "lock_file": lock_file, "seconds": seconds}
+    outcome: Outcome = node.ask("disturb", request, timeout=3.0 * seconds)
     return outcome
+
+
+def restart_seconds(node: Node) -> float:
+    """Return RestartSec of the unit: the spec's with a bundled layout, or else systemd's."""
+    if node.case().stated.complete:
+        return node.spec.kubelet.restart_seconds
+    units = {"min": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000001}
+    parts = re.findall(r"([\d.]+)(min|s|ms|us)\b", node.kubelet.unit.get("RestartUSec", ""))
+    return sum(float(number) * units[unit] for number, unit in parts)
 
 
 def reboot(node: Node) -> Outcome:
@@ -37,7 +40,7 @@ def reboot(node: Node) -> Outcome:
     before = node.kubelet.unit["ExecMainStartTimestampMonotonic"]
     node.reboot()
     # It may be started before its container runtime is up, and again after RestartSec.
-    node.wait_until_healthy(_MARGIN_SECONDS + node.spec.kubelet.restart_seconds, restarts=True)
+    node.wait_until_healthy(_MARGIN_SECONDS + restart_seconds(node), restarts=True)
     return {"before": before, "view": node.refresh()}
 
 
@@ -82,6 +85,12 @@ def _chosen(session: pytest.Session, nodes: tuple[Node, ...]) -> list[Node]:
 @pytest.fixture
 def after_contention(kube_node: Node, on_all_nodes: Any) -> Outcome:
     """What became of the kubelet after somebody else opened its lock file."""
+
+    seen = kube_node.kubelet
+    if not seen.lock_path:
+        pytest.skip(f"{kube_node.name}: the kubelet has no --lock-file")
+    if seen.settings.get("exit-on-lock-contention") != "true":
+        pytest.skip(f"{kube_node.name}: the kubelet does not run with --exit-on-lock-contention")
 
     def contention(node: Node) -> Outcome:
         return disturb(node, "open-lock")

@@ -1,66 +1,59 @@
-"""Evidence: the running process's argv, parsed as the kubelet parses it, and its executable."""
+"""Evidence: the running process's argv, parsed as the kubelet parses it, and its settings."""
 
 from __future__ import annotations
 
-import pytest
-
+from pytest_kubecluster.conformance.judge import judge
 from pytest_kubecluster.nodes.node import Node
-from pytest_kubecluster.spec.flags import same_value
-from pytest_kubecluster.spec.translate import ROLE
-
-
-def flags_that_differ(node: Node) -> dict[str, tuple[str | None, str | None]]:
-    """Return expected and actual values of the flags that are not as in the spec."""
-    expected, actual = node.spec.kubelet.flags, node.kubelet.flags
-    minor = node.spec.kubelet.version.minor_version
-    return {
-        f"--{name}": (expected.get(name), actual.get(name))
-        for name in {**expected, **actual}
-        if not same_value(name, expected.get(name), actual.get(name), minor)
-    }
+from pytest_kubecluster.nodes.verdict import process
 
 
 def test_kubelet_runs(kube_node: Node) -> None:
-    view = kube_node.kubelet
-    assert view.running, "\n".join(view.journal[-20:])
-    assert view.command_line.extra == (), "words that belong to no flag"
+    judge(kube_node, process.kubelet_runs)
+
+
+def test_only_one_kubelet_runs(kube_node: Node) -> None:
+    judge(kube_node, process.only_one_kubelet_runs)
 
 
 def test_version_is_that_of_the_spec(kube_node: Node) -> None:
-    version = kube_node.kubelet.version
-    assert version, "no kubelet runs, or it does not say its version"
-    assert version.number == kube_node.spec.kubelet.version.number
+    judge(kube_node, process.version_is_that_of_the_spec)
+
+
+def test_command_line_is_that_of_the_unit(kube_node: Node) -> None:
+    judge(kube_node, process.command_line_is_that_of_the_unit)
 
 
 def test_no_flag_is_missing(kube_node: Node) -> None:
-    missing = [name for name, (_, actual) in flags_that_differ(kube_node).items() if actual is None]
-    assert missing == []
+    judge(kube_node, process.no_flag_is_missing)
 
 
 def test_no_flag_is_extra(kube_node: Node) -> None:
-    differ = flags_that_differ(kube_node)
-    assert [name for name, (expected, _) in differ.items() if expected is None] == []
+    judge(kube_node, process.no_flag_is_extra)
 
 
 def test_every_flag_has_its_value(kube_node: Node) -> None:
-    differ = flags_that_differ(kube_node)
-    assert {name: pair for name, pair in differ.items() if None not in pair} == {}
+    judge(kube_node, process.every_flag_has_its_value)
+
+
+def test_every_setting_has_its_value(kube_node: Node) -> None:
+    judge(kube_node, process.every_setting_has_its_value)
+
+
+def test_configuration_can_be_read(kube_node: Node) -> None:
+    judge(kube_node, process.configuration_can_be_read)
 
 
 def test_taints_are_those_of_the_role(kube_node: Node) -> None:
-    taints = list(kube_node.kubelet.taints)
-    assert taints == list(kube_node.spec.kubelet.node_taints)
-    if kube_node.role == "worker":
-        assert not any(taint.startswith(ROLE) for taint in taints)
+    judge(kube_node, process.taints_are_those_of_the_role)
 
 
 def test_labels_are_those_of_the_spec(kube_node: Node) -> None:
-    kubelet = kube_node.spec.kubelet
-    if not kubelet.node_labels and kubelet.labels:
-        pytest.skip("from 1.16 on a kubelet may not set its role label: only the API can")
-    assert kube_node.kubelet.labels == kubelet.node_labels
+    judge(kube_node, process.labels_are_those_of_the_spec)
 
 
 def test_node_ip_is_on_an_interface(kube_node: Node) -> None:
-    assert kube_node.kubelet.node_ip == kube_node.spec.kubelet.node_ip
-    assert kube_node.kubelet.node_ip in kube_node.kubelet.addresses
+    judge(kube_node, process.node_ip_is_on_an_interface)
+
+
+def test_hostname_is_that_of_the_node(kube_node: Node) -> None:
+    judge(kube_node, process.hostname_is_that_of_the_node)

@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
+from pytest_kubecluster.conformance.judge import judge
 from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.nodes.verdict import service
 
 
 def test_unit_is_loaded_from_its_file(kube_node: Node) -> None:
-    unit = kube_node.kubelet.unit
-    assert unit["LoadState"] == "loaded"
-    assert unit["FragmentPath"] == kube_node.spec.kubelet.unit_path
-    assert unit["DropInPaths"] == "", "a drop-in changes what the unit's file says"
-    assert unit["NeedDaemonReload"] == "no", "systemd has not read the unit's file since it changed"
+    judge(kube_node, service.unit_is_loaded_from_its_file)
+
+
+def test_unit_is_the_stated_one(kube_node: Node) -> None:
+    judge(kube_node, service.unit_is_the_stated_one)
 
 
 def test_unit_is_valid(kube_node: Node) -> None:
-    assert kube_node.kubelet.verify == (0, ""), "systemd-analyze verify: exit status and complaints"
+    judge(kube_node, service.unit_is_valid)
 
 
 def test_service_is_enabled(kube_node: Node) -> None:
-    assert kube_node.kubelet.unit["UnitFileState"] == "enabled"
+    judge(kube_node, service.service_is_enabled)
 
 
 def test_service_is_active(kube_node: Node) -> None:
-    unit = kube_node.kubelet.unit
-    assert (unit["ActiveState"], unit["SubState"]) == ("active", "running")
+    judge(kube_node, service.service_is_active)
 
 
 def test_service_does_not_restart(kube_node: Node) -> None:
-    assert kube_node.kubelet.unit["NRestarts"] == "0", "\n".join(kube_node.kubelet.journal[-20:])
+    judge(kube_node, service.service_does_not_restart)
 
 
 def test_no_unit_failed(kube_node: Node) -> None:
-    assert list(kube_node.kubelet.failed_units) == []
+    judge(kube_node, service.no_unit_failed)
 
 
 def test_resolver_ran_before_the_kubelet(kube_node: Node) -> None:
-    kubelet, resolved = kube_node.kubelet.unit, kube_node.kubelet.resolved
-    assert resolved["ActiveState"] == "active", "systemd-resolved is not running"
-    resolver_up = int(resolved["ActiveEnterTimestampMonotonic"])
-    assert 0 < resolver_up <= int(kubelet["ExecMainStartTimestampMonotonic"])
+    judge(kube_node, service.resolver_ran_before_the_kubelet)
 
 
 def test_resolv_conf_names_a_server(kube_node: Node) -> None:
-    lines = kube_node.kubelet.resolv_conf.splitlines()
-    assert any(line.split()[:1] == ["nameserver"] for line in lines), lines
+    judge(kube_node, service.resolv_conf_names_a_server)

@@ -1,4 +1,4 @@
-"""What is worth knowing of a node when a test that uses it failed, and the report of a run."""
+"""Describe a node where a test that uses it failed, and write the report of a run."""
 
 from __future__ import annotations
 
@@ -10,38 +10,42 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.nodes.node import Node
-from pytest_kubecluster.nodes.observation import difference_table
+from pytest_kubecluster.nodes.observation import Observation
+from pytest_kubecluster.nodes.verdict import compare, difference_table
+from pytest_kubecluster.util.redact import redact
 
 _LINE = 240
 _SECONDS = 30.0
-_CUT_KEYS = r"s/\(client-key-data: *\|token: *\|password: *\).*/\1(cut out)/"
 
 
 def node_facts(node: Node) -> str:
     """Return a node's facts as text: unit, argv, where it is not its spec, the journal's end.
 
-    A node that does not answer is described by the reason.
+    They come from the look that the failed test used. A node that does not answer is described by
+    the reason.
     """
     try:
-        view = node.look()
+        seen = node.kubelet
     except KubeClusterError as error:
         return str(error)
-    unit = view.unit
+    unit = seen.unit
     state = f"{unit.get('ActiveState')} ({unit.get('SubState')}), {unit.get('UnitFileState')}"
     restarts = f"{unit.get('NRestarts')} restarts, result {unit.get('Result')}"
-    differences = view.differences(node.spec.kubelet)
+    differences = compare(seen, node.spec)
     table = difference_table(differences) if differences else ["as its spec says"]
-    return "\n".join(
-        [
-            f"unit:  {state}, {restarts}",
-            f"argv:  {view.command_line_text}",
-            "spec:  " + "\n       ".join(table),
-            "journal:",
-            *(f"  {line[:_LINE]}" for line in view.journal),
-        ]
-    )
+    lines = [
+        f"unit:  {state}, {restarts}",
+        f"argv:  {seen.command_line_text}",
+        "spec:  " + "\n       ".join(table),
+        *(f"not observed: {name}: {reason}" for name, reason in seen.problems.items()),
+        "journal:",
+        *(f"  {line[:_LINE]}" for line in seen.journal),
+    ]
+    return redact("\n".join(lines))
 
 
 def write_report(
@@ -50,7 +54,7 @@ def write_report(
     """Write ``report.json`` and, of a failed run, each node's diagnostics and all logs.
 
     ``about`` goes into the report as it is; ``logs`` is the folder of the external commands' logs.
-    No private key and no environment gets into any of it.
+    Secrets are redacted.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(about, indent=1) + "\n")
@@ -65,12 +69,17 @@ def write_report(
 
 def _collect(node: Node, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    kubelet = node.spec.kubelet
+    try:
+        seen = node.kubelet
+    except KubeClusterError as error:
+        (folder / "node.txt").write_text(f"{error}\n")
+        return
+    unit = node.spec.kubelet.unit
+    for name, text in _observed(seen, unit).items():
+        (folder / name).write_text(redact(text))
     commands = {
-        "journal.txt": ["journalctl", "--unit", kubelet.unit, "--no-pager", "--lines=5000"],
-        kubelet.unit: ["cat", kubelet.unit_path],
-        "kubeconfig": ["sed", _CUT_KEYS, kubelet.kubeconfig],
-        "systemctl-status.txt": ["systemctl", "status", "--no-pager", "--full", kubelet.unit],
+        "journal.txt": ["journalctl", "--unit", unit, "--no-pager", "--lines=5000"],
+        "systemctl-status.txt": ["systemctl", "status", "--no-pager", "--full", unit],
         "addresses.txt": ["ip", "address"],
         "routes.txt": ["ip", "route"],
         "disk.txt": ["df", "-h"],
@@ -78,7 +87,20 @@ def _collect(node: Node, folder: Path) -> None:
     for name, command in commands.items():
         try:
             done = node.run(*command, timeout=_SECONDS)
-            (folder / name).write_bytes(done.stdout + done.stderr)
+            text = (done.stdout + done.stderr).decode(errors="replace")
+            (folder / name).write_text(redact(text))
         except (KubeClusterError, subprocess.SubprocessError) as error:
             (folder / name).write_text(f"{error}\n")
             return
+
+
+def _observed(seen: Observation, unit: str) -> dict[str, str]:
+    """Return the files that the look brought along; the agent has cut secrets out of them."""
+    found = {"kubeconfig": yaml.safe_dump(dict(seen.kubeconfig), sort_keys=False)}
+    for path, (kind, file) in seen.unit_files.items():
+        name = unit if kind == "unit" else path.strip("/").replace("/", "_")
+        found[name] = file.text if file else "it does not exist\n"
+    for one in seen.documents:
+        text = yaml.safe_dump(dict(one.document), sort_keys=False)
+        found[one.path.strip("/").replace("/", "_")] = one.problem or text
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 import time
@@ -21,9 +20,14 @@ from testinfra.host import Host
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.machines.ssh import Ssh
-from pytest_kubecluster.nodes.observation import KubeletView
+from pytest_kubecluster.nodes import transport
+from pytest_kubecluster.nodes.agent.look import HEALTHZ, KUBELET
+from pytest_kubecluster.nodes.kubelet import Kubelet
+from pytest_kubecluster.nodes.verdict import Case, case_of
+from pytest_kubecluster.nodes.verdict.files import bundled_folders
 from pytest_kubecluster.spec.model import NodeSpec, Role
-from pytest_kubecluster.util.resources import provisioning
+from pytest_kubecluster.spec.settings import SettingError, canonical_name
+from pytest_kubecluster.spec.statements import Statements, statements_of
 
 _COMMAND_SECONDS = 60.0
 _BOOT_SECONDS = 120.0
@@ -40,7 +44,7 @@ class Node:
 
     spec: NodeSpec
     access: Access
-    _view: KubeletView | None = None
+    _view: Kubelet | KubeClusterError | None = None
 
     def __repr__(self) -> str:
         return f"<{self.name} {self.address}>"
@@ -79,57 +83,55 @@ class Node:
         return {file.path: folder / file.name for file in self.spec.kubelet.files}
 
     @property
-    def kubelet(self) -> KubeletView:
+    def kubelet(self) -> Kubelet:
         """What the kubelet is seen to be, from one look that costs one ssh round trip."""
         __tracebackhide__ = True
-        if self._view is None:
-            self.refresh()
-        assert self._view is not None
-        return self._view
+        if isinstance(self._view, KubeClusterError):
+            raise self._view
+        return self._view or self.refresh()
 
-    def refresh(self) -> KubeletView:
-        """Look at the kubelet again, for all who ask from now on. Raises KubeClusterError."""
-        __tracebackhide__ = True
-        self._view = self.look()
-        return self._view
+    def refresh(self) -> Kubelet:
+        """Look at the kubelet again, for all later uses of ``kubelet``.
 
-    def look(self) -> KubeletView:
-        """Look at the kubelet and return what is seen, once. Raises KubeClusterError."""
+        Raises KubeClusterError; ``kubelet`` raises the same until the next ``refresh``.
+        """
         __tracebackhide__ = True
-        kubelet = self.spec.kubelet
-        asked = {
-            "unit": kubelet.unit,
-            "unit_path": kubelet.unit_path,
-            "files": [file.path for file in kubelet.files],
-            "secrets": [file.path for file in kubelet.files if file.secret],
-            "kubeconfig": kubelet.kubeconfig,
-            "lock_file": kubelet.lock_file,
-            "node_ip": str(kubelet.node_ip),
-            "patience": self.access.patience,
-        }
-        seen = self.script(provisioning() / "probe.py", asked)
+        try:
+            self._view = view = self.look()
+        except KubeClusterError as error:
+            self._view = error
+            raise
+        return view
+
+    def look(self) -> Kubelet:
+        """Look at the kubelet and return what is seen. Raises KubeClusterError."""
+        __tracebackhide__ = True
         files = self.files.items()
-        expected = {path: file.read_bytes() for path, file in files if file.exists()}
-        return KubeletView(kubelet, seen, expected)
+        rendered = {path: file.read_bytes() for path, file in files if file.exists()}
+        stated = statements_of(self.spec, rendered)
+        seen = self.ask("look", look_request(self.spec, stated))
+        return Kubelet.parse(seen, self.spec, rendered)
 
-    def script(
-        self, path: Path, asked: Mapping[str, Any], timeout: float = _COMMAND_SECONDS
+    def case(self) -> Case:
+        """Return what checks judge: the present observation, and what the spec states."""
+        __tracebackhide__ = True
+        return case_of(self.kubelet, self.spec)
+
+    def ask(
+        self, command: str, request: Mapping[str, Any], timeout: float = _COMMAND_SECONDS
     ) -> Any:
-        """Run a Python file of ours on the node as root and return the JSON it prints.
+        """Run a subcommand of the agent on the node as root and return its result.
 
-        ``asked`` is its argument. Raises KubeClusterError with what it wrote if it fails.
+        Raises KubeClusterError with the node's own words if it fails.
         """
         __tracebackhide__ = True
         self._check_usable()
-        command = [self.access.python, "-", json.dumps(asked)]
-        done = self.run(*command, timeout=timeout, stdin=path.read_bytes())
-        try:
-            return json.loads(done.stdout)
-        except ValueError:
-            said = (done.stderr or done.stdout).decode(errors="replace").strip()
-            raise KubeClusterError(
-                f"{self.name}: {path.name} failed (exit status {done.returncode}): {said[-800:]}"
-            ) from None
+        request = {"do": command, "unit": self.spec.kubelet.unit, **request}
+        if command != "wait":
+            request["patience"] = self.access.patience
+        argv = transport.command(self.access.python, request)
+        done = self.run(*argv, timeout=timeout, stdin=transport.archive())
+        return transport.result(self.name, done.stdout, done.stderr, done.returncode)
 
     def run(
         self, *command: str, timeout: float = _COMMAND_SECONDS, stdin: bytes = b""
@@ -173,9 +175,9 @@ class Node:
         """
         kubelet = self.spec.kubelet
         seconds = timeout * self.access.patience
-        seen = self.script(
-            provisioning() / "wait.py",
-            {"unit": kubelet.unit, "seconds": seconds, "restarts": restarts},
+        seen = self.ask(
+            "wait",
+            {"seconds": seconds, "restarts": restarts},
             timeout=timeout + _COMMAND_SECONDS,
         )
         if seen["healthy"]:
@@ -217,6 +219,26 @@ class Node:
     @property
     def _ssh(self) -> Ssh:
         return Ssh(Path(self.access.ssh_config))
+
+
+def look_request(spec: NodeSpec, stated: Statements) -> Mapping[str, Any]:
+    """Return what to tell the agent about a node: what to look at beside what it discovers."""
+    kubelet = spec.kubelet
+    files = {one.path: one.content is None for one in stated.files}
+    expected: dict[str, str] = {}
+    ports: dict[str, int] = {}
+    if stated.complete:
+        files |= dict.fromkeys(bundled_folders(kubelet), True)
+        expected = {name: text for name, text in kubelet.settings.items() if "/" in text}
+        if kubelet.config:
+            expected["config"] = kubelet.config_path
+        ports = {"healthz": HEALTHZ, "kubelet": KUBELET}
+    for name, flag in (("healthz", "healthz-port"), ("kubelet", "port")):
+        with suppress(SettingError):
+            setting = stated.settings.get(canonical_name(kubelet.version, flag))
+            if setting and isinstance(setting.value, int):
+                ports[name] = setting.value
+    return {"files": files, "expected": expected, "asked_ports": ports}
 
 
 class _RootBackend(SshBackend):  # type: ignore[misc]

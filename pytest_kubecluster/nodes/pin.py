@@ -17,8 +17,9 @@ from pytest_kubecluster.artifacts.pki import ensure_pki
 from pytest_kubecluster.artifacts.render import write_files
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import Access
+from pytest_kubecluster.nodes.kubelet import Kubelet
 from pytest_kubecluster.nodes.node import Node
-from pytest_kubecluster.nodes.observation import KubeletView, difference_table
+from pytest_kubecluster.nodes.verdict import difference_table
 from pytest_kubecluster.spec.flags import TRUE, same_value
 from pytest_kubecluster.spec.model import (
     KubeletSpec,
@@ -86,22 +87,22 @@ def _address(kubelet: KubeletSpec) -> IPv4Address:
     return kubelet.node_ip if isinstance(kubelet.node_ip, IPv4Address) else IPv4Address(0)
 
 
-def _version(name: str, view: KubeletView) -> KubeVersion:
+def _version(name: str, view: Kubelet) -> KubeVersion:
     """Return the version that runs, as the unit's image tag has it where there is one."""
     version = view.version
     if version is None:
         raise KubeClusterError(f"{name}: its kubelet does not say its version")
     if not version.known:
         raise KubeClusterError(f"{name}: kubelet {version.number} is not known, only {KNOWN}")
-    unit = view.files[KubeletSpec.unit_path]
-    tag = re.search(r'KUBELET_IMAGE_TAG="?([\w.-]+)', ((unit and unit.content) or b"").decode())
+    units = [file.text for _, file in view.unit_files.values() if file]
+    tag = re.search(r'KUBELET_IMAGE_TAG="?([\w.-]+)', "".join(units))
     with suppress(ValueError):
         if tag and (told := KubeVersion.parse(tag[1])).number == version.number:
             return told
     return version
 
 
-def _differing(view: KubeletView, kubelet: KubeletSpec) -> dict[str, Any]:
+def _differing(view: Kubelet, kubelet: KubeletSpec) -> dict[str, Any]:
     """Return the keys of the node's table: what the seed's kubelet is not told like that."""
     table: dict[str, Any] = {}
     flags: dict[str, str] = {}
@@ -138,7 +139,7 @@ def _differing(view: KubeletView, kubelet: KubeletSpec) -> dict[str, Any]:
     }
 
 
-def _labels_beside_its_own(view: KubeletView, kubelet: KubeletSpec) -> tuple[Label, ...]:
+def _labels_beside_its_own(view: Kubelet, kubelet: KubeletSpec) -> tuple[Label, ...]:
     """Return the labels that make the kubelet's its node's, if any added to its own do."""
     labels = tuple(Label(key, value) for key, value in view.labels.items())
     labels = tuple(label for label in labels if label not in kubelet.labels)

@@ -192,9 +192,10 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     spec, other = (left, right) if isinstance(left, KubeletSpec) else (right, left)
     if op != "==" or not isinstance(spec, KubeletSpec):
         return None
-    from pytest_kubecluster.nodes.observation import KubeletView, difference_table
+    from pytest_kubecluster.nodes.kubelet import Kubelet
+    from pytest_kubecluster.nodes.verdict import difference_table
 
-    if not isinstance(other, KubeletView):
+    if not isinstance(other, Kubelet):
         return None
     differences = other.differences(spec)
     noun = "difference" if len(differences) == 1 else "differences"

@@ -1,0 +1,74 @@
+"""Wait until the kubelet is healthy or dead."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from . import documents, look, ports, process, system
+
+_POLL_SECONDS = 0.2
+_LINES = 15
+_PROPERTIES = (
+    "LoadState ActiveState SubState Result ExecMainStatus ExecMainStartTimestampMonotonic "
+    "MainPID ControlGroup"
+)
+
+
+def wait(unit: str, seconds: float, restarts: bool) -> dict[str, Any]:
+    """Return whether the unit's kubelet became healthy, why not, and its last lines.
+
+    With ``restarts``, go on while systemd starts a dead one again. A kubelet whose healthz port is
+    off is healthy as soon as its other port answers.
+    """
+    deadline = time.monotonic() + seconds
+    reason = f"did not become healthy within {seconds:.0f} s"
+    healthy = False
+    while time.monotonic() < deadline:
+        state = system.show([unit], seconds, _PROPERTIES)[0]
+        if healthy := is_healthy(state):
+            break
+        dead = state.get("ActiveState") in ("failed", "inactive")
+        if not restarts and (dead or state.get("SubState") == "auto-restart"):
+            reason = _why_dead(unit, state)
+            break
+        time.sleep(_POLL_SECONDS)
+    return {"healthy": healthy, "reason": reason, "journal": [] if healthy else _last_words(unit)}
+
+
+def is_healthy(state: dict[str, str]) -> bool:
+    """Return whether the kubelet of a unit says that it is healthy, where it is configured to."""
+    kubelet = process.kubelet_of(state, process.processes())
+    if kubelet is None:
+        return False
+    described = process.describe(kubelet, kubelet.pid)
+    options = look.Options(described["argv"], described["folder"], {})
+    files = look.configuration(options, described["root"])
+    options.add([one["document"] for one in files if "document" in one])
+    if port := options.port("healthz-port", "healthzPort", look.HEALTHZ):
+        address = str(options.value("healthz-bind-address", "healthzBindAddress") or "")
+        answer = ports.plain(address, port, "/healthz", 2)
+        return bool(answer["status"] == 200 and answer["body"] == "ok")
+    port = options.port("port", "port", look.KUBELET)
+    address = str(options.value("address", "address") or "")
+    answered = documents.attempt(
+        lambda: ports.secure(address, port, "/healthz", 2, ports.without_verification())
+    )
+    return bool(answered.get("value", {}).get("status"))
+
+
+def _why_dead(unit: str, state: dict[str, str]) -> str:
+    """Return why a unit does not run, as the end of a sentence about the kubelet."""
+    if state.get("LoadState") == "not-found":
+        return f"has no unit: {unit} was not found; your playbook must install and start it"
+    if state.get("ExecMainStartTimestampMonotonic") == "0":
+        return f"was not started: {unit} exists, and your playbook must start it"
+    return "died at its start (result {}, exit status {})".format(
+        state.get("Result"), state.get("ExecMainStatus")
+    )
+
+
+def _last_words(unit: str) -> list[str]:
+    """Return the unit's last lines, without the usage text that follows an error."""
+    lines = system.journal(unit, 1000, 20)
+    return [line for line in lines if line.strip() and not line.startswith("      ")][-_LINES:]

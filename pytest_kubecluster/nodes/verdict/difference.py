@@ -1,0 +1,81 @@
+"""A difference between what a node must be and what it is."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from rich.console import Console
+from rich.table import Table
+
+from pytest_kubecluster.nodes.observation import Observation
+from pytest_kubecluster.spec.model import KubeletSpec
+from pytest_kubecluster.spec.statements import Statements
+
+
+class Evidence(IntEnum):
+    """What a difference was seen in, from weakest to strongest."""
+
+    FILES = 1
+    SYSTEMD = 2
+    PROCESS = 3
+    PORTS = 4
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not what it must be; None is a thing that does not exist.
+
+    ``expected_in`` and ``actual_in`` name where each was said: a file, a flag, the spec.
+    """
+
+    name: str
+    expected: str | None
+    actual: str | None
+    evidence: Evidence
+    expected_in: str = ""
+    actual_in: str = ""
+
+
+class NothingToCheck(Exception):
+    """A check that has nothing to judge on a node; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a check judges: what was seen of a node, and what its spec states."""
+
+    seen: Observation
+    stated: Statements
+    kubelet: KubeletSpec
+
+    def expects_content(self, path: str) -> bytes | None:
+        """Return the bytes that a file must have; None where nobody knows them."""
+        found = (one.content for one in self.stated.files if one.path == path)
+        return next((one for one in found if one is not None), None)
+
+
+Check = Callable[[Case], Iterator[Difference]]
+"""Yields what is wrong. Raises NothingToCheck."""
+
+
+def difference_table(differences: Sequence[Difference], width: int = 160) -> list[str]:
+    """Return the lines of a table of differences; places are named where they are known."""
+    table = Table(box=None, pad_edge=False, header_style="")
+    for column in ("", "expected", "actual"):
+        table.add_column(column, overflow="fold")
+    for one in differences:
+        table.add_row(
+            one.name, _cell(one.expected, one.expected_in), _cell(one.actual, one.actual_in)
+        )
+    console = Console(file=io.StringIO(), width=width, no_color=True, highlight=False, markup=False)
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def _cell(value: str | None, place: str) -> str:
+    text = "(absent)" if value is None else value or '""'
+    return f"{text} ({place})" if place else text
