@@ -22,7 +22,6 @@ from typing import Any
 
 import pytest
 import yaml
-from filelock import Timeout
 from rich.console import Console
 from rich.table import Table
 
@@ -36,14 +35,13 @@ from pytest_kubecluster.cluster.registry import (
 )
 from pytest_kubecluster.cluster.removal import machines_of, remove_cluster
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.machines.access import USUAL
 from pytest_kubecluster.machines.preflight import check_tools
 from pytest_kubecluster.machines.recipe import variant_for
 from pytest_kubecluster.plugin.fixtures import SESSION
 from pytest_kubecluster.plugin.session import ClusterSession, interrupt
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import normal_name
-from pytest_kubecluster.spec.model import NOT_ASKED, NodeSpec, Role
+from pytest_kubecluster.spec.model import NOT_ASKED, NodeSpec
 from pytest_kubecluster.spec.version import KNOWN
 from pytest_kubecluster.util.atomic import private_folder
 from pytest_kubecluster.util.paths import cache_folder, registry_root
@@ -194,24 +192,22 @@ def _ssh(arguments: argparse.Namespace) -> int:
 
 def _destroy(arguments: argparse.Namespace) -> int:
     folder = _folder(arguments.name)
-    try:
-        folder.lock.acquire(timeout=0)
-    except Timeout:
-        owner = record.pid if (record := folder.record) else "another process"
-        raise KubeClusterError(f"cluster {folder.name} is used by process {owner}") from None
+    if not folder.try_lock():
+        owner = f"process {record.pid}" if (record := folder.read()) else "another process"
+        raise KubeClusterError(f"cluster {folder.name} is used by {owner}")
     _remove(folder)
     return DONE
 
 
 def _remove(folder: ClusterFolder) -> None:
     """Remove a cluster that we hold the lock of. Raises KubeClusterError."""
-    check_tools(record.provider if (record := folder.record) else "docker")
+    check_tools(record.provider if (record := folder.read()) else "docker")
     remove_cluster(folder, keep_logs=False)
     print(f"removed cluster {folder.name}")
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    known = [(folder, folder.record) for folder in all_clusters()]
+    known = [(folder, folder.read()) for folder in all_clusters()]
     rows = [_as_json(folder, record) for folder, record in known]
     if arguments.json:
         print(json.dumps(rows, indent=1))
@@ -270,15 +266,13 @@ def _pin(name: str, cluster: str | None) -> int:
 
     folder = _folder(cluster)
     _check_node(name, folder)
-    role: Role = "worker" if name.startswith("worker") else "master"
     with tempfile.TemporaryDirectory() as temporary:
         # Without the cluster's own sockets, as `ssh` below.
         config = Path(temporary) / "config"
         config.write_text(f"ControlPath none\nInclude {folder.path / 'ssh' / 'config'}\n")
-        record = folder.record
-        python = record.python if record else USUAL
-        access = Access(str(config), str(folder.path / "files" / name), python=python)
-        print(pin_node(name, role, access), end="")
+        record = _record(folder)
+        access = Access(str(config), str(folder.path / "files" / name), python=record.python)
+        print(pin_node(name, record.nodes[name], access), end="")
     return DONE
 
 
@@ -399,21 +393,19 @@ def _folder(name: str | None) -> ClusterFolder:
 
 
 def _record(folder: ClusterFolder) -> Record:
-    record = folder.record
+    record = folder.read()
     if record is None:
         raise KubeClusterError(
-            f"the record of cluster {folder.name} cannot be read; remove it with: kubecluster gc"
+            f"the record of cluster {folder.name} cannot be read\n"
+            f"  remove it with: kubecluster destroy {folder.name}"
         )
     return record
 
 
 def _state(folder: ClusterFolder, record: Record | None) -> str:
-    try:
-        folder.lock.acquire(timeout=0)
-    except Timeout:
+    if folder.in_use():
         return f"in use by process {record.pid}" if record else "in use"
-    folder.lock.release()
-    return "kept" if record and record.kept else "abandoned"
+    return "kept" if folder.is_kept() else "abandoned"
 
 
 def _as_json(folder: ClusterFolder, record: Record | None) -> dict[str, Any]:

@@ -8,12 +8,13 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from textwrap import indent
+from typing import Any, NamedTuple, TypeVar
 
 from filelock import Timeout
 
@@ -22,12 +23,15 @@ from pytest_kubecluster.ansible.run import KubeletInstall, ProvisioningResult, T
 from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
 from pytest_kubecluster.artifacts.render import write_files
 from pytest_kubecluster.cluster.config import Settings
-from pytest_kubecluster.cluster.fingerprint import Fingerprint, Step, fingerprint, next_step
-from pytest_kubecluster.cluster.network import check_network
-from pytest_kubecluster.cluster.registry import (
-    ClusterFolder,
-    create_cluster_folder,
+from pytest_kubecluster.cluster.fingerprint import (
+    Fingerprint,
+    Step,
+    fingerprint,
+    machine_differences,
+    next_step,
 )
+from pytest_kubecluster.cluster.network import check_network
+from pytest_kubecluster.cluster.registry import ClusterFolder, Record, create_cluster_folder
 from pytest_kubecluster.cluster.removal import remove_cluster
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.binary import KubeletBinary
@@ -48,8 +52,14 @@ from pytest_kubecluster.nodes.node import Node, connect
 from pytest_kubecluster.spec.launcher import INSTALLED, executable_name, runtime_for
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.atomic import write_atomically
-from pytest_kubecluster.util.process import Commands
+from pytest_kubecluster.util.process import Commands, end_children_with
 from pytest_kubecluster.util.progress import Progress, count
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+_RESUME_SECONDS = 10.0
+"""How long a node of a kept cluster, which is up, has to let us log in."""
 
 
 class Parting(NamedTuple):
@@ -139,40 +149,80 @@ class Cluster:
             self._boot()
 
     def reuse(self, kept: ClusterFolder, *, provision: bool = False) -> None:
-        """Take over a kept cluster, doing no more than is needed to make it what is asked for.
+        """Take over a kept cluster, doing no more than it takes to make it what is asked for.
 
         With ``provision``, the playbook runs in any case. Waits for as long as a boot may take if
-        somebody uses the cluster. Raises KubeClusterError.
+        another process uses the cluster. A node that cannot be reached or looked at has the reason
+        in its access, for the tests that use it. Raises KubeClusterError; the cluster stays kept.
         """
         deadline = time.monotonic() + self.settings.timeout
         if self.settings.machines.shares_kernel:
             check_kernel(self.spec, real=self.settings.real)
         self._wait_for(kept, deadline)
-        name = kept.name
-        with self._all_or_nothing():
-            record, self._folder = kept.record, kept
+        with self._as_it_was(kept):
+            record = kept.read()
             made = Fingerprint(record.machines, record.provisioning) if record else None
-            alive = made is not None and self._all_run
+            running = self._machines.running()
+            alive = any(node.name in running for node in self.spec)
             wanted = self._fingerprint
             step = next_step(made, wanted, alive=alive) if made else Step.REBUILD
-            if step is Step.REBUILD:
-                self.progress.say(f"cluster {name} is not what is asked for; booting it anew")
-                self._folder = None
-                remove_cluster(kept, keep_logs=False)
-                self.claim(name)
-                self._boot()
+            if step is not Step.REBUILD:
+                self._take_over(kept, running, deadline)
+                if provision or step is Step.PROVISION:
+                    self._provision_kept(kept, wanted, deadline)
                 return
-            kept.take()
-            self._logs = kept.logs
-            self._commands = Commands(self._logs)
-            with self.progress.phase("reuse", f"connecting to cluster {name}") as phase:
-                self._resume(deadline)
-                self.booted.touch()
-                phase.detail = f"cluster {name} is up already"
-            if provision or step is Step.PROVISION:
-                with self.progress.phase("provision", "running the playbook") as phase:
-                    phase.detail = self._changes(self._provision_running(deadline))
-                kept.write(provisioning=wanted.provisioning)
+            if kept.path.exists():  # the process we waited for may have removed it
+                self._check_may_rebuild(record, alive=alive, only_provision=provision)
+        self.progress.say(f"cluster {kept.name} is not what is asked for; booting it anew")
+        remove_cluster(kept, keep_logs=False)
+        self.claim(kept.name)
+        self.boot()
+
+    def _take_over(self, kept: ClusterFolder, running: Sequence[str], deadline: float) -> None:
+        kept.take()
+        self._logs = kept.logs
+        self._commands = Commands(self._logs)
+        nodes = len(self.spec.nodes)
+        with self.progress.phase("reuse", f"connecting to cluster {kept.name}") as phase:
+            self._resume(running, deadline)
+            self.booted.touch()
+            phase.detail = f"cluster {kept.name} is up already"
+            if (usable := len(self._usable)) < nodes:
+                phase.detail = f"{usable} of {count(nodes, 'node')} of cluster {kept.name}"
+        for node in self.nodes:
+            if node.access.problem:
+                self.progress.warn(f"not used: {node.access.problem}")
+
+    def _provision_kept(self, kept: ClusterFolder, wanted: Fingerprint, deadline: float) -> None:
+        # Until the playbook has ended, nothing is known of what is on the nodes.
+        kept.write(provisioning="")
+        with self.progress.phase("provision", "running the playbook") as phase:
+            phase.detail = self._changes(self._provision_running(deadline))
+        if len(self._usable) == len(self.nodes):
+            kept.write(provisioning=wanted.provisioning)
+
+    def _check_may_rebuild(
+        self, record: Record | None, *, alive: bool, only_provision: bool
+    ) -> None:
+        """Raise KubeClusterError unless removing the kept cluster is what the user asked for.
+
+        A project's cluster follows the project. Another project's is removed by name only, and so
+        is one that was only to be provisioned.
+        """
+        name = self.name
+        why = "its record cannot be read"
+        if record and alive:
+            why = machine_differences(record, self.spec, self.settings.machines.name)
+        elif record:
+            why = "none of its machines runs"
+        if record and record.project == str(self._project) and not only_provision:
+            self.progress.warn(f"cluster {name} is removed, since {why}")
+            return
+        owner = f" of {record.project}" if record else ""
+        raise KubeClusterError(
+            f"cluster {name}{owner} is not what is asked for: {why}\n"
+            f"  ask for what it is, or remove it first: kubecluster destroy {name}"
+        )
 
     def change(self, spec: ClusterSpec, settings: Settings) -> None:
         """Make the nodes' kubelets those of another spec with the same machines.
@@ -200,26 +250,52 @@ class Cluster:
         return self._provision(self.settings.timeout)
 
     def destroy(self, *, keep_logs: bool) -> None:
-        """Remove machines, networks, keys and state; a Ctrl-C meanwhile does not stop it.
+        """Remove machines, networks, keys and state. No signal interrupts it.
 
-        Raises KubeClusterError if something does not let itself be removed.
+        Prints nothing. Raises KubeClusterError if something cannot be removed.
         """
-        if self._folder is None:
-            return
-        folder, self._folder = self._folder, None
-        with _undisturbed():
-            if self._commands:
-                self._commands.stop()
-            for node in self.spec:
-                Ssh(folder.ssh_config).disconnect(node.name)
+        with _uninterrupted():
+            if self._folder is None:
+                return
+            folder, self._folder = self._folder, None
+            self._hang_up(folder)
             remove_cluster(folder, keep_logs=keep_logs)
+
+    def _hang_up(self, folder: ClusterFolder) -> None:
+        """End all that this process runs for the cluster: commands and connections."""
+        if self._commands:
+            self._commands.stop()
+        for node in self.spec:
+            Ssh(folder.ssh_config).disconnect(node.name)
+        end_children_with(str(folder.ssh_config))
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
+        """Remove the cluster if anything goes wrong."""
         try:
             yield
+        except OSError as error:
+            self.destroy(keep_logs=True)
+            raise _as_cluster_error(error) from error
         except BaseException:
             self.destroy(keep_logs=True)
+            raise
+
+    @contextmanager
+    def _as_it_was(self, kept: ClusterFolder) -> Iterator[None]:
+        """Use a kept cluster; if anything goes wrong, release it without removing anything."""
+        self._folder = kept
+        try:
+            yield
+        except BaseException as error:
+            with _uninterrupted():
+                self._folder = None
+                self._hang_up(kept)
+                kept.lock.release()
+            if isinstance(error, OSError):
+                error = _as_cluster_error(error)
+            if isinstance(error, KubeClusterError):
+                raise KubeClusterError(f"{error}\n  cluster {kept.name} is kept") from error
             raise
 
     def _enter(self, name: str | None = None, **recorded: object) -> None:
@@ -227,37 +303,55 @@ class Cluster:
         self._folder = create_cluster_folder(self._project, name)
         self._logs = self._folder.logs
         self._commands = Commands(self._logs)
-        nodes = tuple(node.name for node in self.spec)
+        nodes = {node.name: node.role for node in self.spec}
         source, python = self.settings.machines.name, self._python
         self._folder.write(nodes=nodes, provider=source, python=python, **recorded)
 
     def _wait_for(self, folder: ClusterFolder, deadline: float) -> None:
-        """Take the lock of a cluster, waiting for whoever has it."""
+        """Take the lock of a cluster, waiting for the process that holds it."""
+        if folder.try_lock():
+            return
+        record = folder.read()
+        owner = f"process {record.pid}" if record else "another process"
+        self.progress.say(f"waiting for cluster {folder.name}, which {owner} uses")
         try:
-            folder.lock.acquire(timeout=0)
+            folder.lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
         except Timeout:
-            owner = folder.record.pid if folder.record else "?"
-            self.progress.say(f"waiting for cluster {folder.name}, which process {owner} uses")
-            try:
-                folder.lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
-            except Timeout:
-                raise KubeClusterError(
-                    f"cluster {folder.name} is still used by process {owner}; wait for it, or use "
-                    "another cluster"
-                ) from None
+            raise KubeClusterError(
+                f"cluster {folder.name} is still used by {owner}; wait for it, or use another "
+                "cluster"
+            ) from None
 
-    def _resume(self, deadline: float) -> None:
-        """Connect to nodes that are up, and look at them all at once."""
+    def _resume(self, running: Sequence[str], deadline: float) -> None:
+        """Connect to the nodes of a kept cluster, and look at all of them at once."""
         self._make_handles()
-        ssh = Ssh(self.folder.ssh_config)
+        ssh, machines, commands = Ssh(self.folder.ssh_config), self._machines, self._commands
+        assert commands is not None
+        by = min(deadline, time.monotonic() + _RESUME_SECONDS * machines.patience)
 
         def look(node: Node) -> None:
-            ssh.connect(node.name, deadline)
-            node.refresh()
+            try:
+                if node.name not in running:
+                    machine = machines.machine(node.name)
+                    raise KubeClusterError(
+                        f"{node.name}: its machine {machine} does not run\n"
+                        f"  boot the cluster anew with: kubecluster destroy {self.name}"
+                    )
+                ssh.connect(node.name, by, lambda: commands.stopped)
+                node.refresh()
+            except KubeClusterError as error:
+                node.access = replace(node.access, problem=str(error))
 
-        with ThreadPoolExecutor(max_workers=len(self.nodes)) as pool:
-            for looking in [pool.submit(look, node) for node in self.nodes]:
-                looking.result()
+        self._at_once(look, self.nodes)
+
+    def _at_once(self, do: Callable[[A], B], things: Iterable[A]) -> list[B]:
+        """Do something with each of ``things``, with as many at the same time as are allowed."""
+        pool = ThreadPoolExecutor(max_workers=self._at_a_time)
+        try:
+            return list(pool.map(do, things))
+        finally:
+            # An interrupt does not wait for threads: they end when their connections are closed.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _boot(self) -> None:
         assert self._folder is not None
@@ -281,7 +375,7 @@ class Cluster:
                 machines.result()
                 phase.detail = self._changes(changed)
             with self.progress.phase("start", "waiting for healthy kubelets") as phase:
-                self._wait_for_kubelets(pool, deadline)
+                self._at_once(lambda node: self._wait_for_kubelet(node, deadline), self.nodes)
                 phase.detail = f"{count(nodes, 'kubelet')} healthy"
             self._folder.write(provisioning=wanted.provisioning)
             self.booted.touch()
@@ -301,8 +395,13 @@ class Cluster:
 
     @property
     def _usable(self) -> Sequence[Node]:
-        """The nodes there is something to do with."""
-        return self.nodes
+        """The nodes that can be used. Raises KubeClusterError if there is none."""
+        usable = [node for node in self.nodes if not node.access.problem]
+        if not usable:
+            reasons = (indent(node.access.problem, "    ").strip() for node in self.nodes)
+            problems = "\n".join(f"  - {reason}" for reason in reasons)
+            raise KubeClusterError(f"none of the machines can be used:\n{problems}")
+        return usable
 
     @property
     def _at_a_time(self) -> int:
@@ -313,10 +412,6 @@ class Cluster:
     def _ansible_inventory(self) -> Mapping[str, Any] | None:
         """What an inventory says of the nodes, where they come from one."""
         return None
-
-    @property
-    def _all_run(self) -> bool:
-        return {node.name for node in self.spec} <= set(self._machines.running())
 
     @property
     def _fingerprint(self) -> Fingerprint:
@@ -342,7 +437,7 @@ class Cluster:
         """Make the nodes' handles, which work once the nodes are up."""
         machines = self._machines
         hosts = machines.ssh_options(self.spec)
-        ssh = write_ssh_config(self.folder.ssh_config, hosts, sockets=self.folder.sockets)
+        ssh = write_ssh_config(self.folder.ssh_config, hosts, sockets=self.folder.sockets())
         files = self.folder.subfolder("files")
         access = {
             node.name: Access(
@@ -434,19 +529,17 @@ class Cluster:
     def _provision_running(self, deadline: float) -> Mapping[str, int]:
         """Run the playbook on nodes that are up, and wait for their kubelets."""
         changed = self._provision(deadline - time.monotonic()).changed
-        with ThreadPoolExecutor(max_workers=self._at_a_time) as pool:
-            self._wait_for_kubelets(pool, deadline)
+        self._at_once(lambda node: self._wait_for_kubelet(node, deadline), self._usable)
         return changed
 
-    def _wait_for_kubelets(self, pool: ThreadPoolExecutor, deadline: float) -> None:
-        def wait(node: Node) -> None:
-            # The deadline is one already: a node stretches what it is given.
-            node.wait_until_healthy(max(1.0, deadline - time.monotonic()) / node.access.patience)
+    def _wait_for_kubelet(self, node: Node, deadline: float) -> None:
+        # The deadline is stretched already, and a node would stretch what it is given.
+        node.wait_until_healthy(max(1.0, deadline - time.monotonic()) / node.access.patience)
+        try:
             # The first look, which all tests share: taken here, on all nodes at once.
             node.refresh()
-
-        for waiting in [pool.submit(wait, node) for node in self._usable]:
-            waiting.result()
+        except KubeClusterError as error:
+            node.access = replace(node.access, problem=str(error))
 
     @property
     def _install_path(self) -> str:
@@ -478,8 +571,8 @@ class Cluster:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Hold back the signals that would interrupt us; removal has a deadline of its own."""
+def _uninterrupted() -> Iterator[None]:
+    """Ignore the signals that would interrupt a removal, which has a deadline of its own."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -490,3 +583,10 @@ def _undisturbed() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _as_cluster_error(error: OSError) -> KubeClusterError:
+    return KubeClusterError(
+        f"{error.filename or 'the state folder'}: {error.strerror or error}\n"
+        "  free some space or make the folder writable, and run again"
+    )

@@ -1,15 +1,16 @@
-"""Whether a kept cluster still is what is asked for, and what has to be done where it is not."""
+"""Whether a kept cluster still is what is asked for, and what has to be done if it is not."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from pytest_kubecluster.cluster.config import Settings
+from pytest_kubecluster.cluster.registry import Record
 from pytest_kubecluster.kubelet.hollow import render_hollow
 from pytest_kubecluster.kubelet.host_requirements import machine_traits
 from pytest_kubecluster.spec.model import ClusterSpec
@@ -57,19 +58,37 @@ def fingerprint(spec: ClusterSpec, settings: Settings, image: str) -> Fingerprin
 
 
 def next_step(made: Fingerprint, wanted: Fingerprint, *, alive: bool) -> Step:
-    """Say what to do with a cluster that was made from ``made`` where ``wanted`` is asked for.
+    """Return what to do with a cluster that was made from ``made`` if ``wanted`` is asked for.
 
-    ``alive`` says whether every machine of it runs.
+    ``alive`` is whether any of its machines runs.
     """
     if not alive or made.machines != wanted.machines:
         return Step.REBUILD
     return Step.NOTHING if made.provisioning == wanted.provisioning else Step.PROVISION
 
 
-def _sources(folder: Path) -> list[Path]:
-    """Return the files that what is run from ``folder`` may be made of.
+def machine_differences(record: Record, spec: ClusterSpec, provider: str) -> str:
+    """Say in what the machines of a kept cluster differ from those that are asked for."""
+    return "; ".join(_machine_differences(record, spec, provider)) or (
+        "its machines were made from another image or box, Vagrantfile or Python, or for another "
+        "kind of kubelet"
+    )
 
-    Where that is a project's own, Git's and other tools' hidden folders are none of it.
+
+def _machine_differences(record: Record, spec: ClusterSpec, provider: str) -> Iterator[str]:
+    names = [node.name for node in spec]
+    if list(record.nodes) != names:
+        yield f"its nodes are {', '.join(record.nodes)}, not {', '.join(names)}"
+    if record.network != str(spec.network):
+        yield f"its network is {record.network}, not {spec.network}"
+    if record.provider != provider:
+        yield f"its provider is {record.provider}, not {provider}"
+
+
+def _sources(folder: Path) -> list[Path]:
+    """Return the files that a playbook in ``folder`` may consist of.
+
+    Hidden files and folders, such as Git's, have no part in it.
     """
     files = []
     for where, folders, names in os.walk(folder):

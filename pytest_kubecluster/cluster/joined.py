@@ -6,12 +6,10 @@ import getpass
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
-from textwrap import indent
 from typing import Any, Generic, TypeVar
 
 from pytest_kubecluster.ansible.node_python import no_python
@@ -28,8 +26,6 @@ from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.spec.model import NOT_ASKED, ClusterSpec, NodeSpec
 from pytest_kubecluster.util.progress import Progress, count
 
-A = TypeVar("A")
-B = TypeVar("B")
 Own = TypeVar("Own")
 
 _SSH_CONFIGS = (Path("~/.ssh/config"), Path("/etc/ssh/ssh_config"))
@@ -108,16 +104,6 @@ class JoinedCluster(Cluster, Generic[Own]):
         write_files(self.spec, self.pki, self.folder.subfolder("files"), foreign_pki=True)
 
     @property
-    def _usable(self) -> list[Node]:
-        """The nodes that can be used. Raises KubeClusterError if there is none."""
-        usable = [node for node in self.nodes if not node.access.problem]
-        if not usable:
-            reasons = (indent(node.access.problem, "    ").strip() for node in self.nodes)
-            problems = "\n".join(f"  - {reason}" for reason in reasons)
-            raise KubeClusterError(f"none of the machines can be used:\n{problems}")
-        return usable
-
-    @property
     def _at_a_time(self) -> int:
         return self.settings.forks
 
@@ -143,7 +129,7 @@ class JoinedCluster(Cluster, Generic[Own]):
         ssh = write_ssh_config(
             config,
             {name: one.ssh_options for name, one in reach.items()},
-            sockets=self.folder.sockets,
+            sockets=self.folder.sockets(),
             include=[path.expanduser() for path in _SSH_CONFIGS],
         )
         files = self.folder.subfolder("files")
@@ -202,15 +188,6 @@ class JoinedCluster(Cluster, Generic[Own]):
         finally:
             if self._bounded:
                 Ssh(self.folder.ssh_config).disconnect(node.name)
-
-    def _at_once(self, do: Callable[[A], B], things: Iterable[A]) -> list[B]:
-        """Do something with each of ``things``, with as many at the same time as are allowed."""
-        pool = ThreadPoolExecutor(max_workers=self.settings.forks)
-        try:
-            return list(pool.map(do, things))
-        finally:
-            # After a Ctrl-C nobody waits for who was not begun with.
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class InventoryCluster(JoinedCluster[Inventory]):

@@ -62,7 +62,7 @@ def _taken_networks() -> Iterator[tuple[IPv4Network, str]]:
                 network = IPv4Interface(f"{address.address}/{address.netmask}").network
                 yield network, f"interface {interface}"
     for folder in all_clusters():
-        if (record := folder.record) and record.network:
+        if (record := folder.read()) and record.network:
             yield IPv4Network(record.network), f"cluster {record.name}"
 
 

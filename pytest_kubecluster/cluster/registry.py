@@ -1,12 +1,14 @@
-"""The registry: a folder on disk for each cluster, which is how it is found again by anyone.
+"""The registry: a folder on disk for each cluster, by which any later process finds it again.
 
-A folder's lock is held for as long as the process that uses the cluster lives; the system lets go
-of it however that process ends. So a folder whose lock is free belongs to nobody, and unless the
-cluster is kept on purpose, it was abandoned.
+The process that uses a cluster holds the lock of its folder, and the system releases that lock
+however the process ends. So a cluster whose lock is free is used by nobody. Whether it was kept on
+purpose is written in its record, and stays so whoever uses it: a cluster is abandoned if it is not
+kept and its lock is free.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -14,7 +16,8 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,17 +26,21 @@ from filelock import FileLock, Timeout
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import USUAL
+from pytest_kubecluster.spec.model import Role
 from pytest_kubecluster.util.atomic import private_folder, write_atomically
 from pytest_kubecluster.util.paths import registry_root
 
-FORMAT = 1
+FORMAT = 2
 _KEPT_LOGS = 10
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+_RECORD = "cluster.json"
+_REMOVE_ATTEMPTS = 3
+_REMOVE_PAUSE = 0.2
 
 
 @dataclass(frozen=True)
 class Record:
-    """What the registry knows of a cluster: whose it is, what of, and what it consists of."""
+    """What the registry knows of a cluster: its project, its owner and what it consists of."""
 
     name: str
     project: str
@@ -41,11 +48,13 @@ class Record:
     started: float
     sockets: str
     kept: bool = False
+    """Whether the cluster outlives the runs that use it."""
     machines: str = ""
     """A digest of what the machines were made from."""
     provisioning: str = ""
-    """A digest of what was put on them; empty while that is not done."""
-    nodes: tuple[str, ...] = ()
+    """A digest of what the playbook put on them; empty until it has ended."""
+    nodes: Mapping[str, Role] = field(default_factory=dict)
+    """The role of each node, by its name."""
     network: str = ""
     provider: str = "docker"
     """Where the machines come from: a Vagrant provider, ``vagrantfile`` or ``inventory``."""
@@ -53,7 +62,7 @@ class Record:
     """The folder of that Vagrantfile, or the path of that inventory."""
     to_destroy: tuple[str, ...] = ()
     to_halt: tuple[str, ...] = ()
-    """The machines of that Vagrantfile which were made, or only started, for the cluster."""
+    """The machines of that Vagrantfile which this run created, or only started."""
     python: str = USUAL
     """The Python of the machines."""
     format: int = FORMAT
@@ -61,7 +70,7 @@ class Record:
 
 @dataclass
 class ClusterFolder:
-    """All that one cluster has on this host: keys, rendered files, sockets, Vagrant's state."""
+    """All that a cluster has on this host: keys, rendered files, sockets, Vagrant's state."""
 
     path: Path
     lock: FileLock = field(repr=False)
@@ -77,70 +86,132 @@ class ClusterFolder:
         return self.path.parent.parent / "logs" / self.name
 
     @property
-    def record(self) -> Record | None:
-        """What is recorded of the cluster; None if that cannot be read or is of another format."""
+    def ssh_config(self) -> Path:
+        """The configuration with which ssh(1) reaches the nodes."""
+        return self.path / "ssh" / "config"
+
+    def read(self) -> Record | None:
+        """Return the record; None if it cannot be read or has another format."""
+        fields = self._fields()
+        lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
         try:
-            fields: dict[str, Any] = json.loads((self.path / "cluster.json").read_text())
-            lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
             record = Record(**{**fields, **lists})
-        except (OSError, ValueError, TypeError, AttributeError):
+        except TypeError:
             return None
         return record if record.format == FORMAT else None
 
+    def is_kept(self) -> bool:
+        """Whether the cluster is kept, also according to a record of another format."""
+        return self._fields().get("kept") is True
+
+    def _fields(self) -> dict[str, Any]:
+        try:
+            fields = json.loads((self.path / _RECORD).read_text())
+        except (OSError, ValueError):
+            return {}
+        return fields if isinstance(fields, dict) else {}
+
+    def sockets(self) -> Path:
+        """Return the folder for ssh's sockets, whose paths must be short."""
+        if (record := self.read()) is None:
+            raise KubeClusterError(f"the record of cluster {self.name} cannot be read")
+        return Path(record.sockets)
+
     def write(self, **changes: object) -> None:
-        """Record what changed."""
-        record = self.record
-        assert record is not None
+        """Change the record. Raises KubeClusterError if it cannot be read or written."""
+        if (record := self.read()) is None:
+            raise KubeClusterError(f"the record of cluster {self.name} cannot be read")
         self._write(replace(record, **changes))  # type: ignore[arg-type]
 
     def _write(self, record: Record) -> None:
         content = json.dumps(asdict(record), indent=1).encode()
-        write_atomically(self.path / "cluster.json", content, 0o600)
-
-    @property
-    def sockets(self) -> Path:
-        """A folder with a short path, for the sockets of ssh."""
-        record = self.record
-        assert record is not None
-        return Path(record.sockets)
-
-    @property
-    def ssh_config(self) -> Path:
-        """How ssh(1) reaches the nodes."""
-        return self.path / "ssh" / "config"
+        write_atomically(self.path / _RECORD, content, 0o600)
 
     def subfolder(self, name: str) -> Path:
-        """Return a private folder inside this one, made if need be."""
+        """Return a private folder inside this one, created if it is missing."""
         return private_folder(self.path / name)
 
+    def try_lock(self) -> bool:
+        """Take the lock unless another process holds it.
+
+        Raises KubeClusterError if the lock file cannot be opened.
+        """
+        try:
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise KubeClusterError(
+                f"{self.lock.lock_file} cannot be locked: {error.strerror or error}\n"
+                "  make the folder writable, or point XDG_STATE_HOME to another one"
+            ) from error
+        return True
+
+    def in_use(self) -> bool:
+        """Whether a process holds the lock. Takes nothing away from a process that wants it."""
+        try:
+            descriptor = os.open(self.lock.lock_file, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def take(self) -> None:
-        """Make this process the owner of a kept cluster, which it holds the lock of."""
+        """Record this process as the user of a kept cluster whose lock it holds."""
         private_folder(self.logs)
-        sockets = self.sockets
-        if not sockets.is_dir():
+        record = self.read()
+        sockets = Path(record.sockets) if record else None
+        if sockets is None or not sockets.is_dir():
             sockets = Path(tempfile.mkdtemp(prefix="kubecluster-"))
-        self.write(pid=os.getpid(), started=time.time(), sockets=str(sockets), kept=False)
+        self.write(pid=os.getpid(), started=time.time(), sockets=str(sockets))
 
     def keep(self) -> None:
-        """Leave the cluster for whoever comes next."""
+        """Leave the cluster to the next run."""
         self.write(kept=True)
         self.lock.release()
 
+    def disown(self) -> None:
+        """Note that the cluster is being removed: if that is cut short, ``gc`` completes it."""
+        # A record that cannot be written, on a full disk for example, must not prevent the removal.
+        with suppress(KubeClusterError):
+            self.write(kept=False)
+
     def remove(self, *, keep_logs: bool) -> None:
-        """Remove the folder with all keys in it, and the logs unless they are wanted."""
-        if record := self.record:
-            shutil.rmtree(record.sockets, ignore_errors=True)
-        shutil.rmtree(self.path, ignore_errors=True)
-        if not keep_logs:
-            shutil.rmtree(self.logs, ignore_errors=True)
-        Path(self.lock.lock_file).unlink(missing_ok=True)
+        """Remove the folder with all keys in it, the lock, and the logs unless they are wanted.
+
+        Raises KubeClusterError naming what cannot be removed. The record and the lock file stay in
+        that case, so that the cluster is found again.
+        """
+        record = self.read()
+        doomed = [path for path in _children(self.path) if path.name != _RECORD]
+        doomed += [] if keep_logs else [self.logs]
+        doomed += [Path(record.sockets)] if record else []
+        # The record goes last, after all that it is needed to find.
+        problems = [*filter(None, map(_remove_tree, doomed))] or [
+            *filter(None, [_remove_tree(self.path)])
+        ]
+        if problems:
+            listed = "\n".join(f"  - {problem}" for problem in problems)
+            self.lock.release()
+            raise KubeClusterError(
+                f"the machines of cluster {self.name} are removed, but its files are not:\n"
+                f"{listed}\n  make them writable and remove them with: kubecluster gc"
+            )
+        with suppress(OSError):
+            Path(self.lock.lock_file).unlink(missing_ok=True)
         self.lock.release()
 
 
 def create_cluster_folder(project: Path, name: str | None = None) -> ClusterFolder:
-    """Make the folder of a new cluster, named after its project's folder unless ``name`` is given.
+    """Create the folder of a new cluster, named after its project unless ``name`` is given.
 
-    Raises KubeClusterError where state cannot be kept, or the name is taken.
+    Raises KubeClusterError if the state folder cannot be written or the name is taken; nothing of
+    the cluster is left in that case.
     """
     root = registry_root()
     if name is None:
@@ -149,18 +220,28 @@ def create_cluster_folder(project: Path, name: str | None = None) -> ClusterFold
     check_name(name)
     clusters = private_folder(root / "clusters")
     folder = ClusterFolder(clusters / name, FileLock(clusters / f"{name}.lock"))
-    try:
-        folder.lock.acquire(timeout=0)
-    except Timeout:
-        raise KubeClusterError(f"cluster {name} is in use; choose another name") from None
+    if not folder.try_lock():
+        raise KubeClusterError(f"cluster {name} is in use; choose another name")
     if folder.path.exists():
         folder.lock.release()
         raise KubeClusterError(f"there is a cluster {name} already; reuse it or destroy it")
-    _forget_old_logs(root / "logs")
-    private_folder(folder.path)
-    private_folder(folder.logs)
-    sockets = tempfile.mkdtemp(prefix="kubecluster-")
-    folder._write(Record(name, str(project), os.getpid(), time.time(), sockets))
+    sockets = ""
+    try:
+        _forget_old_logs(root)
+        private_folder(folder.path)
+        private_folder(folder.logs)
+        sockets = tempfile.mkdtemp(prefix="kubecluster-")
+        folder._write(Record(name, str(project), os.getpid(), time.time(), sockets))
+    except BaseException as error:
+        shutil.rmtree(sockets, ignore_errors=True)
+        with suppress(KubeClusterError):
+            folder.remove(keep_logs=False)
+        if isinstance(error, OSError):
+            raise KubeClusterError(
+                f"{error.filename or root} cannot be written: {error.strerror}\n"
+                "  free some space or make the folder writable, and run again"
+            ) from error
+        raise
     return folder
 
 
@@ -173,7 +254,7 @@ def check_name(name: str) -> None:
 
 
 def all_clusters() -> list[ClusterFolder]:
-    """Return the folders of all clusters of this user, whoever uses them."""
+    """Return the folders of all clusters of this user, used or not."""
     clusters = registry_root() / "clusters"
     paths = sorted(clusters.glob("*.lock")) if clusters.is_dir() else []
     return [ClusterFolder(path.with_suffix(""), FileLock(path)) for path in paths]
@@ -190,31 +271,66 @@ def find_cluster(name: str) -> ClusterFolder:
 
 
 def kept_cluster(project: Path) -> ClusterFolder | None:
-    """Return the cluster that was last kept for a project and that nobody uses, if there is one."""
+    """Return the cluster last kept for a project, among those that no process uses."""
     kept = [
         (record.started, folder)
         for folder in all_clusters()
-        if (record := folder.record) and record.kept and record.project == str(project)
+        if (record := folder.read()) and record.kept and record.project == str(project)
+        if not folder.in_use()
     ]
     return max(kept, key=lambda pair: pair[0])[1] if kept else None
 
 
 def abandoned_clusters() -> Iterator[ClusterFolder]:
-    """Yield the clusters whose owner ended without removing or keeping them, locked by us now."""
+    """Yield the clusters that are neither used nor kept, each locked by this process now.
+
+    Raises KubeClusterError if a lock file cannot be opened for want of space or a writable disk.
+    """
     for folder in all_clusters():
-        try:
-            folder.lock.acquire(timeout=0)
-        except (Timeout, PermissionError):
+        # Another user's lock file cannot even be opened.
+        if folder.is_kept() or not os.access(folder.lock.lock_file, os.R_OK | os.W_OK):
             continue
-        record = folder.record
-        if record is not None and record.kept:
+        if not folder.try_lock():
+            continue
+        if folder.is_kept():
             folder.lock.release()
         else:
             yield folder
 
 
-def _forget_old_logs(logs: Path) -> None:
-    private_folder(logs)
-    by_age = sorted(logs.iterdir(), key=lambda path: path.stat().st_mtime)
-    for path in by_age[:-_KEPT_LOGS]:
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _remove_tree(path: Path) -> str:
+    """Remove a file or a folder, and return what prevents that, or nothing."""
+    problem = ""
+    for _ in range(_REMOVE_ATTEMPTS):
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+            return ""
+        except FileNotFoundError:
+            # A process that is about to end removed a file of it in the meantime, or added one.
+            continue
+        except OSError as error:
+            problem = f"{error.filename or path}: {error.strerror or error}"
+            time.sleep(_REMOVE_PAUSE)
+    return problem
+
+
+def _forget_old_logs(root: Path) -> None:
+    """Remove all but the newest logs of clusters that no longer exist."""
+    logs = private_folder(root / "logs")
+    ended = []
+    for path in _children(logs):
+        if not (root / "clusters" / f"{path.name}.lock").exists():
+            with suppress(FileNotFoundError):  # another run forgets old logs, too
+                ended.append((path.stat().st_mtime, path))
+    for _, path in sorted(ended)[:-_KEPT_LOGS]:
         shutil.rmtree(path, ignore_errors=True)

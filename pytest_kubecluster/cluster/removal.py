@@ -1,4 +1,4 @@
-"""Removes clusters: one whose lock is held, and those that ended runs left behind."""
+"""Removes clusters: one whose lock this process holds, and those that ended runs left behind."""
 
 from __future__ import annotations
 
@@ -17,35 +17,44 @@ from pytest_kubecluster.util.progress import Progress
 
 
 def remove_abandoned(progress: Progress, settings: Settings) -> None:
-    """Remove what ended runs left behind. Raises KubeClusterError where the tools are not there."""
+    """Remove what ended runs left behind, as far as it can be removed now.
+
+    Raises KubeClusterError if this run's own machines lack a tool.
+    """
     check_tools(settings.machines.name)
     for abandoned in abandoned_clusters():
         progress.say(f"removing cluster {abandoned.name}, which an ended run left behind")
         try:
             remove_cluster(abandoned, keep_logs=False)
         except KubeClusterError as error:
-            record = abandoned.record
-            if record is None or record.provider == settings.machines.name:
-                raise
-            # What runs them need not be up for machines of another kind.
-            progress.say(f"cluster {abandoned.name} is left for later: {error}")
-            abandoned.lock.release()
+            # Docker or libvirt may be stopped, or hold on to something. This run needs none of it.
+            reason = str(error).partition("\n")[0]
+            progress.warn(
+                f"cluster {abandoned.name}, which an ended run left behind, cannot be removed now: "
+                f"{reason} (try again with: kubecluster gc)"
+            )
 
 
 def remove_cluster(folder: ClusterFolder, *, keep_logs: bool) -> None:
-    """Remove all of a cluster whose lock we hold: machines, networks, keys, state.
+    """Remove all of a cluster whose lock this process holds: machines, networks, keys, state.
 
-    Raises KubeClusterError if something does not let itself be removed.
+    Raises KubeClusterError if something cannot be removed. The cluster stays in the registry in
+    that case, without an owner, for ``gc``.
     """
-    # What still boots or provisions it, where its run was killed.
-    end_processes_of(folder.path)
-    machines_of(folder).destroy()
+    folder.disown()
+    try:
+        # Whatever a killed run still boots or provisions the machines with.
+        end_processes_of(folder.path)
+        machines_of(folder).destroy()
+    except BaseException:
+        folder.lock.release()
+        raise
     folder.remove(keep_logs=keep_logs)
 
 
 def machines_of(folder: ClusterFolder) -> Machines:
-    """Return the machines of a cluster that is in the registry, as its record says."""
-    record = folder.record
+    """Return the machines of a cluster in the registry, as its record describes them."""
+    record = folder.read()
     if record and record.provider == "inventory":
         return InventoryMachines()
     if record and record.provider == "vagrantfile":

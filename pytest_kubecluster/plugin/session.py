@@ -358,7 +358,7 @@ class ClusterSession:
         if reuse is not None:
             kept = find_cluster(reuse) if reuse else kept_cluster(project)
         if kept is not None:
-            if (record := kept.record) and record.network:
+            if (record := kept.read()) and record.network:
                 self.move_to(IPv4Network(record.network))
             self.cluster = Cluster(self.spec, self.settings, project, progress)
             self.cluster.reuse(kept, provision=provision)

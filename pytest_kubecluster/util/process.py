@@ -242,6 +242,14 @@ def end_processes_of(folder: Path) -> None:
                 process.kill()
 
 
+def end_children_with(word: str) -> None:
+    """End the descendants of this process that have ``word`` among their arguments."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if word in child.cmdline():
+                child.kill()
+
+
 def _session(leader: int) -> list[psutil.Process]:
     """Return the processes of a session, without its leader."""
     found = []

@@ -80,8 +80,13 @@ class Progress:
         with self.uncaptured():
             self._line(text)
 
-    def _line(self, text: str) -> None:
-        if not self.quiet:
+    def warn(self, text: str) -> None:
+        """Show a line of its own, even if ``quiet``."""
+        with self.uncaptured():
+            self._line(text, always=True)
+
+    def _line(self, text: str, *, always: bool = False) -> None:
+        if always or not self.quiet:
             # Terminals and files may not be able to show every character.
             encoding = self._console.encoding
             shown = f"kubecluster: {text}".encode(encoding, "backslashreplace").decode(encoding)

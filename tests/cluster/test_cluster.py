@@ -200,7 +200,7 @@ def test_wrapper_refuses_what_it_cannot_run(kube_node: Node) -> None:
 def test_each_node_has_one_ssh_master_short_of_name(
     kube_cluster: Cluster, kube_nodes: tuple[Node, ...]
 ) -> None:
-    sockets = list(kube_cluster.folder.sockets.iterdir())
+    sockets = list(kube_cluster.folder.sockets().iterdir())
     assert len(sockets) == len(kube_nodes)
     # Its path is limited to 108 bytes (unix(7)), of which ssh takes 17 while it makes one.
     assert all(len(os.fspath(socket)) + 17 < 108 for socket in sockets)

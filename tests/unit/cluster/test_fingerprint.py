@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from argparse import Namespace
 from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -9,12 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_kubecluster import cli as command
-from pytest_kubecluster.cluster import fingerprint as reuse
-from pytest_kubecluster.cluster import registry as state
+from pytest_kubecluster.cluster import fingerprint as module
 from pytest_kubecluster.cluster.config import Bundled, Docker, Hollow, Libvirt, Settings
-from pytest_kubecluster.cluster.fingerprint import Fingerprint, Step, fingerprint, next_step
-from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.cluster.fingerprint import (
+    Fingerprint,
+    Step,
+    fingerprint,
+    machine_differences,
+    next_step,
+)
+from pytest_kubecluster.cluster.registry import Record
 from pytest_kubecluster.kubelet.binary import KubeletBinary
 from pytest_kubecluster.spec.model import ClusterSpec, cluster_spec
 from pytest_kubecluster.spec.version import KubeVersion
@@ -60,7 +63,7 @@ def test_decision(
         assert step is Step.PROVISION
 
 
-def test_another_image_or_provider_is_another_cluster() -> None:
+def test_another_image_or_provider_means_other_machines() -> None:
     first = fingerprint(SPEC, SETTINGS, IMAGE)
     assert fingerprint(SPEC, SETTINGS, "kubecluster-node:plain-2").machines != first.machines
     moved = replace(SETTINGS, machines=Libvirt())
@@ -71,7 +74,7 @@ def test_another_image_or_provider_is_another_cluster() -> None:
     ("machines", "real", "anew"),
     [(Libvirt(), True, True), (Libvirt(), False, False), (Docker(), True, False)],
 )
-def test_machines_with_a_kernel_of_their_own_are_booted_anew_for_kubelets_that_want_another(
+def test_virtual_machines_are_rebuilt_for_a_kubelet_that_needs_another_cgroup_version(
     tmp_path: Path, machines: Bundled, real: bool, anew: bool
 ) -> None:
     def made_for(version: str) -> str:
@@ -84,19 +87,19 @@ def test_machines_with_a_kernel_of_their_own_are_booted_anew_for_kubelets_that_w
     assert made_for("1.19.0") == made_for("1.36.0")
 
 
-def test_what_was_never_provisioned_is_provisioned() -> None:
+def test_cluster_whose_provisioning_did_not_end_is_provisioned() -> None:
     wanted = fingerprint(SPEC, SETTINGS, IMAGE)
     half = Fingerprint(wanted.machines, "")
     assert next_step(half, wanted, alive=True) is Step.PROVISION
 
 
-def test_another_playbook_means_provisioning(
+def test_change_of_the_bundled_playbook_means_provisioning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = fingerprint(SPEC, SETTINGS, IMAGE)
     (tmp_path / "Vagrantfile").write_text((provisioning() / "Vagrantfile").read_text())
     (tmp_path / "playbook.yml").write_text("- hosts: none\n")
-    monkeypatch.setattr(reuse, "provisioning", lambda: tmp_path)
+    monkeypatch.setattr(module, "provisioning", lambda: tmp_path)
     after = fingerprint(SPEC, SETTINGS, IMAGE)
     assert (after.machines == before.machines, after.provisioning == before.provisioning) == (
         True,
@@ -104,7 +107,7 @@ def test_another_playbook_means_provisioning(
     )
 
 
-def test_files_beside_ones_own_playbook_count_whatever_they_are(tmp_path: Path) -> None:
+def test_any_file_beside_the_users_playbook_counts(tmp_path: Path) -> None:
     (tmp_path / "playbook.yml").write_text("- hosts: all\n")
     (tmp_path / "logo.png").write_bytes(b"\x89PNG\xff")
     (tmp_path / ".git").mkdir()
@@ -122,97 +125,24 @@ def test_files_beside_ones_own_playbook_count_whatever_they_are(tmp_path: Path) 
     assert digest() != before
 
 
-# --------------------------------------------------------------------------------------- registry
-
-
-@pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return tmp_path / "kubecluster"
-
-
-def release(folder: state.ClusterFolder) -> None:
-    folder.lock.release()
-
-
-def test_abandoned_is_what_nobody_holds_or_keeps(registry: Path, tmp_path: Path) -> None:
-    held = state.create_cluster_folder(tmp_path, "held")
-    kept = state.create_cluster_folder(tmp_path, "kept")
-    kept.keep()
-    release(state.create_cluster_folder(tmp_path, "left"))
-    found = list(state.abandoned_clusters())
-    assert [folder.name for folder in found] == ["left"]
-    for folder in (*found, held):
-        folder.remove(keep_logs=False)
-    assert [folder.name for folder in state.all_clusters()] == ["kept"]
-    assert state.kept_cluster(tmp_path) is not None
-    assert state.kept_cluster(tmp_path / "elsewhere") is None
-    kept.remove(keep_logs=False)
-
-
-def test_gc_removes_what_can_be_where_something_cannot(
-    registry: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    def check_tools(source: str) -> None:
-        if source == "libvirt":
-            raise KubeClusterError("libvirt does not answer")
-
-    monkeypatch.setattr(command, "check_tools", check_tools)
-    for name, provider in (("a", "libvirt"), ("b", "inventory")):
-        folder = state.create_cluster_folder(tmp_path, name)
-        folder.write(provider=provider)
-        release(folder)
-    assert command._gc(Namespace()) == command.FAILED
-    said = capsys.readouterr()
-    assert said.out == "removed cluster b\n"
-    assert said.err == "kubecluster: cluster a is left: libvirt does not answer\n"
-    (left,) = state.abandoned_clusters()
-    assert left.name == "a"
-    left.remove(keep_logs=False)
-
-
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"format": 0}', '{"name": "x"}', '{"format": 1, "more": 1}']
+    ("nodes", "network", "provider", "expected"),
+    [
+        (["master01"], "10.17.5.0/24", "docker", "its nodes are master01, not master01, worker01"),
+        (["master01", "worker01"], "10.9.0.0/24", "docker", "its network is 10.9.0.0/24, not"),
+        (
+            ["master01", "worker01"],
+            "10.17.5.0/24",
+            "libvirt",
+            "its provider is libvirt, not docker",
+        ),
+        (["master01", "worker01"], "10.17.5.0/24", "docker", "made from another image"),
+    ],
 )
-def test_record_that_cannot_be_read_is_abandoned(
-    content: str, registry: Path, tmp_path: Path
+def test_difference_of_the_machines_is_named(
+    nodes: list[str], network: str, provider: str, expected: str
 ) -> None:
-    folder = state.create_cluster_folder(tmp_path, "broken")
-    sockets = folder.sockets
-    folder.keep()
-    (folder.path / "cluster.json").write_text(content)
-    (found,) = state.abandoned_clusters()
-    assert found.record is None
-    found.remove(keep_logs=False)
-    assert state.all_clusters() == []
-    sockets.rmdir()
-
-
-@pytest.mark.parametrize("name", ["a/b", "..", "", "-a", "a-", "A", "a" * 41, "a b"])
-def test_name_that_is_none(name: str, registry: Path, tmp_path: Path) -> None:
-    for use in (state.find_cluster, lambda n: state.create_cluster_folder(tmp_path, n)):
-        with pytest.raises(KubeClusterError, match="is no name of a cluster"):
-            use(name)
-    assert not registry.exists()
-
-
-def test_unknown_name_is_answered_with_those_there_are(registry: Path, tmp_path: Path) -> None:
-    with pytest.raises(KubeClusterError, match="there is no cluster a; there are: none"):
-        state.find_cluster("a")
-    folder = state.create_cluster_folder(tmp_path, "b")
-    with pytest.raises(KubeClusterError, match="there is no cluster a; there are: b"):
-        state.find_cluster("a")
-    with pytest.raises(KubeClusterError, match="cluster b is in use"):
-        state.create_cluster_folder(tmp_path, "b")
-    folder.remove(keep_logs=False)
-
-
-def test_logs_of_the_last_runs_are_kept(registry: Path, tmp_path: Path) -> None:
-    for _ in range(14):
-        folder = state.create_cluster_folder(tmp_path)
-        (folder.logs / "log").write_text("x")
-        folder.remove(keep_logs=True)
-    assert len(list((registry / "logs").iterdir())) == 11
+    record = Record("a", "/project", 1, 0.0, "/sockets", network=network, provider=provider)
+    record = replace(record, nodes=dict.fromkeys(nodes, "master"))
+    spec = cluster_spec(1, 1, IPv4Network("10.17.5.0/24"))
+    assert expected in machine_differences(record, spec, "docker")
