@@ -23,7 +23,7 @@ NOT_CREATED: str = vagrant.Vagrant.NOT_CREATED
 VANISHED = re.compile(r"No such (container|network|object)|network \S+ not found")
 """What Docker prints about something that existed a moment ago."""
 
-_ATTEMPTS = 5
+_ATTEMPTS = 10
 _ERASE_LINE = "\x1b[K"
 _MACHINE_READABLE = re.compile(r"\d+,([^,]*),([a-z-]+),(.*)")
 _ESCAPES = (("%!(VAGRANT_COMMA)", ","), ("\\n", "\n"), ("\\r", "\r"))

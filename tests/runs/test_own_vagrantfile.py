@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kubecluster.machines.docker.image import ensure_image
-from pytest_kubecluster.machines.docker.machines import _CREATE_ARGS
+from pytest_kubecluster.machines.docker.machines import CREATE_ARGS
 from pytest_kubecluster.machines.ssh_key import ensure_ssh_key
 from pytest_kubecluster.util.paths import cache_folder
 from pytest_kubecluster.util.process import Commands
@@ -57,7 +57,7 @@ def own(bench: Bench, tmp_path: Path) -> Iterator[Bench]:
             image=image,
             name=bench.project.name,
             key=key.public,
-            arguments=json.dumps(_CREATE_ARGS),
+            arguments=json.dumps(CREATE_ARGS),
         )
     )
     bench.options = ["--kube-cluster"]

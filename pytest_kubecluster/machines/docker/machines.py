@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Literal
 
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.machines.base import BundledMachines
@@ -17,27 +16,44 @@ from pytest_kubecluster.machines.vagrant import vagrant_for_plan
 from pytest_kubecluster.spec.launcher import INSTALLED
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.paths import cache_folder
-from pytest_kubecluster.util.process import Commands, ask
+from pytest_kubecluster.util.poll import poll
+from pytest_kubecluster.util.process import Commands, ask, capture
 
 _LABEL = "kubecluster"
+_ASK_SECONDS = 30.0
 _REMOVE_SECONDS = 60.0
+_NETWORK_SECONDS = 15.0
+_RETRY_SECONDS = 0.5
 _STOP_SECONDS = 10
+_REMOVED = "find it with: docker {kind} ls --filter label={label}"
+_STALE = (
+    "no container uses it any more, but Docker still counts one (seen with Docker 20.10): restart "
+    "Docker (systemctl restart docker), then run: kubecluster gc"
+)
 _RUNTIME_VOLUMES = ("/var/lib/docker", "/var/lib/containerd")
 """Where container runtimes keep layers, which do not go into layers: a volume of its own each."""
+_Kind = Literal["container", "network"]
 
-_CREATE_ARGS = (
-    # systemd and Docker need much, but not --privileged: it gives every device of the host too, and
-    # fails on hosts whose own capabilities are bounded.
+_HOST_CAPABILITIES = (
+    *("AUDIT_CONTROL", "AUDIT_READ", "BLOCK_SUSPEND", "MAC_ADMIN", "MAC_OVERRIDE", "SYSLOG"),
+    *("SYS_BOOT", "SYS_MODULE", "SYS_RAWIO", "SYS_TIME", "WAKE_ALARM"),
+)
+"""What would reach the host itself: its clock, modules, memory, kernel messages, power."""
+
+CREATE_ARGS = (
+    # systemd and container runtimes need a lot, but not --privileged: that gives every device of
+    # the host too, and fails on hosts whose own capabilities are bounded (no SYS_RESOURCE). Devices
+    # are the ones that every container has; Docker, containerd and a kubelet need no others.
     *("--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"),
+    *(word for name in _HOST_CAPABILITIES for word in ("--cap-drop", name)),
     *("--security-opt", "seccomp=unconfined"),
     *("--security-opt", "apparmor=unconfined"),
-    *("--security-opt", "systempaths=unconfined"),
-    *("--device-cgroup-rule", "a *:* rwm"),
     "--cgroupns=private",
     *("--tmpfs", "/run", "--tmpfs", "/tmp"),
-    # What systemd takes as the order to shut down in a container.
+    # What systemd takes as the request to shut down in a container.
     *("--stop-signal", "SIGRTMIN+3"),
 )
+"""The options of ``docker create`` for any node. Docker mounts /proc/sys and the like read-only."""
 
 
 class ContainerMachines(BundledMachines):
@@ -72,7 +88,6 @@ class ContainerMachines(BundledMachines):
 
         With ``kubelets``, the folder of real ones, nodes get the volumes that their runtimes need.
         """
-        assert spec.network is not None
         # The folder, not the file: another kubelet can be put there while the machines run.
         binds = [f"{kubelets}:{INSTALLED}:ro", *_RUNTIME_VOLUMES] if kubelets else []
         plan = {
@@ -81,15 +96,16 @@ class ContainerMachines(BundledMachines):
             "private_key": str(self._key.path),
             "boot_timeout": int(timeout),
             "image": self._given_image or _own_image(real=kubelets is not None),
-            "label": f"{_LABEL}={self.name}",
-            "prefix": spec.network.prefixlen,
             "env": {"AUTHORIZED_KEY": self._key.public},
             "machines": [
                 {
                     "name": node.name,
                     "container": self.machine(node.name),
-                    "address": str(node.address),
-                    "create_args": [*_CREATE_ARGS, "--label", f"{_LABEL}={self.name}"],
+                    "create_args": [
+                        *CREATE_ARGS,
+                        *("--network", self._network, "--ip", str(node.address)),
+                        *("--label", f"{_LABEL}={self.name}"),
+                    ],
                     "volumes": binds,
                 }
                 for node in spec
@@ -118,12 +134,16 @@ class ContainerMachines(BundledMachines):
         """Make the machines' network, which Docker gives to one cluster only, whoever asks."""
         options = ["--subnet", str(network), "--label", f"{_LABEL}={self.name}"]
         try:
-            _docker("network", "create", *options, f"kubecluster-{self.name}")
+            _docker("network", "create", *options, self._network)
         except KubeClusterError as error:
             raise NetworkTakenError(
                 f"the network {network} cannot be had: {error}\n"
                 "  choose another with --kube-network"
             ) from None
+
+    @property
+    def _network(self) -> str:
+        return f"kubecluster-{self.name}"
 
     def machine(self, node: str) -> str:
         """Return the name of a node's container."""
@@ -137,8 +157,7 @@ class ContainerMachines(BundledMachines):
 
     def console(self, node: str) -> list[str]:
         """Return the last lines on a node's console."""
-        argv = ["docker", "logs", "--tail=12", self.machine(node)]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        done = capture(["docker", "logs", "--tail=12", self.machine(node)], timeout=_ASK_SECONDS)
         return (done.stdout + done.stderr).splitlines()
 
     def reboot_command(self, node: str) -> list[str]:
@@ -148,30 +167,48 @@ class ContainerMachines(BundledMachines):
     def destroy(self) -> None:
         """Remove every container, volume and network that carries the cluster's label.
 
-        Raises KubeClusterError naming what is left when Docker does not remove it in time.
+        Raises KubeClusterError naming what is left if Docker does not remove it in time.
         """
-        deadline = time.monotonic() + _REMOVE_SECONDS
-        while left := self._left():
-            for kind, names in left.items():
-                remove = ["rm", "--force", "--volumes"] if kind == "container" else ["rm"]
-                _docker(kind, *remove, *names, check=False)
-            if time.monotonic() > deadline:
-                shown = ", ".join(
-                    f"{kind} {name}" for kind, names in left.items() for name in names
-                )
-                raise KubeClusterError(
-                    f"cluster {self.name}: Docker did not remove {shown}\n"
-                    f"  find it with: docker ps -a --filter label={_LABEL}={self.name}"
-                )
+        if not poll(self._remove_containers, _REMOVE_SECONDS, every=_RETRY_SECONDS):
+            self._complain("container", _REMOVED)
+        if not poll(self._remove_networks, _NETWORK_SECONDS, every=_RETRY_SECONDS):
+            self._complain("network", _STALE if self._endpoints_are_stale() else _REMOVED)
 
-    def _left(self) -> Mapping[str, list[str]]:
-        """What of the cluster is still there; networks only once no container uses them."""
-        label = f"label={_LABEL}={self.name}"
-        containers = _docker("container", "ls", "--all", "--quiet", "--filter", label)
-        if containers:
-            return {"container": containers}
-        networks = _docker("network", "ls", "--quiet", "--filter", label)
-        return {"network": networks} if networks else {}
+    def _remove_containers(self) -> bool:
+        """Remove the containers one after the other, and return whether none is left.
+
+        Removing several at the same time, or one that restarts, can leave Docker 20.10 with a
+        network that counts an endpoint too many, and that it never removes again.
+        """
+        for name in self._left("container"):
+            _docker("container", "rm", "--force", "--volumes", name, check=False)
+        return not self._left("container")
+
+    def _remove_networks(self) -> bool:
+        for name in self._left("network"):
+            for endpoint in _endpoints(name):
+                _docker("network", "disconnect", "--force", name, endpoint, check=False)
+            _docker("network", "rm", name, check=False)
+        return not self._left("network")
+
+    def _endpoints_are_stale(self) -> bool:
+        return not any(_endpoints(name) for name in self._left("network"))
+
+    def _complain(self, kind: _Kind, way_out: str) -> None:
+        names = ", ".join(self._left(kind))
+        label = f"{_LABEL}={self.name}"
+        raise KubeClusterError(
+            f"cluster {self.name}: Docker did not remove the {kind} {names}\n"
+            f"  {way_out.format(kind=kind, label=label)}"
+        )
+
+    def _left(self, kind: _Kind) -> list[str]:
+        """Return what of the cluster is still there."""
+        what = {
+            "container": ["--all", "--format", "{{.Names}}"],
+            "network": ["--format", "{{.Name}}"],
+        }
+        return _docker(kind, "ls", *what[kind], "--filter", f"label={_LABEL}={self.name}")
 
 
 def _own_image(*, real: bool) -> str:
@@ -182,3 +219,9 @@ def _docker(*words: str, check: bool = True) -> list[str]:
     """Run Docker's client and return the words it prints."""
     what = f"docker {words[0]} {words[1]}"
     return ask(["docker", *words], what=what, seconds=_REMOVE_SECONDS, check=check).split()
+
+
+def _endpoints(network: str) -> list[str]:
+    """Return the names of the containers that Docker believes to be in a network."""
+    form = "{{range .Containers}}{{.Name}} {{end}}"
+    return _docker("network", "inspect", "--format", form, network, check=False)
