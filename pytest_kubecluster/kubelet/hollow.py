@@ -1,8 +1,18 @@
-"""The hollow kubelet of a version: one file, made of the program and that version's facts."""
+"""The hollow kubelet of a version: one executable archive of the program and that version's facts.
+
+The archive is made as zipapp makes one, but with a fixed time for its entries, so that the same
+input gives the same bytes.
+"""
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
+from collections.abc import Iterator
+from functools import cache
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from pytest_kubecluster.spec import catalog
@@ -10,9 +20,11 @@ from pytest_kubecluster.spec.settings import FLAG_DEFAULTS
 from pytest_kubecluster.spec.version import KubeVersion
 from pytest_kubecluster.util.resources import provisioning
 
-PLACEHOLDER = (
-    "FACTS: dict[str, Any] = {}  # replaced by the facts of one version when the file is rendered\n"
-)
+SHEBANG = b"#!/usr/bin/env python3\n"
+_PROGRAM = "hollow_kubelet"
+_YAML = ("error", "events", "parser", "reader", "scanner", "tokens")
+"""The modules of PyYAML that read YAML; nothing else of it is packed."""
+_EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 NEW_DEFAULTS: dict[str, dict[int, str]] = {
     "allow-privileged": {11: "true"},
@@ -44,15 +56,51 @@ NUMBERS = ("Level", "float64", "int", "int32", "int64", "quantity", "severity", 
 
 
 def render_hollow(version: KubeVersion) -> bytes:
-    """Return the hollow kubelet of ``version``, ready to be installed under its name.
+    """Return the hollow kubelet of ``version``: an executable file for Python 3.9 or newer.
 
-    That is ``hyperkube`` up to 1.16, and ``kubelet`` from then on.
+    It is to be installed as ``hyperkube`` up to 1.16, and as ``kubelet`` from then on.
     """
+    facts = json.dumps(hollow_facts(version)).encode()
+    packed = io.BytesIO(SHEBANG)
+    packed.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (*_modules(), (f"{_PROGRAM}/facts.json", facts)):
+            entry = zipfile.ZipInfo(name, _EARLIEST)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+@cache
+def _modules() -> tuple[tuple[str, bytes], ...]:
+    """Return the program's modules and those of the installed PyYAML, by name in the archive."""
+    return (*_own_modules(), *_yaml_modules())
+
+
+def _own_modules() -> Iterator[tuple[str, bytes]]:
+    folder = provisioning() / "hollow"
+    for path in (folder / "__main__.py", *sorted((folder / _PROGRAM).glob("*.py"))):
+        yield str(path.relative_to(folder)), path.read_bytes()
+
+
+def _yaml_modules() -> Iterator[tuple[str, bytes]]:
+    # PyYAML's own __init__ would import its writing half.
+    yield "yaml/__init__.py", b""
+    installed = metadata.distribution("PyYAML")
+    for name in _YAML:
+        yield f"yaml/{name}.py", Path(str(installed.locate_file(f"yaml/{name}.py"))).read_bytes()
+    for path in installed.files or ():
+        if path.name == "LICENSE":
+            yield "yaml/LICENSE", path.read_binary()
+
+
+def hollow_facts(version: KubeVersion) -> dict[str, Any]:
+    """Return what the hollow kubelet of ``version`` knows of that version."""
     minor = version.minor_version
     number = int(minor.partition(".")[2])
     fields, kinds = catalog.fields(minor), catalog.kinds(minor)
     bound = {field.flag: field for field in fields.values() if field.flag}
-    values = {
+    return {
         "git_version": version.git_version,
         "minor": number,
         # name: type, default, warning, hidden, origin
@@ -67,14 +115,6 @@ def render_hollow(version: KubeVersion) -> bytes:
             for path, field in fields.items()
         },
     }
-    before, found, after = (
-        (provisioning() / "hollow" / "hyperkube.py").read_text().partition(PLACEHOLDER)
-    )
-    if not found:
-        raise RuntimeError("the hollow kubelet has no line for its facts")
-    # A string literal of a JSON text: Python's own repr escapes whatever is in it.
-    line = f"FACTS: dict[str, Any] = json.loads({json.dumps(values)!r})\n"
-    return (before + line + after).encode()
 
 
 def _flag(flag: catalog.Flag, kind: str, field: catalog.Field | None, number: int) -> list[Any]:

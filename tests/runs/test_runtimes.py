@@ -64,7 +64,7 @@ def test_another_file_of_the_same_version_is_started(bench: Bench) -> None:
     status, output = bench.run(*options, "--kube-keep=always")
     assert status == 0, output
     try:
-        file.write_bytes(file.read_bytes() + b"# mended\n")
+        file.write_bytes(file.read_bytes() + b"\n# mended\n")
         bench.write(
             "test_it.py",
             "from pathlib import Path\n"

@@ -1,0 +1,9 @@
+"""Runs the kubelet when the archive that is made of this folder is executed."""
+
+import sys
+
+from hollow_kubelet.facts import load
+from hollow_kubelet.program import run
+
+load()
+sys.exit(run(sys.argv))

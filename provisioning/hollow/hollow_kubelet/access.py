@@ -1,0 +1,102 @@
+"""Authentication and authorization of requests to the kubelet's port."""
+
+from __future__ import annotations
+
+from hollow_kubelet.api_server import ApiError, ApiServer
+from hollow_kubelet.errors import Failure
+from hollow_kubelet.facts import since
+from hollow_kubelet.flags import FlagSet
+from hollow_kubelet.go import aggregate
+from hollow_kubelet.http_server import Page, Request, text_page
+from hollow_kubelet.log import log
+from hollow_kubelet.tls import Client
+
+SUBRESOURCES = {"/stats": "stats", "/metrics": "metrics", "/logs": "log", "/spec": "spec"}
+VERBS = {"POST": "create", "GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+class Gate:
+    """Decides who may use the kubelet's port: auth.go in cmd/kubelet/app and pkg/kubelet/server."""
+
+    def __init__(self, flags: FlagSet, node: str, api: ApiServer | None) -> None:
+        """Refuse what cannot work."""
+        self.node = node
+        self.api = api
+        self.anonymous = flags["anonymous-auth"]
+        self.tokens = flags["authentication-token-webhook"]
+        self.mode = flags["authorization-mode"]
+        if self.tokens and api is None:
+            raise Failure("no client provided, cannot use webhook authentication")
+        if not (flags["client-ca-file"] or self.tokens or self.anonymous):
+            raise Failure(f"{'no' if since(21) else 'No'} authentication method configured")
+        if self.mode == "Webhook" and api is None:
+            raise Failure("no client provided, cannot use webhook authorization")
+        if self.mode not in ("AlwaysAllow", "Webhook"):
+            problem = (
+                f"Unknown authorization mode {self.mode}"
+                if self.mode
+                else "No authorization mode specified"
+            )
+            raise Failure(problem[0].lower() + problem[1:] if since(16) else problem)
+
+    def refuse(self, request: Request) -> Page | None:
+        """Return the answer to a request that may not be made."""
+        user = self.authenticate(request)
+        if user is None:
+            return text_page("Unauthorized", 401)
+        return self.forbid(user, request) if self.mode == "Webhook" else None
+
+    def authenticate(self, request: Request) -> Client | None:
+        """Return who makes the request, or None if that is not known or allowed."""
+        client = request.client
+        if client.name and not client.problem:
+            return client
+        problems = [client.problem] if client.problem else []
+        if self.tokens and self.api and request.token:
+            review = {
+                "apiVersion": "authentication.k8s.io/v1beta1",
+                "kind": "TokenReview",
+                "spec": {"token": request.token},
+            }
+            path = "/apis/authentication.k8s.io/v1beta1/tokenreviews"
+            try:
+                status = self.api.request("POST", path, review).get("status", {})
+            except ApiError as error:
+                problems.append(str(error))
+            else:
+                if status.get("authenticated"):
+                    user = status.get("user", {})
+                    return Client(user.get("username", ""), tuple(user.get("groups", ())))
+        if problems:
+            problem = aggregate(problems)
+            where = "server.go:236"
+            log("E", where, f"Unable to authenticate the request due to an error: {problem}")
+        elif self.anonymous:
+            return Client("system:anonymous", ("system:unauthenticated",))
+        return None
+
+    def forbid(self, user: Client, request: Request) -> Page | None:
+        """Ask the API server whether a user may make a request."""
+        attributes = {
+            "verb": VERBS.get(request.method, ""),
+            "resource": "nodes",
+            "subresource": SUBRESOURCES.get("/" + request.path.split("/")[1], "proxy"),
+        }
+        words = ", ".join(f"{key}={value}" for key, value in attributes.items())
+        review = {
+            "apiVersion": "authorization.k8s.io/v1beta1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "resourceAttributes": {**attributes, "version": "v1", "name": self.node},
+                "user": user.name,
+                "group": list(user.groups),
+            },
+        }
+        path = "/apis/authorization.k8s.io/v1beta1/subjectaccessreviews"
+        try:
+            allowed = self.api and self.api.request("POST", path, review)["status"]["allowed"]
+        except (ApiError, LookupError) as error:
+            problem = f"Authorization error (user={user.name}, {words})"
+            log("E", "server.go:252", f"{problem}: {error}")
+            return text_page(problem, 500)
+        return None if allowed else text_page(f"Forbidden (user={user.name}, {words})", 403)

@@ -1,0 +1,128 @@
+"""Requests to the API server."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import json
+import re
+import socket
+import ssl
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
+from typing import Any
+from urllib.parse import urlsplit
+
+from hollow_kubelet.errors import Failure
+from hollow_kubelet.facts import since, version
+from hollow_kubelet.go import errno_text, join_host_port, quote
+from hollow_kubelet.kubeconfig import ClientConfig, server_url
+from hollow_kubelet.tls import (
+    X509_PROBLEMS,
+    X509_UNKNOWN_AUTHORITY,
+    load_key_pair,
+    pem_blocks,
+    trust,
+)
+
+
+class ApiError(Exception):
+    """A request to the API server that failed; ``code`` is the answer's, if there was one."""
+
+    def __init__(self, text: str, code: int = 0) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class ApiServer:
+    """A connection to the API server by a kubeconfig's rules."""
+
+    SECONDS = 30
+
+    def __init__(self, config: ClientConfig) -> None:
+        """Load the credentials; the Failure is that of client-go/transport."""
+        self.url = server_url(config.server)
+        parts = urlsplit(self.url)
+        self.prefix = parts.path
+        self.secure = parts.scheme == "https"
+        self.host = parts.hostname or "localhost"
+        self.port = parts.port or (443 if self.secure else 80)
+        self.headers = {"Accept": "application/json", "User-Agent": f"hyperkube/{version()}"}
+        if config.token:
+            self.headers["Authorization"] = f"Bearer {config.token}"
+        elif config.username or config.password:
+            pair = f"{config.username}:{config.password}".encode()
+            self.headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        if config.insecure and config.ca:
+            raise Failure(
+                "specifying a root certificates file with the insecure flag is not allowed"
+            )
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if config.insecure:
+            self.context.check_hostname = False
+            self.context.verify_mode = ssl.CERT_NONE
+        elif "CERTIFICATE" in pem_blocks(config.ca):
+            trust(self.context, config.ca)
+        elif self.secure and not config.ca:
+            self.context.load_default_certs()
+        if config.certificate and config.key:
+            load_key_pair(self.context, config.certificate, config.key)
+
+    def request(self, method: str, path: str, body: Any = None, kind: str = "json") -> Any:
+        """Ask for something and return the answer; raise ApiError in client-go's words."""
+        connection = HTTPConnection(self.host, self.port, timeout=self.SECONDS)
+        if self.secure:
+            connection = HTTPSConnection(
+                self.host, self.port, timeout=self.SECONDS, context=self.context
+            )
+        headers = {**self.headers, "Content-Type": f"application/{kind}"}
+        sent = None if body is None else json.dumps(body)
+        try:
+            connection.request(method, self.prefix + path, sent, headers)
+            response = connection.getresponse()
+            text = response.read()
+        except (OSError, HTTPException) as error:
+            problem = self.problem(error)
+            url = f"{self.url}{path}"
+            url = quote(url) if since(19) else url
+            raise ApiError(f"{method.capitalize()} {url}: {problem}") from None
+        finally:
+            connection.close()
+        try:
+            answer: dict[str, Any] = dict(json.loads(text))
+        except (TypeError, ValueError):
+            answer = {"message": f"an error on the server ({quote(text[:80].decode('latin-1'))})"}
+        if response.status >= 400:
+            raise ApiError(str(answer.get("message", "unknown")), response.status)
+        return answer
+
+    def problem(self, error: Exception) -> str:
+        """Return what Go says when a connection fails this way."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            if error.verify_code in X509_PROBLEMS:
+                return X509_PROBLEMS[error.verify_code]
+            if "mismatch" in error.verify_message or "not valid for" in error.verify_message:
+                return f"x509: certificate is not valid for {self.host}"
+            return X509_UNKNOWN_AUTHORITY
+        if isinstance(error, ssl.SSLError):
+            words = (error.reason or "unexpected EOF").lower().replace("_", " ")
+            return f"remote error: tls: {re.sub('^(ssl|tls)v[0-9]+ alert ', '', words)}"
+        if isinstance(error, (RemoteDisconnected, ConnectionResetError)):
+            return "EOF"
+        if isinstance(error, socket.gaierror):
+            return f"dial tcp: lookup {self.host}: no such host"
+        if isinstance(error, socket.timeout):
+            return f"dial tcp {self.address()}: i/o timeout"
+        if isinstance(error, OSError) and error.errno:
+            old = error.errno != errno.ENETUNREACH and not since(11)
+            call = "getsockopt" if old else "connect"
+            return f"dial tcp {self.address()}: {call}: {errno_text(error)}"
+        return str(error)
+
+    def address(self) -> str:
+        """Return the server's address as a dial error names it."""
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except OSError:
+            return join_host_port(self.host, self.port)
+        return join_host_port(str(found[0][4][0]), self.port)

@@ -1,0 +1,27 @@
+"""The ways in which a real kubelet gives up."""
+
+from __future__ import annotations
+
+
+class Failure(Exception):
+    """An error as Go returns one; at the top it ends the kubelet."""
+
+
+class Refusal(Failure):
+    """An error of one of the steps before the kubelet runs; ``step`` is a key of STEPS."""
+
+    def __init__(self, step: str, text: str) -> None:
+        super().__init__(text)
+        self.step = step
+
+
+class Fatal(Exception):
+    """What glog.Fatal says; it ends the program with exit status 255."""
+
+    def __init__(self, where: str, text: str) -> None:
+        super().__init__(text)
+        self.where = where
+
+
+class Panic(Exception):
+    """A mistake in the real kubelet, kept: it ends the program with exit status 2."""

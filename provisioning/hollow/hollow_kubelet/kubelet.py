@@ -1,0 +1,281 @@
+"""The kubelet from its command line to its ports: run() in cmd/kubelet/app/server.go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from contextlib import suppress
+from typing import NoReturn
+
+from hollow_kubelet.access import Gate
+from hollow_kubelet.api_server import ApiServer
+from hollow_kubelet.checks import (
+    check_cloud,
+    check_kubelet,
+    check_runtime,
+    check_runtime_endpoint,
+    check_sources,
+    check_swap,
+)
+from hollow_kubelet.configuration import Configuration
+from hollow_kubelet.errors import Failure, Fatal, Panic
+from hollow_kubelet.facts import since, version
+from hollow_kubelet.feature_gates import set_feature_gates
+from hollow_kubelet.flags import FlagSet
+from hollow_kubelet.go import errno_text, in_background, read_file
+from hollow_kubelet.http_server import Server, keep_trying
+from hollow_kubelet.kubeconfig import ClientConfig, client_config
+from hollow_kubelet.lock import take_lock
+from hollow_kubelet.log import log, structured
+from hollow_kubelet.node import Node
+from hollow_kubelet.pages import KubeletPages, cadvisor_port, healthz_port
+from hollow_kubelet.resources import check_resources
+from hollow_kubelet.static_pods import StaticPods
+from hollow_kubelet.tls import ServingTls, load_client_ca, serving_files
+from hollow_kubelet.validation import check_configuration, check_flags
+
+STANDALONE = "standalone mode, no API client"
+TERMINATING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+
+
+class Kubelet:
+    """The kubelet with its flags: run() in cmd/kubelet/app/server.go and what that calls."""
+
+    def __init__(self, flags: FlagSet, configuration: Configuration) -> None:
+        self.flags = flags
+        self.configuration = configuration
+        self.node = Node(flags)
+        self.standalone = not (
+            flags["require-kubeconfig"]
+            or (flags["kubeconfig"] and flags.changed("kubeconfig") and since(8))
+            or (flags["api-servers"] and not since(8))
+        )
+        self.broken_client = False
+        self.files = ("", "")
+        self.client_ca: bytes | None = None
+
+    def secure(self) -> None:
+        """Have certificate, key and client CA at hand: InitializeTLS."""
+        flags = self.flags
+        self.files = serving_files(flags, self.node.name)
+        if since(10):
+            for field, path in zip(("tlsCertFile", "tlsPrivateKeyFile"), self.files):  # noqa: B905
+                self.configuration.values[field] = path
+        if flags["client-ca-file"] and not since(36):
+            self.client_ca = load_client_ca(flags["client-ca-file"])
+
+    def run(self) -> NoReturn:
+        """Start everything in the real one's order, and stay."""
+        flags = self.flags
+        self.check()
+        shown = self.configuration.shown()
+        if since(8) and not since(10):
+            self.secure()
+        api = self.api_server()
+        if not since(8):
+            self.secure()
+        if flags["client-ca-file"] and since(36):
+            self.client_ca = load_client_ca(flags["client-ca-file"])
+        gate = Gate(flags, self.node.name, api)
+        self.serve_cadvisor()
+        if self.broken_client:
+            raise Panic("runtime error: invalid memory address or nil pointer dereference")
+        if not api:
+            problem = "No api server defined - no events will be sent to API server."
+            log("W", "server.go:356", problem)
+        if since(18):
+            check_runtime(flags)
+        check_runtime_endpoint(flags)
+        check_resources(flags)
+        check_swap(flags)
+        check_sources(flags)
+        pods = self.static_pods()
+        try:
+            check_kubelet(flags)
+            self.make_folders()
+        except Failure as error:
+            raise Failure(f"failed to create kubelet: {error}") from None
+        self.handle_signals()
+        if flags["runonce"]:
+            raise Failure("runonce failed: the hollow kubelet runs no pods")
+        log("I", "server.go:943", f"Started kubelet {version()}")
+        if api:
+            in_background(self.node.follow, api)
+        else:
+            problem = "No api server defined - no node status update will be sent."
+            log("W", "kubelet.go:1313", problem)
+        in_background(self.node.initial)  # looking up an address may take its time
+        pages = KubeletPages(self.node, pods, shown, self.standalone)
+        self.serve(pages, gate)
+        if since(10):
+            notify_systemd("READY=1")
+        while True:
+            signal.pause()
+
+    def check(self) -> None:
+        """Take the lock and check the configuration; 1.7 takes the lock first of all."""
+        flags = self.flags
+        if not since(8):
+            take_lock(flags["lock-file"], flags["exit-on-lock-contention"])
+        set_feature_gates(flags["feature-gates"])
+        check_configuration(flags)
+        if since(10):
+            check_flags(flags)
+        if since(8):
+            take_lock(flags["lock-file"], flags["exit-on-lock-contention"])
+        check_cloud(flags)
+        if not since(11):
+            self.bootstrap()
+
+    def handle_signals(self) -> None:
+        """End as asked to: until 1.10 as dockershim does (pkg/util/interrupt), if it is there."""
+        if since(11):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: os._exit(0))
+        elif self.flags["container-runtime"] == "docker":
+            for number in TERMINATING:
+                signal.signal(number, lambda *_: os._exit(1))
+
+    def bootstrap(self) -> None:
+        """Refuse to make a kubeconfig: bootstrapClientCert in cmd/kubelet/app/bootstrap.go."""
+        path = self.flags["bootstrap-kubeconfig"] or self.flags["experimental-bootstrap-kubeconfig"]
+        if path and not os.path.exists(self.flags["kubeconfig"]):
+            try:
+                client_config(path)
+            except Failure as error:
+                raise Failure(f"unable to load bootstrap kubeconfig: {error}") from None
+            problem = "the hollow kubelet makes none"
+            raise Failure(f"cannot create certificate signing request: {problem}")
+
+    def api_server(self) -> ApiServer | None:
+        """Return the connection to the API server that the flags ask for.
+
+        In 1.7 --kubeconfig counts only with --require-kubeconfig or --api-servers; until 1.9 a
+        wrong one is no error without --require-kubeconfig, and one that is right but whose
+        credentials cannot be used leaves a nil client behind.
+        """
+        if since(11):
+            return self.new_api_server()
+        flags = self.flags
+        if flags["require-kubeconfig"] and since(8):
+            advice = "Set --kubeconfig without using --require-kubeconfig."
+            log("W", "server.go:285", f"--require-kubeconfig is deprecated. {advice}")
+        try:
+            config = self.client_config()
+        except Failure as error:
+            if flags["require-kubeconfig"] or (since(10) and not self.standalone):
+                raise Failure(f"invalid kubeconfig: {error}") from None
+            if self.standalone:
+                text = STANDALONE if since(8) else f"No API client: {error}"
+                log("W", "server.go:496", text)
+            else:
+                log("W", "server.go:493", f"{'i' if since(8) else 'I'}nvalid kubeconfig: {error}")
+            return None
+        try:
+            return ApiServer(config)
+        except Failure as error:
+            for line in (471, 479):
+                where = f"server.go:{line}"
+                log("W", where, f"New kubeClient from clientConfig error: {error}")
+            log("W", "server.go:487", f"Failed to create API Server client: {error}")
+            self.broken_client = True
+            return None
+
+    def new_api_server(self) -> ApiServer | None:
+        """Return the connection to the API server as from 1.11 on: all that is wrong is fatal."""
+        if self.standalone:
+            text = structured("Standalone mode, no API client") if since(21) else STANDALONE
+            log("I" if since(21) else "W", "server.go:556", text)
+            return None
+        self.bootstrap()
+        try:
+            config = client_config(self.flags["kubeconfig"])
+        except Failure as error:
+            raise Failure(f"invalid kubeconfig: {error}") from None
+        try:
+            return ApiServer(config)
+        except Failure as error:
+            raise Failure(f"failed to initialize kubelet client: {error}") from None
+
+    def client_config(self) -> ClientConfig:
+        """Return how to reach the API server: createClientConfig, until 1.10."""
+        flags = self.flags
+        path = flags["kubeconfig"]
+        if flags["require-kubeconfig"] or (since(8) and not self.standalone):
+            return client_config(path)
+        if self.standalone:
+            raise Failure(STANDALONE if since(8) else "no api servers specified")
+        server = flags["api-servers"][0]
+        try:
+            return client_config(path, server)
+        except Failure as error:
+            if flags.changed("kubeconfig"):
+                raise
+            problem = f"Could not load kubeconfig file {path}: {error}."
+            log("W", "server.go:825", f"{problem} Using default client config instead.")
+            return ClientConfig(server)
+
+    def static_pods(self) -> StaticPods:
+        """Return the static pods, followed if there is a path to follow."""
+        path = self.flags["pod-manifest-path"]
+        pods = StaticPods(path, self.flags["file-check-frequency"], self.node.name)
+        if path:
+            log("I", "kubelet.go:263", f"Adding manifest file: {path}")
+            in_background(pods.follow)
+        return pods
+
+    def make_folders(self) -> None:
+        """Make the folders below --root-dir (setupDataDirs in pkg/kubelet/kubelet.go)."""
+        for name in ("", "pods", "plugins"):
+            path = os.path.join(self.flags["root-dir"], name)
+            try:
+                os.makedirs(path, 0o750, exist_ok=True)
+            except OSError as error:
+                raise Failure(f"mkdir {path}: {errno_text(error)}") from None
+
+    def serve_cadvisor(self) -> None:
+        """Open --cadvisor-port, if not now then later."""
+        port = self.flags["cadvisor-port"]
+
+        def report(error: Failure) -> None:
+            problem = f"Failed to register cAdvisor on port {port}, retrying. Error: {error}"
+            log("I", "cadvisor_linux.go:149", problem)
+
+        if port > 0:
+            keep_trying(60, report, "", port, cadvisor_port)
+
+    def serve(self, pages: KubeletPages, gate: Gate) -> None:
+        """Open the kubelet's ports."""
+        flags = self.flags
+        address, port = flags["address"], flags["port"]
+        if flags["enable-server"]:
+            log("I", "server.go:132", f"Starting to listen on {address}:{port}")
+            try:
+                certificate, key = map(read_file, self.files)
+                tls = ServingTls(certificate, key, self.client_ca, flags["client-ca-file"])
+                answer = pages.protected(gate, flags["enable-debugging-handlers"])
+                Server(address, port, answer, tls)
+            except Failure as error:
+                raise Fatal("server.go:144", str(error)) from None
+        if flags["read-only-port"] > 0:
+            try:
+                Server(address, flags["read-only-port"], pages.read_only)
+            except Failure as error:
+                raise Fatal("server.go:160", str(error)) from None
+        if flags["healthz-port"] > 0:
+
+            def report(error: Failure) -> None:
+                log("E", "server.go:612", f"Starting health server failed: {error}")
+
+            host = flags["healthz-bind-address"]
+            keep_trying(5, report, host, flags["healthz-port"], healthz_port)
+
+
+def notify_systemd(state: str) -> None:
+    """Tell systemd how it stands, if it wants to know: sd_notify(3)."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if path:
+        address = "\0" + path[1:] if path.startswith("@") else path
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service, suppress(OSError):
+            service.sendto(state.encode(), address)

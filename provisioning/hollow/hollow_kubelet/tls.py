@@ -1,0 +1,275 @@
+"""The kubelet's certificates, and TLS as it serves it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hollow_kubelet.errors import Failure
+from hollow_kubelet.facts import since
+from hollow_kubelet.flags import FlagSet
+from hollow_kubelet.go import errno_text, is_ip, read_file
+from hollow_kubelet.inotify import libc
+from hollow_kubelet.log import log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MFD_CLOEXEC = 1
+PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s.*?-----END \1-----", re.DOTALL)
+X509_PARTIAL_CHAIN = 0x80000
+SSL_VERIFY_PEER = 1
+SSL_CTRL_SET_SESS_CACHE_MODE = 44
+X509_UNKNOWN_AUTHORITY = "x509: certificate signed by unknown authority"
+X509_PROBLEMS = {
+    9: "x509: certificate has expired or is not yet valid",
+    10: "x509: certificate has expired or is not yet valid",
+    26: "x509: certificate specifies an incompatible key usage",
+}
+"""What Go says for the errors of OpenSSL's x509_vfy.h that are not about the authority."""
+
+
+def pem_blocks(data: bytes) -> list[str]:
+    """Return the types of the PEM blocks in a text."""
+    return [kind.decode() for kind in PEM_BLOCK.findall(data)]
+
+
+def load_key_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """Give a TLS context its certificate; the Failure is that of crypto/tls X509KeyPair."""
+    for data, what in ((certificate, "certificate"), (key, "key")):
+        found = pem_blocks(data)
+        if not found:
+            raise Failure(f"tls: failed to find any PEM data in {what} input")
+        if what == "certificate" and "CERTIFICATE" not in found:
+            raise Failure(
+                "tls: failed to find certificate PEM data in certificate input, but did find a "
+                "private key; PEM inputs may have been switched"
+                if found[0].endswith("PRIVATE KEY")
+                else 'tls: failed to find "CERTIFICATE" PEM block in certificate input after '
+                f"skipping PEM blocks of the following types: {found}"
+            )
+    try:
+        with in_memory(certificate) as first, in_memory(key) as second:
+            context.load_cert_chain(first, second, password="")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise Failure("tls: private key does not match public key") from None
+        if error.reason == "KEY_TYPE_MISMATCH":
+            raise Failure("tls: private key type does not match public key type") from None
+        raise Failure("tls: failed to parse private key") from None
+
+
+@contextmanager
+def in_memory(data: bytes) -> Iterator[str]:
+    """Give data a file name without writing it to a disk; OpenSSL takes keys no other way."""
+    descriptor = libc.memfd_create(b"pem", MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def trust(context: ssl.SSLContext, pem: bytes) -> None:
+    """Trust the certificates in a PEM text, each as an authority of its own as Go does."""
+    context.load_verify_locations(cadata=pem.decode("ascii", "ignore"))
+    context.verify_flags |= X509_PARTIAL_CHAIN
+
+
+def load_client_ca(path: str) -> bytes:
+    """Read --client-ca-file: k8s.io/client-go/util/cert/io.go."""
+    complaint = f"unable to load client CA file {path}"
+    try:
+        data = read_file(path)
+    except Failure as error:
+        raise Failure(str(error) if since(36) else f"{complaint}: {error}") from None
+    if "CERTIFICATE" not in pem_blocks(data):
+        problem = "data does not contain any valid RSA or ECDSA certificates"
+        action = "creating pool from" if since(17) else "reading"
+        problem = problem if since(8) else "could not read any certificates"
+        raise Failure(f"{complaint}: error {action} {path}: {problem}")
+    try:
+        trust(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), data)
+    except ssl.SSLError:
+        raise Failure(f"{complaint}: error reading {path}: x509: malformed certificate") from None
+    return data
+
+
+def serving_files(flags: FlagSet, host: str) -> tuple[str, str]:
+    """Return certificate and key of the kubelet's port, made if none are given.
+
+    InitializeTLS in cmd/kubelet/app/server.go: those in --cert-dir are used again.
+    """
+    given = flags["tls-cert-file"], flags["tls-private-key-file"]
+    if any(given):
+        return given
+    folder = flags["cert-dir"]
+    paths = os.path.join(folder, "kubelet.crt"), os.path.join(folder, "kubelet.key")
+    readable = [os.access(path, os.R_OK) for path in paths]
+    if any(readable) and not all(readable):
+        missing = paths[readable.index(False)]
+        raise Failure(f"error reading {missing}, certificate and key must be supplied as a pair")
+    if not all(readable):
+        certificate, key = self_signed(host)
+        try:
+            os.makedirs(folder, 0o755, exist_ok=True)
+            write_file(paths[0], certificate, 0o644)
+            write_file(paths[1], key, 0o600)
+        except OSError as error:
+            raise Failure(f"mkdir {folder}: {errno_text(error)}") from None
+    return paths
+
+
+def write_file(path: str, data: bytes, mode: int) -> None:
+    """Write a file that has its mode from the beginning."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with open(os.open(path, flags, mode), "wb") as file:
+        file.write(data)
+
+
+def self_signed(host: str) -> tuple[bytes, bytes]:
+    """Make a certificate as GenerateSelfSignedCertKey in k8s.io/client-go/util/cert does."""
+    kind = "IP" if is_ip(host) else "DNS"
+    request = f"""
+        [req]
+        prompt = no
+        distinguished_name = subject
+        x509_extensions = extensions
+        [subject]
+        CN = {host}@{int(time.time())}
+        [extensions]
+        keyUsage = critical, digitalSignature, keyEncipherment, keyCertSign
+        extendedKeyUsage = serverAuth
+        basicConstraints = critical, CA:TRUE
+        subjectAltName = {kind}:{host}
+    """
+    command = "openssl req -x509 -config /dev/stdin -newkey rsa:2048 -nodes -sha256 -days 365"
+    outputs = "-set_serial 1 -keyout /dev/stdout -out /dev/stdout"
+    try:
+        made = subprocess.run(
+            [*command.split(), *outputs.split()],
+            input=request.encode(),
+            capture_output=True,
+            check=True,
+        ).stdout
+    except FileNotFoundError:
+        problem = 'exec: "openssl": executable file not found in $PATH'
+        raise Failure(f"unable to generate self signed cert: {problem}") from None
+    except subprocess.CalledProcessError as error:
+        problem = error.stderr.decode(errors="replace").strip()
+        raise Failure(f"unable to generate self signed cert: {problem}") from None
+    blocks = [match[0] + b"\n" for match in PEM_BLOCK.finditer(made)]
+    key, certificate = sorted(blocks, key=lambda block: b"BEGIN CERTIFICATE" in block)
+    return certificate, key
+
+
+class Client(NamedTuple):
+    """Who is at the other end of a TLS connection."""
+
+    name: str = ""
+    groups: tuple[str, ...] = ()
+    problem: str = ""
+
+
+CA_SECONDS = 60
+
+
+class ServingTls:
+    """TLS as the kubelet serves it: a client certificate is asked for but never insisted on.
+
+    One that does not verify does not break the connection; its problem is remembered for whoever
+    decides about the request.
+    """
+
+    def __init__(
+        self, certificate: bytes, key: bytes, client_ca: bytes | None, client_ca_file: str
+    ) -> None:
+        self.problems = threading.local()
+        self.pair = certificate, key
+        self.client_ca, self.client_ca_file = client_ca, client_ca_file
+        self.next_look = time.monotonic() + CA_SECONDS
+        # Old ones stay: connections that were accepted with them may still call back.
+        self.callbacks: list[Any] = []
+        self.contexts = [self.new_context()]
+
+    def new_context(self) -> ssl.SSLContext:
+        """Return how to shake hands, trusting the client CA of the moment."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        load_key_pair(context, *self.pair)
+        if self.client_ca is not None:
+            # Go 1.8 has no TLS 1.3; in TLS 1.2 all about certificates is settled in the handshake.
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.verify_mode = ssl.CERT_OPTIONAL
+            trust(context, self.client_ca)
+            self._tolerate_any_certificate(context)
+        return context
+
+    def look_at_client_ca(self) -> None:
+        """Take over a client CA that was replaced, as from 1.17 on.
+
+        apiserver/pkg/server/dynamiccertificates/dynamic_cafile_content.go: a look every minute, and
+        from 1.23 on a watch. One that cannot be used changes nothing.
+        """
+        if self.client_ca is None or not since(17):
+            return
+        if not since(23) and time.monotonic() < self.next_look:
+            return
+        self.next_look = time.monotonic() + CA_SECONDS
+        try:
+            fresh = load_client_ca(self.client_ca_file)
+        except Failure as error:
+            log("E", "dynamic_cafile_content.go:171", str(error))
+            return
+        if fresh != self.client_ca:
+            self.client_ca = fresh
+            self.contexts.append(self.new_context())
+
+    def accept(self, connection: socket.socket) -> tuple[ssl.SSLSocket, Client]:
+        """Shake hands; return the encrypted connection and who is there."""
+        self.problems.first = ""
+        self.look_at_client_ca()
+        encrypted = self.contexts[-1].wrap_socket(connection, server_side=True)
+        certificate: Any = encrypted.getpeercert() or {}
+        subject: dict[str, list[str]] = {}
+        for ((name, value),) in certificate.get("subject", ()):
+            subject.setdefault(name, []).append(value)
+        names = subject.get("commonName", [""])
+        groups = tuple(subject.get("organizationName", ()))
+        return encrypted, Client(names[-1], groups, self.problems.first)
+
+    def _tolerate_any_certificate(self, context: ssl.SSLContext) -> None:
+        """Make OpenSSL go on whatever it finds about a client's certificate.
+
+        The ssl module offers no such mode, so that its own OpenSSL is called through ctypes. Where
+        that cannot be found, a certificate that does not verify breaks the handshake.
+        """
+        import _ssl
+
+        library = ctypes.CDLL(getattr(_ssl, "__file__", None))
+        if not hasattr(library, "SSL_CTX_set_verify"):
+            return
+
+        def verified(good: int, store: int) -> int:
+            if not good and not self.problems.first:
+                number = library.X509_STORE_CTX_get_error(ctypes.c_void_p(store))
+                self.problems.first = X509_PROBLEMS.get(number, X509_UNKNOWN_AUTHORITY)
+            return 1
+
+        callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)(verified)
+        self.callbacks.append(callback)
+        # PySSLContext holds its SSL_CTX* right behind the head that all objects have.
+        pointer = ctypes.c_void_p.from_address(id(context) + object.__basicsize__)
+        library.SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER, callback)
+        # A resumed session would skip the callback.
+        library.SSL_CTX_ctrl(pointer, SSL_CTRL_SET_SESS_CACHE_MODE, ctypes.c_long(0), None)
+        context.options |= ssl.OP_NO_TICKET

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.unit.kubelet.hollow.support import (
+    CERTIFICATES,
+    NUMBERS,
+    FakeApi,
+    Kubelet,
+    Pki,
+    Run,
+    Start,
+    free_port,
+    needed,
+)
+
+
+def test_only_valid_client_certificates_are_accepted(article_kubelet: Kubelet, pki: Pki) -> None:
+    assert article_kubelet.get("/healthz", pki.client) == (200, "ok")
+    for pair in (None, pki.foreign, pki.server_only, pki.expired, pki.nameless):
+        assert article_kubelet.get("/healthz", pair) == (401, "Unauthorized"), pair
+    reasons = re.findall(r"server\.go:236\] .*error: x509: (.*)", article_kubelet.log)
+    assert reasons[:3] == [
+        "certificate signed by unknown authority",
+        "certificate specifies an incompatible key usage",
+        "certificate has expired or is not yet valid",
+    ]
+
+
+def test_anonymous_clients(start: Start, pki: Pki) -> None:
+    kubelet = start(f"--client-ca-file={pki.ca.crt}").wait_healthy()
+    for pair in (None, pki.client, pki.nameless):
+        assert kubelet.get("/pods", pair)[0] == 200, pair
+    assert kubelet.get("/pods", pki.foreign) == (401, "Unauthorized")
+    assert json.loads(kubelet.get("/stats/summary")[1])["node"]["nodeName"] == "node1"
+
+
+def test_no_certificate_is_requested_without_a_client_ca(start: Start, pki: Pki) -> None:
+    kubelet = start("--enable-debugging-handlers=false").wait_healthy()
+    assert kubelet.get("/pods", pki.foreign)[0] == 200
+    assert kubelet.get("/configz")[0] == kubelet.get("/logs/")[0] == 404
+
+
+def test_webhooks(start_with_api: Start, api: FakeApi, pki: Pki) -> None:
+    kubelet = start_with_api(
+        api.url,
+        "--authorization-mode=Webhook",
+        "--authentication-token-webhook",
+        "--anonymous-auth=false",
+        f"--client-ca-file={pki.ca.crt}",
+    ).wait_healthy()
+    assert kubelet.get("/pods", pki.client)[0] == 200
+    assert kubelet.get("/pods", Authorization="Bearer good")[0] == 200
+    assert kubelet.get("/pods", Authorization="Bearer bad") == (401, "Unauthorized")
+    assert kubelet.get("/pods") == (401, "Unauthorized")
+    api.allowed = False
+    words = "verb=create, resource=nodes, subresource=log"
+    assert kubelet.get("/logs/", Authorization="Bearer good", method="POST") == (
+        403,
+        f"Forbidden (user=jane, {words})",
+    )
+    reviews = [one.body["spec"] for one in api.asked if "subjectaccess" in one.path]
+    assert reviews[0]["user"] == "kubelet"
+    assert reviews[0]["group"] == ["system:masters"]
+    assert reviews[0]["resourceAttributes"] == {
+        "verb": "get", "resource": "nodes", "subresource": "proxy", "version": "v1", "name": "node1",
+    }  # fmt: skip
+    assert "Bearer" not in kubelet.log
+    assert "good" not in kubelet.log
+
+
+def test_an_unreachable_webhook(start_with_api: Start) -> None:
+    kubelet = start_with_api(f"https://127.0.0.1:{free_port()}", "--authorization-mode=Webhook")
+    kubelet.wait_healthy()
+    words = "user=system:anonymous, verb=get, resource=nodes, subresource=proxy"
+    assert kubelet.get("/pods") == (500, f"Authorization error ({words})")
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_webhooks_need_an_api_server(run: Run, number: int) -> None:
+    ended = run(number, *needed(number), *CERTIFICATES, "--authorization-mode=Webhook")
+    assert "no client provided, cannot use webhook authorization" in ended.problem
