@@ -79,8 +79,10 @@ def _modules() -> tuple[tuple[str, bytes], ...]:
 
 def _own_modules() -> Iterator[tuple[str, bytes]]:
     folder = provisioning() / "hollow"
-    for path in (folder / "__main__.py", *sorted((folder / _PROGRAM).glob("*.py"))):
-        yield str(path.relative_to(folder)), path.read_bytes()
+    for path in sorted((folder / _PROGRAM).glob("*.py")):
+        # What runs an archive is at its top.
+        top = path.name == "__main__.py"
+        yield path.name if top else str(path.relative_to(folder)), path.read_bytes()
 
 
 def _yaml_modules() -> Iterator[tuple[str, bytes]]:

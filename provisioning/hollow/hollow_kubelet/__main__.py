@@ -1,4 +1,4 @@
-"""Runs the kubelet when the archive that is made of this folder is executed."""
+"""Runs the kubelet when the archive that is made of this package is executed."""
 
 import sys
 
