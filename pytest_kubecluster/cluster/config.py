@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pytest_kubecluster.machines.existing.role_patterns import DEFAULT_ROLES, RolePatterns
+from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
 from pytest_kubecluster.spec.specfile import SpecFile
 from pytest_kubecluster.spec.version import KubeVersion
 
@@ -136,8 +136,8 @@ class Settings:
     """The playbook to run instead of the bundled one."""
     provision: bool | None = None
     """Whether to provision the machines; None for the default of their source."""
-    roles: RolePatterns = RolePatterns.parse(DEFAULT_ROLES)
-    """The roles of existing machines."""
+    roles: RolePatterns = RolePatterns()
+    """The user's patterns for the roles of existing machines."""
     forks: int = 10
     """How many existing machines to work on at the same time."""
     sudo_password: str = field(default="", repr=False)

@@ -6,40 +6,36 @@ import getpass
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pytest_kubecluster.ansible.node_python import no_python
 from pytest_kubecluster.artifacts.render import write_files
 from pytest_kubecluster.cluster.booted import Cluster, Parting
 from pytest_kubecluster.cluster.config import ASK, Settings
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.machines.existing.inventory import Inventory
-from pytest_kubecluster.machines.existing.survey import check_password, survey
+from pytest_kubecluster.machines.existing.survey import (
+    Reach,
+    Survey,
+    address_missing,
+    python_missing,
+    survey_machine,
+    survey_machines,
+)
 from pytest_kubecluster.machines.existing.vagrantfile import OwnVagrantfile, boot, reboot_command
-from pytest_kubecluster.machines.ssh import Ssh, SshOptions, write_ssh_config
+from pytest_kubecluster.machines.ssh import Ssh, write_ssh_config
 from pytest_kubecluster.nodes.node import Node
-from pytest_kubecluster.spec.model import NOT_ASKED, ClusterSpec, NodeSpec
+from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 from pytest_kubecluster.util.progress import Progress, count
 
-Own = TypeVar("Own")
+Own = TypeVar("Own", bound=Inventory | OwnVagrantfile)
 
 _SSH_CONFIGS = (Path("~/.ssh/config"), Path("/etc/ssh/ssh_config"))
 """What says how machines are reached, where the inventory does not."""
-
-
-@dataclass(frozen=True)
-class Reach:
-    """How a machine is reached and used, as far as that is known without asking it."""
-
-    ssh_options: SshOptions
-    reboot: tuple[str, ...] = ()
-    python: str = ""
-    sudo_password: str = field(default="", repr=False)
 
 
 class JoinedCluster(Cluster, Generic[Own]):
@@ -56,52 +52,70 @@ class JoinedCluster(Cluster, Generic[Own]):
         """Prepare to use the machines of ``own``; nobody is asked anything yet."""
         super().__init__(spec, settings, project, progress)
         self._own = own
-        self._addresses: dict[str, IPv4Address] = {}
+        self._deadline = 0.0
+        self._reach: Mapping[str, Reach] = {}
+        self._surveys: Mapping[str, Survey] = {}
+        self._sudo_password = settings.sudo_password
 
-    def join(self, placed: Callable[[Mapping[str, IPv4Address]], ClusterSpec]) -> None:
-        """Get to know the machines, provision them if that is asked for, and look at all.
+    def survey(self) -> Mapping[str, IPv4Address]:
+        """Have all machines run, and return the addresses that only they know, by node.
 
-        ``placed`` returns the spec for addresses by node, which only the machines could tell. A
-        machine that cannot be used has its reason in its node, for the tests that want it. Raises
+        A machine that does not tell its address has none there. Raises KubeClusterError.
+        """
+        self._deadline = time.monotonic() + self.settings.timeout
+        if left_out := self._own.explain_left_out():
+            self.progress.say(left_out)
+        with self._all_or_nothing():
+            self._reach = self._find(self._deadline)
+            if self._sudo_password == ASK:
+                self._sudo_password = _asked_password()
+            ssh = write_ssh_config(
+                self.folder.subfolder("ssh") / "config",
+                {name: one.ssh_options for name, one in self._reach.items()},
+                sockets=self.folder.sockets(),
+                include=[path.expanduser() for path in _SSH_CONFIGS],
+            )
+            unknown = {name: self._reach[name] for name in self._own.without_address}
+            if unknown:
+                machines = count(len(unknown), "machine")
+                with self.progress.phase("survey", f"asking {machines} for addresses") as phase:
+                    self._surveys = survey_machines(
+                        ssh,
+                        unknown,
+                        sudo_password=self._sudo_password,
+                        forks=self.settings.forks,
+                        keep_connections=not self._bounded,
+                    )
+                    phase.detail = f"{machines} asked for addresses"
+        return {name: seen.address for name, seen in self._surveys.items() if seen.address}
+
+    def join(self, spec: ClusterSpec) -> None:
+        """Use the surveyed machines as nodes of ``spec``: provision them if asked, look at all.
+
+        A machine that cannot be used has its reason in its node, for the tests that want it. Raises
         KubeClusterError if none can be used.
         """
-        deadline = time.monotonic() + self.settings.timeout
+        self.spec = spec
         with self._all_or_nothing():
-            reach = self._find(deadline)
-            machines = count(len(self.spec.nodes), "machine")
+            machines = count(len(spec.nodes), "machine")
+            if not self.settings.provisions:
+                write_files(spec, self.pki, self.folder.subfolder("files"), foreign_pki=True)
             with self.progress.phase("connect", f"connecting to {machines}") as phase:
-                self.nodes = self._meet(reach)
-                if self._addresses:
-                    self.spec = placed(self._addresses)
-                    self.nodes = tuple(replace(n, spec=self.spec[n.name]) for n in self.nodes)
+                self.nodes = tuple(self._at_once(self._meet, spec))
                 phase.detail = f"{len(self._usable)} of {machines}"
             for node in self.nodes:
                 if node.access.problem:
-                    self.progress.say(f"not used: {node.access.problem}")
+                    self.progress.warn(f"not used: {node.access.problem}")
             if self.settings.provisions:
                 self._ready.touch()
                 with self.progress.phase("provision", "running the playbook") as phase:
-                    phase.detail = self._changes(self._provision_running(deadline))
-            elif not self._looks_at_once:
-                self._write_files()
-                with self.progress.phase("look", f"looking at {machines}") as phase:
-                    self._at_once(self._look, self._usable)
-                    phase.detail = f"{len(self._usable)} looked at"
+                    phase.detail = self._changes(self._provision_running(self._deadline))
             self.booted.touch()
 
     @property
     def parting(self) -> Parting:
         """The machines are left as they were."""
         return Parting("leave", "closing the connections", "the machines are left as they were")
-
-    @property
-    def _looks_at_once(self) -> bool:
-        """Whether a machine can be looked at while we are there anyway: one connection less."""
-        known = all(node.address != NOT_ASKED for node in self.spec)
-        return known and not self.settings.provisions
-
-    def _write_files(self) -> None:
-        write_files(self.spec, self.pki, self.folder.subfolder("files"), foreign_pki=True)
 
     @property
     def _at_a_time(self) -> int:
@@ -120,74 +134,36 @@ class JoinedCluster(Cluster, Generic[Own]):
     def _find(self, deadline: float) -> Mapping[str, Reach]:
         """Enter the registry, have all machines run, and return how each is reached."""
 
-    def _meet(self, reach: Mapping[str, Reach]) -> tuple[Node, ...]:
-        """Log in to all machines and learn of each what it takes to use it."""
-        password = self.settings.sudo_password
-        if password == ASK:
-            password = _asked_password()
-        config = self.folder.subfolder("ssh") / "config"
-        ssh = write_ssh_config(
-            config,
-            {name: one.ssh_options for name, one in reach.items()},
-            sockets=self.folder.sockets(),
-            include=[path.expanduser() for path in _SSH_CONFIGS],
-        )
-        files = self.folder.subfolder("files")
-        if self._looks_at_once:
-            self._write_files()
-
-        def meet(spec: NodeSpec) -> Node:
-            host = reach[spec.name]
-            node = Node(spec, Access(str(config), str(files / spec.name), host.reboot))
-            try:
-                node.access = self._met(ssh, node, host, password)
-                if self._looks_at_once:
-                    node.refresh()
-            except KubeClusterError as error:
-                node.access = replace(node.access, problem=str(error))
-            finally:
-                if self._bounded:
-                    ssh.disconnect(spec.name)
-            return node
-
-        return tuple(self._at_once(meet, self.spec))
-
-    def _met(self, ssh: Ssh, node: Node, host: Reach, password: str) -> Access:
-        """Return what it takes to use a machine. Raises KubeClusterError."""
-        name = node.name
-        ssh.connect_now(name)
-        seen = survey(ssh, name, host.python)
-        if node.address == NOT_ASKED:
-            try:
-                self._addresses[name] = seen.address
-            except ValueError as error:
-                raise KubeClusterError(
-                    f"{name}: {error}\n  say it in kubecluster.toml: [node.{name}] address = …"
-                ) from None
-        python = seen.python or (self._python if self.settings.python else "")
-        if not python:
-            raise KubeClusterError(no_python(name, provisions=self.settings.provisions))
-        access = replace(node.access, is_root=seen.is_root, python=python)
-        if seen.is_root or seen.free_sudo:
-            return access
-        password = host.sudo_password or password
-        if not password:
-            raise KubeClusterError(
-                f"{name}: sudo asks for a password; give it as ansible_become_password in the "
-                "inventory, or with --kube-sudo-password"
-            )
-        check_password(ssh, name, password)
-        return replace(access, sudo_password=password)
-
-    def _look(self, node: Node) -> None:
-        """Take the first look, which all tests share; who cannot be looked at says so to each."""
+    def _meet(self, spec: NodeSpec) -> Node:
+        """Log in to a machine, survey it, and take the first look, which all tests share."""
+        name, reach = spec.name, self._reach[spec.name]
+        ssh = Ssh(self.folder.ssh_config)
+        files = self.folder.subfolder("files") / name
+        survey = self._surveys.get(name)
+        if survey is None:
+            survey = survey_machine(ssh, name, reach, sudo_password=self._sudo_password)
+        brought = self._python if self.settings.python else ""
+        access = Access(str(ssh.config), str(files), reach.reboot, python=brought)
+        node = Node(spec, survey.access(access))
         try:
-            node.refresh()
+            if not node.access.problem:
+                self._check(node, survey)
+                if not self.settings.provisions:
+                    node.refresh()
         except KubeClusterError as error:
             node.access = replace(node.access, problem=str(error))
         finally:
             if self._bounded:
-                Ssh(self.folder.ssh_config).disconnect(node.name)
+                ssh.disconnect(name)
+        return node
+
+    def _check(self, node: Node, survey: Survey) -> None:
+        """Check that a machine can be used. Raises KubeClusterError."""
+        if problem := address_missing(node.name, survey, self._reach[node.name], node.address):
+            raise KubeClusterError(problem)
+        if not node.access.python:
+            provisions = self.settings.provisions
+            raise KubeClusterError(python_missing(node.name, survey, provisions=provisions))
 
 
 class InventoryCluster(JoinedCluster[Inventory]):
@@ -195,12 +171,7 @@ class InventoryCluster(JoinedCluster[Inventory]):
 
     def _find(self, deadline: float) -> Mapping[str, Reach]:
         self._enter(source=str(self._own.path))
-        return {
-            host.machine.name: Reach(
-                host.ssh_options, python=host.python, sudo_password=host.sudo_password
-            )
-            for host in self._own.hosts
-        }
+        return self._own.reach
 
     @property
     def _ansible_inventory(self) -> Mapping[str, Any]:
@@ -243,7 +214,10 @@ class VagrantfileCluster(JoinedCluster[OwnVagrantfile]):
                 on_line=self.progress.step,
             )
             phase.detail = f"{asleep} booted, {len(own.running)} up already"
-        return {name: Reach(options[name], reboot_command(own, name)) for name in options}
+        return {
+            name: Reach(options[name], reboot_command(own, name), by_vagrant=True)
+            for name in options
+        }
 
 
 def _asked_password() -> str:

@@ -1,4 +1,4 @@
-"""One multiplexed ssh connection to each node, shared by Ansible, testinfra and the plugin."""
+"""One shared ssh connection to each machine, used by Ansible, testinfra and the plugin."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shlex
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,42 +16,56 @@ from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.process import last_lines
 
 SshOptions = Mapping[str, str]
-"""How ssh(1) reaches a machine: keywords of ssh_config(5) and their values, quoted as needed."""
+"""How ssh(1) reaches a machine: keywords of ssh_config(5) and their values, quoted as needed.
+
+``Include`` names the one file that replaces the user's own configuration, as ``ssh -F`` does.
+"""
 
 USER = "core"
 _ATTEMPT_SECONDS = 5
-_OWN_ATTEMPT_SECONDS = 15
+_EXISTING_ATTEMPT_SECONDS = 15
 _POLL_SECONDS = 0.1
 _NOT_ACCEPTED = "Host key verification failed"
 _ACCEPT = """
-  log in to it once with ssh, and accept its key; keys of new machines are accepted unseen with
+  log in once with ssh and accept the host key, or let keys of new machines be accepted with
   ansible_ssh_common_args: -o StrictHostKeyChecking=accept-new"""
 _CHANGED = re.compile(r"Host key for (\S+) has changed")
 _FORGET = """
-  somebody else may be there; where it is the machine, made anew, forget its old key:
+  this may be another machine; if the machine was reinstalled, remove its old key with
   ssh-keygen -R {}"""
+_CLOSED_BY_PROXY = re.compile(r"(kex_exchange_identification: )?Connection closed by .*")
+"""All that ssh itself reports when its jump host or proxy command fails."""
 _DEFAULTS = f"""\
 Match final
   ConnectTimeout {_ATTEMPT_SECONDS}
   ServerAliveInterval 5
   ServerAliveCountMax 3
 """
+_BEGIN, _END = "--- kubecluster begin ---", "--- kubecluster end ---"
+# One line, because csh accepts no line break within quotes.
+_BETWEEN_MARKS = (
+    "PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin; export PATH;"
+    f' echo "{_BEGIN}"; echo "{_BEGIN}" >&2; "$@"; status=$?; echo "{_END}"; exit $status'
+)
 
 
 @dataclass(frozen=True)
 class Ssh:
-    """How the nodes are reached: a client configuration, and the sockets of its connections."""
+    """Reaches machines with the client configuration in the file ``config``."""
 
     config: Path
 
     def run(
         self, node: str, command: Sequence[str], *, timeout: float, stdin: bytes = b""
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run ``command`` on ``node`` and return what came of it, whatever its exit status.
+        """Run ``command`` on ``node`` and return its output, whatever its exit status.
 
-        Raises KubeClusterError if the node does not answer or ``timeout`` seconds pass.
+        The output is that of the command alone, without what a shell's startup files print, and the
+        command's PATH includes the usual folders of system programs. Raises KubeClusterError if the
+        node cannot be reached or the command takes longer than ``timeout`` seconds.
         """
-        argv = ["ssh", "-F", str(self.config), node, shlex.join(command)]
+        words = ["/bin/sh", "-c", _BETWEEN_MARKS, "sh", *command]
+        argv = ["ssh", "-F", str(self.config), node, shlex.join(words)]
         try:
             done = subprocess.run(
                 argv, input=stdin, capture_output=True, timeout=timeout, check=False
@@ -61,17 +75,20 @@ class Ssh:
                 f"{node}: {shlex.join(command[:3])} … did not end within {timeout:.0f} s"
             ) from None
         if done.returncode == 255:  # ssh(1): "255 if an error occurred"
-            reason = done.stderr.decode(errors="replace").strip() or "the connection was lost"
+            reason = _after_begin(done.stderr).decode(errors="replace").strip()
+            reason = reason or "the connection was lost"
             raise KubeClusterError(f"{node} cannot be reached over ssh: {reason}")
+        done.stdout = _before_end(_after_begin(done.stdout))
+        done.stderr = _after_begin(done.stderr)
         return done
 
     def connect(
         self, node: str, deadline: float, hopeless: Callable[[], bool] = lambda: False
     ) -> None:
-        """Wait until ``node`` lets us log in, and open the connection all others will share.
+        """Wait until ``node`` allows a login, and open the connection that everything shares.
 
         ``deadline`` is a time.monotonic() value. Raises KubeClusterError when it passes, or as soon
-        as ``hopeless`` says that waiting is.
+        as ``hopeless()`` returns true.
         """
         reason = "no attempt was made"
         place = self._place(node)
@@ -84,16 +101,14 @@ class Ssh:
             if not reason:
                 return
             time.sleep(_POLL_SECONDS)
-        raise KubeClusterError(
-            f"{node} did not let us log in over ssh before the deadline: {reason}"
-        )
+        raise KubeClusterError(f"{node}: no login over ssh before the deadline: {reason}")
 
     def connect_now(self, node: str) -> None:
-        """Open the connection to a node that is up. Raises KubeClusterError if it does not let us.
+        """Open the connection to a node that is up. Raises KubeClusterError if the login fails.
 
-        One attempt: a wrong key does not get better.
+        One attempt only: a wrong key stays wrong.
         """
-        if reason := self._log_in(node, _OWN_ATTEMPT_SECONDS):
+        if reason := self._log_in(node, _EXISTING_ATTEMPT_SECONDS):
             way_out = _ACCEPT if _NOT_ACCEPTED in reason else ""
             if changed := _CHANGED.search(reason):
                 way_out = _FORGET.format(changed[1])
@@ -101,35 +116,42 @@ class Ssh:
 
     def disconnect(self, node: str) -> None:
         """Close the shared connection to ``node``, if there is one."""
-        _silently(["ssh", "-F", str(self.config), "-O", "exit", node], _ATTEMPT_SECONDS)
+        argv = ["ssh", "-F", str(self.config), "-O", "exit", node]
+        _status(argv, _ATTEMPT_SECONDS, Path("/dev/null"))
 
-    def _log_in(self, node: str, seconds: int) -> str:
-        """Try to open the shared connection and return why that did not work, or nothing."""
-        # -f puts it into the background once the login succeeded. What it has to say goes to a
-        # log, since older clients keep a pipe open for as long as they live.
-        log = self.config.with_name(f"{node}.log")
-        log.unlink(missing_ok=True)
-        options = ["-o", "ControlMaster=yes", "-o", f"ConnectTimeout={seconds}", "-E", str(log)]
-        done = _silently(["ssh", "-F", str(self.config), *options, "-fNT", node], seconds)
-        if done == 0:
-            return ""
-        return " ".join(last_lines(log, 2)) or (
-            "the login was refused" if done else f"it took longer than {3 * seconds} s"
-        )
+    def hostname(self, node: str) -> str:
+        """Return the host name or address that ssh connects to for ``node``."""
+        return self._settings(node)["hostname"]
 
     def user(self, node: str) -> str:
-        """Return who logs in to ``node``."""
+        """Return the user that logs in to ``node``."""
         return self._settings(node)["user"]
 
+    def _log_in(self, node: str, seconds: int) -> str:
+        """Try to open the shared connection, and return why that failed or an empty string."""
+        # -f puts ssh into the background once the login has succeeded. Its messages, and those of
+        # the ssh to a jump host, go to a file: in the background it would keep a pipe open.
+        log = self.config.with_name(f"{node}.log")
+        log.unlink(missing_ok=True)
+        options = ["-o", "ControlMaster=yes", "-o", f"ConnectTimeout={seconds}"]
+        done = _status(["ssh", "-F", str(self.config), *options, "-fNT", node], seconds, log)
+        if done == 0:
+            return ""
+        lines = last_lines(log)
+        reasons = [line for line in lines if not _CLOSED_BY_PROXY.fullmatch(line)] or lines
+        return " ".join(reasons[-2:]) or (
+            "the login was refused" if done else f"the login took longer than {3 * seconds} s"
+        )
+
     def _place(self, node: str) -> tuple[str, int] | None:
-        """Where the node's ssh server is, if that can be knocked at from here."""
-        said = self._settings(node)
-        if {"proxyjump", "proxycommand"} & said.keys():
+        """Return the host and port of the node's ssh server, if it can be reached directly."""
+        settings = self._settings(node)
+        if {"proxyjump", "proxycommand"} & settings.keys():
             return None
-        return said["hostname"], int(said["port"])
+        return settings["hostname"], int(settings["port"])
 
     def _settings(self, node: str) -> dict[str, str]:
-        """Return all that ssh would do to reach ``node``, by keywords in small letters."""
+        """Return what ssh would use to reach ``node``, by keyword in lower case."""
         argv = ["ssh", "-F", str(self.config), "-G", node]
         shown = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
         return dict(line.split(" ", 1) for line in shown.stdout.splitlines() if " " in line)
@@ -140,14 +162,14 @@ def write_ssh_config(
 ) -> Ssh:
     """Write an ssh_config(5) file for nodes and return the connections it describes.
 
-    ``hosts`` says how each is reached, and the files ``include`` what that leaves open. ``sockets``
-    must be a short path: the address of a Unix socket has room for 104 characters.
+    ``hosts`` has the options of each node. What they leave open is read from the files ``include``,
+    or from the one that a host has as its option ``Include``. ``sockets`` must be a short path: the
+    address of a Unix socket has room for 104 characters.
     """
-    stanzas = [
-        "\n".join([f'Host "{name}"', *(f"  {key} {value}" for key, value in options.items())])
-        for name, options in hosts.items()
-    ]
-    # The first value of a keyword counts (ssh_config(5)).
+    stanzas = []
+    for name, options in hosts.items():
+        lines = [f"  {key} {value}" for key, value in options.items() if key != "Include"]
+        stanzas.append("\n".join([f'Host "{name}"', *lines, ""]))
     common = f"""\
 Host *
   BatchMode yes
@@ -156,19 +178,40 @@ Host *
   ControlPersist 60
   LogLevel ERROR
 """
-    included = "".join(f'  Include "{path}"\n' for path in include if path.exists())
-    # Where we say an address, that is what ssh would have been told without us: its configuration
-    # is looked through for that, once the name has become the address.
-    placed = [f'!"{name}"' for name, options in hosts.items() if "HostName" in options]
-    if included:
-        named = f"Host * {' '.join(placed)}\n{included}"
-        included = f"{named}Match final\n{included}"
-    config.write_text("\n".join([*stanzas, common, included, _DEFAULTS]))
+    # The first value of a keyword counts (ssh_config(5)).
+    config.write_text("\n".join([*stanzas, common, *_includes(hosts, include), _DEFAULTS]))
     return Ssh(config)
 
 
+def _includes(hosts: Mapping[str, SshOptions], include: Iterable[Path]) -> Iterable[str]:
+    """Yield the parts of a configuration that include the user's own files.
+
+    Jump hosts are in no inventory: all files are theirs, each for what those before it leave open.
+    """
+    usual = tuple(str(path) for path in include if path.exists())
+    files: dict[tuple[str, ...], list[str]] = {usual: []}
+    for name, options in hosts.items():
+        own = options.get("Include")
+        files.setdefault((own,) if own is not None else usual, []).append(name)
+    for paths, names in files.items():
+        lines = [f'  Include "{path}"' for path in paths if path]
+        if not lines or not (names or len(files) == 1):
+            continue
+        # Where HostName is set, the user's configuration applies to that address, as it does for a
+        # plain `ssh ADDRESS`: hence the second pass, which ssh makes with the final host name.
+        others = [name for name in hosts if name not in names]
+        placed = [name for name in names if "HostName" in hosts[name]]
+        yield "\n".join([f"Match originalhost {_all_but([*others, *placed])}", *lines, ""])
+        yield "\n".join([f"Match final originalhost {_all_but(others)}", *lines, ""])
+
+
+def _all_but(names: Iterable[str]) -> str:
+    """Return a pattern of ssh_config(5) for every host except these."""
+    return ",".join(["*", *(f"!{name}" for name in names)])
+
+
 def own_ssh_options(spec: ClusterSpec, key: Path) -> dict[str, SshOptions]:
-    """Return how machines of ours are reached: by their address, with the cluster's own ``key``."""
+    """Return how booted machines are reached: by address, with the ``key`` of their cluster."""
     return {
         node.name: {
             "HostName": str(node.address),
@@ -183,8 +226,19 @@ def own_ssh_options(spec: ClusterSpec, key: Path) -> dict[str, SshOptions]:
     }
 
 
+def _after_begin(output: bytes) -> bytes:
+    """Return what was printed after the command began; everything if it never did."""
+    before, mark, after = output.partition(f"{_BEGIN}\n".encode())
+    return after if mark else before
+
+
+def _before_end(output: bytes) -> bytes:
+    before, mark, after = output.rpartition(f"{_END}\n".encode())
+    return before if mark else after
+
+
 def _greets(host: str, port: int) -> bool:
-    """Whether an ssh server says hello there, without logging in (RFC 4253, section 4.2)."""
+    """Whether an ssh server identifies itself there (RFC 4253, section 4.2)."""
     try:
         with socket.create_connection((host, port), timeout=1) as connection:
             return connection.recv(4) == b"SSH-"
@@ -192,16 +246,17 @@ def _greets(host: str, port: int) -> bool:
         return False
 
 
-def _silently(argv: Sequence[str], seconds: int) -> int | None:
+def _status(argv: Sequence[str], seconds: int, log: Path) -> int | None:
     """Run a command and return its exit status; None if it took three times ``seconds``."""
-    try:
-        return subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=3 * seconds,
-            check=False,
-        ).returncode
-    except subprocess.TimeoutExpired:
-        return None
+    with log.open("ab") as errors:
+        try:
+            return subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                timeout=3 * seconds,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return None

@@ -9,7 +9,6 @@ import pytest
 
 from pytest_kubecluster.cluster.config import PROVIDERS
 from pytest_kubecluster.kubelet.host_requirements import TOLERABLE
-from pytest_kubecluster.machines.existing.role_patterns import DEFAULT_ROLES
 from pytest_kubecluster.plugin import parsing
 from pytest_kubecluster.plugin.parsing import Parser, optional
 from pytest_kubecluster.spec.model import DEFAULT_NETWORK, DEFAULT_VERSION
@@ -153,10 +152,10 @@ PROVISION = Option(
 )
 ROLES = Option(
     "roles",
-    "Roles of existing machines by patterns of their groups and names; none leaves machines out",
+    "Roles of existing machines by patterns of their groups and names, tried before the usual "
+    "ones; none leaves machines out",
     parsing.roles,
     "PATTERN=ROLE",
-    DEFAULT_ROLES,
 )
 FORKS = Option(
     "forks",

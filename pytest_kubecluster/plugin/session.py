@@ -352,7 +352,8 @@ class ClusterSession:
 
             joined = joined_cluster(self.own_machines, self.spec, self.settings, project, progress)
             self.cluster = joined
-            joined.join(self._placed)
+            addresses = joined.survey()
+            joined.join(self._placed(addresses) if addresses else self.spec)
             return joined
         kept = None
         if reuse is not None:

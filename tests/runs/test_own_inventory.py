@@ -153,7 +153,7 @@ def test_wrong_key_is_refused_at_once(fleet: Fleet, own: Bench) -> None:
 def test_host_keys_are_checked(fleet: Fleet, own: Bench) -> None:
     other = subprocess.check_output(["ssh-keygen", "-y", "-f", fleet.key], text=True)
     known = "".join(f"{address} {other}" for address in fleet.addresses.values())
-    for keys, hint in (("", "log in to it once with ssh"), (known, "ssh-keygen -R")):
+    for keys, hint in (("", "log in once with ssh"), (known, "ssh-keygen -R")):
         own.write("known", keys)
         trust = f"yes -o UserKnownHostsFile={own.project / 'known'} -o GlobalKnownHostsFile"
         own.write("hosts", fleet.inventory().replace("no -o UserKnownHostsFile", trust))
@@ -166,7 +166,7 @@ def test_sudo_with_a_password(fleet: Fleet, own: Bench) -> None:
     own.write("hosts", fleet.inventory(user="op"))
     status, output = own.run()
     assert status == 1, output
-    assert "master01: sudo asks for a password; give it as ansible_become_password" in output
+    assert "master01: sudo asks for a password; set ansible_become_password" in output
     status, output = own.run("--kube-sudo-password=ask")
     assert (status, "there is no terminal to ask at" in output) == (1, True), output
     own.write("wrong", "wrong\n")
@@ -313,7 +313,7 @@ def test_nodes_of_an_inventory_are_pinned(fleet: Fleet, own: Bench) -> None:
             ["--kube-vagrantfile=."],
             "--kube-inventory cannot be combined with --kube-vagrantfile",
         ),
-        ("[masters]\na\n", ["--kube-roles=cp"], "'cp' gives no machine a role"),
+        ("[masters]\na\n", ["--kube-roles=cp"], "--kube-roles: invalid pattern 'cp': must be"),
         ("[masters]\na\n", ["--kube-forks=0"], "invalid number 0: must be at least 1"),
         ("[masters]\na\n", ["--kube-sudo-password=no"], "no does not exist"),
         ("[workers]\na\n", [], "a cluster needs a master"),

@@ -152,7 +152,7 @@ def test_machine_that_does_not_boot_is_shown_with_vagrants_words(own: Bench) -> 
         (
             "Vagrant.configure('2') { |c| c.vm.provider :docker }\n",
             [],
-            "the machine default has no role",
+            "no machine that is a master or a worker: default",
         ),
         (
             "",

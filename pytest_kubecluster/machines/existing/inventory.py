@@ -1,137 +1,91 @@
-"""Machines that already run, as an Ansible inventory names them."""
+"""Reads an Ansible inventory of machines that already run."""
 
 from __future__ import annotations
 
-import getopt
+import base64
 import json
+import os
 import re
-import shlex
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
+from pytest_kubecluster.machines.existing.role_patterns import Choice, RolePatterns
+from pytest_kubecluster.machines.existing.ssh_arguments import (
+    add_option,
+    key_file,
+    parse_arguments,
+)
+from pytest_kubecluster.machines.existing.survey import Reach
 from pytest_kubecluster.machines.ssh import SshOptions
 from pytest_kubecluster.spec.model import NOT_ASKED, Machine
 from pytest_kubecluster.util.ansible_cli import ask_ansible
 
-_ADDRESSES = ("private_ipv4", "ansible_host", "ansible_ssh_host")
-_SSH_KEYWORDS: Mapping[str, tuple[str, ...]] = {
-    "HostName": ("ansible_host", "ansible_ssh_host"),
-    "Port": ("ansible_port", "ansible_ssh_port"),
-    "User": ("ansible_user", "ansible_ssh_user"),
-    "IdentityFile": ("ansible_private_key_file", "ansible_ssh_private_key_file"),
-}
-_SETTINGS = {"Port": "port", "User": "remote_user", "IdentityFile": "private_key_file"}
-"""What Ansible's configuration calls what it says of all hosts, by ssh's keyword."""
+_OWN_ADDRESS = ("private_ipv4", "node_ip", "ip")
+"""Variables for a node's own address: ours, that of several k3s roles, kubespray's."""
+_HOST = ("ansible_host", "ansible_ssh_host")
+_PORT = ("ansible_port", "ansible_ssh_port")
+_USER = ("ansible_user", "ansible_ssh_user")
+_KEY = ("ansible_private_key_file", "ansible_ssh_private_key_file")
 _HOST_KEYS = ("ansible_host_key_checking", "ansible_ssh_host_key_checking")
-_SSH_ARGS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
-_PASSWORDS = ("ansible_become_password", "ansible_become_pass")
+_ARGUMENTS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
+_SUDO_PASSWORDS = ("ansible_become_password", "ansible_become_pass")
 _LOGIN_PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
 _PYTHON = "ansible_python_interpreter"
-_OURS = (
-    *_ADDRESSES,
-    *(name for names in _SSH_KEYWORDS.values() for name in names),
+_CONNECTION = "ansible_connection"
+_SSH = ("ssh", "smart", "ansible.builtin.ssh", "paramiko", "paramiko_ssh")
+_VARIABLES = (
+    *_OWN_ADDRESS,
+    *_HOST,
+    *_PORT,
+    *_USER,
+    *_KEY,
     *_HOST_KEYS,
-    *_SSH_ARGS,
-    *_PASSWORDS,
+    *_ARGUMENTS,
+    *_SUDO_PASSWORDS,
+    *_LOGIN_PASSWORDS,
     _PYTHON,
-    "role",
+    _CONNECTION,
 )
-_SSH_OPTIONS = "46AaB:b:Cc:D:E:e:F:fGgI:i:J:KkL:l:Mm:NnO:o:P:p:Q:qR:S:sTtVvW:w:XxYy"
-"""What ssh(1) takes: an option followed by a colon has a value."""
-_MEANING = {
-    "-i": "IdentityFile",
-    "-J": "ProxyJump",
-    "-l": "User",
-    "-p": "Port",
-    "-A": "ForwardAgent yes",
-    "-a": "ForwardAgent no",
-    "-C": "Compression yes",
-    "-4": "AddressFamily inet",
-    "-6": "AddressFamily inet6",
+_ROLES: Mapping[str, Choice] = {
+    "master": "master",
+    "control_plane": "master",
+    "worker": "worker",
+    "node": "worker",
 }
-_WITHOUT_MEANING = ("-q", "-v", "-T", "-t", "-n")
+_ROLE_VARIABLES = ("role", "kubernetes_role")
+_NO_GROUPS = ("all", "ungrouped")
+_NO_PUBLIC_NETWORKS = tuple(
+    map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
+)
+_PASSWORD_HINT = "\n  ansible_password is not used: log in with a key"
+_SHOWN = 6
 
 
 @dataclass(frozen=True)
 class InventoryHost:
-    """A host and what the inventory says of it; its ``variables`` may hold secrets."""
+    """A host that is a node, and how it is reached."""
 
     machine: Machine
-    variables: Mapping[str, Any] = field(repr=False)
-    configured: Mapping[str, Any] = field(default_factory=dict)
-    """What Ansible's configuration says of connections over ssh, where a variable does not."""
-
-    @property
-    def ssh_options(self) -> SshOptions:
-        """How it is reached, as ssh_config(5) says that. Raises KubeClusterError."""
-        told = {
-            keyword: self._first(*names, setting=_SETTINGS.get(keyword, ""))
-            for keyword, names in _SSH_KEYWORDS.items()
-        }
-        options = {keyword: str(value) for keyword, value in told.items() if value is not None}
-        checking = self._first(*_HOST_KEYS, setting="host_key_checking")
-        if str(checking).lower() in ("false", "no", "off", "0"):
-            options["StrictHostKeyChecking"] = "no"
-        for name in _SSH_ARGS:
-            arguments = self._first(name, setting=name.removeprefix("ansible_"))
-            options |= self._from_arguments(name, str(arguments or ""))
-        if path := options.get("IdentityFile"):
-            options["IdentityFile"] = f'"{path}"'
-        return options
-
-    @property
-    def sudo_password(self) -> str:
-        """The password that the inventory has for sudo, or nothing."""
-        return str(self._first(*_PASSWORDS) or "")
-
-    @property
-    def python(self) -> str:
-        """The path of the Python that the inventory wants used, or nothing."""
-        path = str(self.variables.get(_PYTHON, ""))
-        return path if path.startswith("/") else ""
-
-    def _first(self, *names: str, setting: str = "") -> Any:
-        said = (self.variables[name] for name in names if name in self.variables)
-        return next(said, self.configured.get(setting))
-
-    def _from_arguments(self, name: str, text: str) -> dict[str, str]:
-        """Return what arguments of ssh(1) say, as keywords of ssh_config(5)."""
-        options = {}
-        try:
-            parsed, extra = getopt.getopt(shlex.split(text), _SSH_OPTIONS)
-        except (ValueError, getopt.GetoptError) as error:
-            raise KubeClusterError(f"{self.machine.name}: {name}: {error}") from None
-        for option, value in parsed:
-            if option == "-o":
-                keyword, _, value = re.sub(r"^(\w+)\s*=?\s*", r"\1 ", value).partition(" ")
-                options[keyword] = value
-            elif option in _MEANING:
-                keyword, _, fixed = _MEANING[option].partition(" ")
-                options[keyword] = fixed or value
-            elif option not in _WITHOUT_MEANING:
-                extra = [option]
-        if extra:
-            raise KubeClusterError(
-                f"{self.machine.name}: {name}: {extra[0]} is not understood; write what it does as "
-                "-o KEYWORD=VALUE"
-            )
-        # Ours is the one shared connection.
-        return {key: value for key, value in options.items() if not key.startswith("Control")}
+    reach: Reach
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """The hosts of an inventory that are nodes, and all it says, as ``ansible-inventory`` does."""
+    """The hosts of an inventory."""
 
     path: Path
     hosts: tuple[InventoryHost, ...]
+    """The hosts that are nodes."""
+    left_out: Mapping[str, tuple[str, ...]]
+    """The other hosts, and the groups of each."""
     content: Mapping[str, Any] = field(repr=False)
+    """What ``ansible-inventory`` prints; it may hold secrets."""
 
     @property
     def machines(self) -> tuple[Machine, ...]:
@@ -140,19 +94,50 @@ class Inventory:
 
     @property
     def running(self) -> tuple[str, ...]:
-        """The machines that already run: all."""
+        """The machines that already run, which are all."""
         return tuple(machine.name for machine in self.machines)
+
+    @property
+    def reach(self) -> dict[str, Reach]:
+        """How each machine is reached."""
+        return {host.machine.name: host.reach for host in self.hosts}
+
+    @property
+    def without_address(self) -> tuple[str, ...]:
+        """The machines that have to be asked for their addresses.
+
+        The public address of a cloud's machine often belongs to a router, and not to the machine.
+        """
+        return tuple(
+            host.machine.name
+            for host in self.hosts
+            if host.machine.address == NOT_ASKED or _is_public(host.reach.presumed)
+        )
+
+    def explain_left_out(self) -> str:
+        """Return a line about the hosts that are not nodes, or nothing if all are."""
+        if not self.left_out:
+            return ""
+        hosts = [
+            f"{name} ({'in ' + ', '.join(groups) if groups else 'in no group'})"
+            for name, groups in self.left_out.items()
+        ]
+        more = f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else ""
+        return (
+            f"left out because neither name nor group tells a role: {', '.join(hosts[:_SHOWN])}"
+            f"{more} (--kube-roles)"
+        )
 
 
 class InventoryMachines:
-    """Machines that somebody else boots and removes."""
+    """Machines that something else boots and removes."""
 
     def machine(self, node: str) -> str:
-        """Return what the inventory calls the node."""
+        """Return the name that the inventory has for the node."""
         return node
 
     def running(self) -> Sequence[str]:
-        """Return nothing: only a run that uses them knows."""
+        """Return nothing: only a run that uses the machines knows."""
         return ()
 
     def destroy(self) -> None:
@@ -160,135 +145,233 @@ class InventoryMachines:
 
 
 def read_inventory(path: Path, patterns: RolePatterns, folder: Path) -> Inventory:
-    """Return what an inventory says: INI, YAML, or a program that prints one.
+    """Read an inventory: INI, YAML, a program that prints one, or a folder of these.
 
-    What it leaves open of how hosts are reached, the configuration of the Ansible in ``folder``
-    says. A host's role is its variable ``role``, or what ``patterns`` make of its groups, or else
-    of its name. Its address is ``private_ipv4``, or the IPv4 address it is reached at; other hosts
-    are to be asked for theirs. Raises KubeClusterError naming the file and the host.
+    Ansible runs in ``folder``; its configuration fills in how hosts are reached. A host's role is
+    what ``patterns`` make of its groups and its name, or its variable ``role`` or
+    ``kubernetes_role``; a host without a role is left out. Its address is ``private_ipv4``,
+    ``node_ip`` or ``ip``, or the IPv4 address that ssh connects to; other hosts have to be asked
+    for theirs. Raises KubeClusterError naming the file and the host.
     """
-    if not path.exists():
-        raise KubeClusterError(f"{path} cannot be read: No such file or directory")
+    _check_readable(path)
     with ThreadPoolExecutor() as pool:
-        asked = pool.submit(_configured, folder, path)
+        asked = pool.submit(_connection_settings, folder, path)
         listed = ask_ansible(
             "ansible-inventory", "--inventory", str(path), "--list", folder=folder, about=path
         )
-        configured = asked.result()
-    content = json.loads(listed)
+        settings = asked.result()
+    content = _parsed(listed, path)
     variables: dict[str, dict[str, Any]] = content.get("_meta", {}).get("hostvars", {})
-    groups = _groups(content)
+    groups = _groups_by_host(content)
     names = list(dict.fromkeys([*groups, *variables]))
     if not names:
         raise KubeClusterError(f"{path} names no host")
-    found = {name: variables.get(name, {}) for name in names}
-    if any(_is_to_be_resolved(v) for known in found.values() for v in _ours(known).values()):
-        resolved = _resolved(path, folder)
-        # Ansible makes up what nobody said, ansible_host too.
+    roles = {
+        name: _role(name, groups.get(name, ()), variables.get(name, {}), patterns) for name in names
+    }
+    nodes = {name: role for name, role in roles.items() if role == "master" or role == "worker"}
+    left_out = {name: tuple(groups.get(name, ())) for name, role in roles.items() if role is None}
+    found = {name: variables.get(name, {}) for name in nodes}
+    if any(_has_template(value) for known in found.values() for value in _used(known).values()):
+        resolved = _resolved(nodes, path, folder)
+        # Ansible fills in defaults for what the inventory does not set, ansible_host among them.
         found = {
-            name: {**known, **{key: resolved[name].get(key) for key in _ours(known)}}
+            name: {**known, **{key: resolved.get(name, {}).get(key) for key in _used(known)}}
             for name, known in found.items()
         }
     hosts = []
-    for name in names:
-        role = _role(name, groups.get(name, ()), found[name], patterns, path)
-        if role != "none":
-            machine = Machine(name, role, _address(name, found[name]))
-            hosts.append(_checked(InventoryHost(machine, found[name], configured), path))
+    for name, role in nodes.items():
+        try:
+            hosts.append(_host(name, role, found[name], settings, folder))
+        except KubeClusterError as error:
+            raise KubeClusterError(f"{path}: {name}: {error}") from None
+    inventory = Inventory(path, tuple(hosts), left_out, content)
     if not hosts:
-        raise KubeClusterError(f"{path} has no host that is a master or a worker")
-    return Inventory(path, tuple(hosts), content)
+        raise KubeClusterError(
+            f"{path} has no host that is a master or a worker\n  {inventory.explain_left_out()}\n"
+            "  give hosts a role with --kube-roles='PATTERN=master PATTERN=worker'"
+        )
+    return inventory
 
 
-def _groups(content: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the groups of each host, its own before those they are in."""
-    groups: dict[str, list[str]] = {}
+def _check_readable(path: Path) -> None:
+    """Raise KubeClusterError unless ``path`` is a file, or a folder of files, that can be read."""
+    try:
+        if path.is_dir():
+            files = [Path(top, name) for top, _, names in os.walk(path) for name in names]
+            if not files:
+                raise KubeClusterError(f"{path} has no file that names hosts")
+        else:
+            files = [path]
+        for file in files:
+            _check_file(file)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise KubeClusterError(f"{path} cannot be read: {reason}") from None
 
-    def visit(group: str, outer: Sequence[str]) -> None:
-        chain = [group, *outer]
-        for name in content.get(group, {}).get("hosts", ()):
-            groups.setdefault(name, []).extend(g for g in chain if g not in ("all", "ungrouped"))
+
+def _check_file(file: Path) -> None:
+    mode = file.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket", stat.S_IFDIR: "folder"}
+        kind = kinds.get(stat.S_IFMT(mode), "device")
+        raise KubeClusterError(f"{file} is a {kind}, not a file")
+    with file.open("rb"):
+        pass
+
+
+def _parsed(text: str, path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(text)
+    except RecursionError:
+        raise KubeClusterError(f"{path} is nested too deeply") from None
+    except ValueError as error:
+        raise KubeClusterError(f"{path}: ansible-inventory printed invalid JSON: {error}") from None
+    return content
+
+
+def _groups_by_host(content: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the groups of each host, its own before those that contain them.
+
+    The hosts are in the order of the inventory.
+    """
+    ordered = ["all"]
+    parents: dict[str, list[str]] = {}
+    for group in ordered:  # which grows
         for child in content.get(group, {}).get("children", ()):
-            visit(child, chain)
-
-    visit("all", [])
+            parents.setdefault(child, []).append(group)
+            if child not in ordered:
+                ordered.append(child)
+    groups: dict[str, list[str]] = {}
+    for group in ordered:
+        for name in content.get(group, {}).get("hosts", ()):
+            groups.setdefault(name, []).append(group)
+    for known in groups.values():
+        for group in known:  # which grows
+            known.extend(parent for parent in parents.get(group, ()) if parent not in known)
+        known[:] = [group for group in known if group not in _NO_GROUPS]
     return groups
 
 
-def _ours(variables: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: variables[name] for name in _OURS if name in variables}
+def _used(variables: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: variables[name] for name in _VARIABLES if name in variables}
 
 
-def _is_to_be_resolved(value: Any) -> bool:
+def _has_template(value: Any) -> bool:
+    """Whether a value is a template or is in the vault."""
     return (isinstance(value, str) and "{{" in value) or isinstance(value, Mapping)
 
 
-def _configured(folder: Path, path: Path) -> dict[str, Any]:
-    """Return what Ansible's configuration says of connections over ssh, by its settings' names."""
+def _connection_settings(folder: Path, path: Path) -> dict[str, Any]:
+    """Return what Ansible's configuration sets about connections over ssh, by name."""
     arguments = ("dump", "--only-changed", "--type", "connection", "--format", "json", "ssh")
     text = ask_ansible("ansible-config", *arguments, folder=folder, about=path)
     settings = [setting for plugin in json.loads(text) for setting in plugin.get("ssh", ())]
-    said = {setting["name"]: setting["value"] for setting in settings}
-    if key := said.get("private_key_file"):
-        # It is said relative to where Ansible runs; ssh is run elsewhere.
-        said["private_key_file"] = str(folder / Path(key).expanduser())
-    return said
+    return {setting["name"]: setting["value"] for setting in settings}
 
 
-def _resolved(path: Path, folder: Path) -> dict[str, dict[str, Any]]:
-    """Return our variables of each host as Ansible resolves them: templates, and vaulted ones."""
-    wanted = ", ".join(f"'{name}': {name} | default(none)" for name in _OURS)
-    arguments = ("all", "-m", "ansible.builtin.debug", "-a", f"msg={{{{ {{{wanted}}} }}}}")
-    said = ask_ansible("ansible", "--inventory", str(path), *arguments, folder=folder, about=path)
-    answers = re.findall(r"^(\S+) \| SUCCESS => (\{.*?^\})", said, re.MULTILINE | re.DOTALL)
+def _resolved(names: Mapping[str, Any], path: Path, folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the variables of each host as Ansible resolves them: templates, and the vault."""
+    wanted = ", ".join(f"'{name}': {name} | default(none)" for name in _VARIABLES)
+    values = f"{{'name': inventory_hostname, {wanted}}} | to_json(vault_to_text=true) | b64encode"
+    # In base64, no setting for colours, formats or verbosity can change how a value is printed.
+    argument = f"msg={{{{ '<' ~ ({values}) ~ '>' }}}}"
+    arguments = (",".join(names), "-m", "ansible.builtin.debug", "-a", argument)
+    printed = ask_ansible(
+        "ansible", "--inventory", str(path), *arguments, folder=folder, about=path
+    )
+    answers = map(json.loads, map(base64.b64decode, re.findall("<([A-Za-z0-9+/=]+)>", printed)))
     return {
-        name: {k: v for k, v in json.loads(text)["msg"].items() if v is not None}
-        for name, text in answers
+        answer["name"]: {key: value for key, value in answer.items() if value is not None}
+        for answer in answers
     }
 
 
 def _role(
-    name: str,
-    groups: Sequence[str],
-    variables: Mapping[str, Any],
-    patterns: RolePatterns,
-    path: Path,
-) -> Any:
-    role = variables.get("role")
-    if role not in ("master", "worker"):
-        role = patterns.role_of(groups) or patterns.role_of([name])
-    if role is None:
+    name: str, groups: Sequence[str], variables: Mapping[str, Any], patterns: RolePatterns
+) -> Choice | None:
+    stated = (_ROLES.get(str(variables.get(key))) for key in _ROLE_VARIABLES)
+    return (
+        patterns.chosen(name, groups)
+        or next(filter(None, stated), None)
+        or patterns.role_of(name, groups)
+    )
+
+
+def _host(
+    name: str, role: Any, variables: Mapping[str, Any], settings: Mapping[str, Any], folder: Path
+) -> InventoryHost:
+    """Return a node of the inventory. Raises KubeClusterError saying why it cannot be used."""
+    connection = variables.get(_CONNECTION, "ssh")
+    if connection not in _SSH:
         raise KubeClusterError(
-            f"{path}: the host {name} has no role; give it the variable role (master or worker), "
-            f"put it into a group that names one, or say what it is: --kube-roles='{name}=worker' "
-            "(none leaves it out)"
+            f"ansible_connection={connection} is not supported, nodes are reached over ssh; remove "
+            f"it, or leave the host out with --kube-roles='{name}=none'"
         )
-    return role
+    own = _address(variables.get(key) for key in _OWN_ADDRESS)
+    reached = _address([*(variables.get(key) for key in _HOST), name])
+    python = str(_first(variables, (_PYTHON,)) or "")
+    reach = Reach(
+        _ssh_options(variables, settings, folder),
+        python="" if python.startswith("auto") else python,
+        sudo_password=str(_first(variables, _SUDO_PASSWORDS) or ""),
+        presumed=None if own else reached,
+        hint=_PASSWORD_HINT if _first(variables, _LOGIN_PASSWORDS) else "",
+    )
+    return InventoryHost(Machine(name, role, own or reached or NOT_ASKED), reach)
 
 
-def _address(name: str, variables: Mapping[str, Any]) -> IPv4Address:
-    for place in (*(variables.get(key) for key in _ADDRESSES), name):
+def _ssh_options(
+    variables: Mapping[str, Any], settings: Mapping[str, Any], folder: Path
+) -> SshOptions:
+    """Return how a host is reached, in the order in which Ansible's arguments count."""
+
+    def value(names: Sequence[str], setting: str = "") -> Any:
+        return _first(variables, names, settings.get(setting))
+
+    def arguments(name: str) -> Iterator[tuple[str, str]]:
+        try:
+            setting = name.removeprefix("ansible_")
+            yield from parse_arguments(str(value((name,), setting) or ""), folder)
+        except KubeClusterError as error:
+            where = name if name in variables else f"{setting} in Ansible's configuration"
+            raise KubeClusterError(f"{where}: {error}") from None
+
+    key = value(_KEY, "private_key_file")
+    checks = str(value(_HOST_KEYS, "host_key_checking")).lower()
+    stated = {
+        "HostName": value(_HOST),
+        "Port": value(_PORT, "port"),
+        "User": value(_USER, "remote_user"),
+        "IdentityFile": key_file(str(key), folder) if key else None,
+        "StrictHostKeyChecking": "no" if checks in ("false", "no", "off", "0") else None,
+    }
+    options: dict[str, str] = {}
+    for keyword, text in (
+        *arguments(_ARGUMENTS[0]),
+        *stated.items(),
+        *(pair for name in _ARGUMENTS[1:] for pair in arguments(name)),
+    ):
+        if text is not None:
+            add_option(options, keyword, str(text))
+    return options
+
+
+def _first(variables: Mapping[str, Any], names: Sequence[str], default: Any = None) -> Any:
+    return next((variables[name] for name in names if name in variables), default)
+
+
+def _address(places: Any) -> IPv4Address | None:
+    """Return the first of ``places`` that is an IPv4 address beyond this host."""
+    for place in places:
         try:
             address = IPv4Address(str(place))
         except ValueError:
             continue
-        if not address.is_loopback:
+        if not address.is_loopback and not address.is_unspecified:
             return address
-    return NOT_ASKED
+    return None
 
 
-def _checked(host: InventoryHost, path: Path) -> InventoryHost:
-    name, variables = host.machine.name, host.variables
-    connection = variables.get("ansible_connection", "ssh")
-    if connection not in ("ssh", "smart", "ansible.builtin.ssh"):
-        raise KubeClusterError(f"{path}: {name} is not reached over ssh, but {connection}")
-    if any(key in variables for key in _LOGIN_PASSWORDS):
-        raise KubeClusterError(
-            f"{path}: {name} lets in by password; give it a key (ansible_ssh_private_key_file, or "
-            "an agent)"
-        )
-    try:
-        _ = host.ssh_options
-    except KubeClusterError as error:
-        raise KubeClusterError(f"{path}: {error}") from None
-    return host
+def _is_public(address: IPv4Address | None) -> bool:
+    return address is not None and not any(address in network for network in _NO_PUBLIC_NETWORKS)

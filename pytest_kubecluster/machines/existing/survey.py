@@ -1,15 +1,25 @@
-"""The first look at a machine that is not ours: who we are there, its Python, its addresses."""
+"""The first look at existing machines: the user there, its Python, its addresses."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from ipaddress import IPv4Address
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, ip_address
+
+from tomlkit.items import SingleKey
 
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.machines.access import BROUGHT, USUAL
-from pytest_kubecluster.machines.ssh import Ssh
+from pytest_kubecluster.machines.access import BROUGHT, USUAL, Access
+from pytest_kubecluster.machines.existing.addresses import (
+    Address,
+    InterfaceAddress,
+    choose_address,
+    node_addresses,
+    parse_address,
+)
+from pytest_kubecluster.machines.ssh import Ssh, SshOptions
+from pytest_kubecluster.spec.model import NOT_ASKED
+from pytest_kubecluster.util.parallel import each_in_parallel
 
 _SECONDS = 60.0
 _PYTHONS = (
@@ -17,84 +27,254 @@ _PYTHONS = (
     BROUGHT,
     "/opt/bin/python",
     "/usr/local/bin/python3",
+    *(f"python3.{minor}" for minor in range(14, 8, -1)),
+    "python3",
 )
-# A shell and iproute2 are all that any machine has.
-_SCRIPT = """\
-echo user $(id -u)
-sudo -n true 2>/dev/null && echo sudo free
-for path; do
-    "$path" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null || continue
-    echo python $path && break
+"""Where a Python is looked for, by path or on the PATH. Ansible has such a list as well."""
+# A shell and iproute2 are what every machine has.
+_SCRIPT = b"""\
+echo "user $(id -u)"
+echo "connection $SSH_CONNECTION"
+command -v sudo >/dev/null && echo "sudo installed"
+sudo -n true </dev/null 2>/dev/null && echo "sudo free"
+for name do
+    path=$(command -v "$name") || continue
+    if "$path" -c 'import sys; sys.exit(sys.version_info < (3, 9))' </dev/null 2>/dev/null; then
+        echo "python $path"
+        break
+    fi
+    echo "unusable $path"
 done
-ip -4 -o route show default | sed 's/^/route /'
-ip -4 -o address show scope global | sed 's/^/address /'
+cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\000' '\\n' |
+    sed -n -e 's/^--node-ip=/node-ip /p' -e '/^--node-ip$/{n;s/^/node-ip /p;}'
+for family in -4 -6; do
+    ip $family -o route show default | sed 's/^/route /'
+    ip $family -o address show scope global | sed 's/^/address /'
+done
 """
-_INNER = re.compile(
-    r"(docker|br-|cni|cbr|flannel|cali|tunl|kube|virbr|veth|lxc|weave|nodelocaldns)"
-)
-"""Interfaces that are for what runs on a machine: nobody reaches the machine by their address."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How an existing machine is reached, before it has been asked anything."""
+
+    ssh_options: SshOptions
+    reboot: tuple[str, ...] = ()
+    """The command of this host that reboots it; empty if it reboots itself."""
+    python: str = ""
+    """The Python that the inventory names."""
+    sudo_password: str = field(default="", repr=False)
+    presumed: IPv4Address | None = None
+    """The address that ssh connects to, if the inventory names no address of the node's own."""
+    by_vagrant: bool = False
+    """Whether ssh reaches it through an interface of Vagrant's own."""
+    hint: str = ""
+    """What to add to the error if the login fails."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a machine says of itself; ``python`` is the path of one that is of use, or nothing."""
+    """What a machine reported about itself, or why it cannot be used."""
 
-    is_root: bool
-    free_sudo: bool
-    python: str
-    addresses: tuple[tuple[str, IPv4Address], ...]
-    """Interfaces and their addresses."""
-    default_interface: str
+    is_root: bool = False
+    sudo_is_installed: bool = False
+    sudo_is_free: bool = False
+    """Whether sudo asks for no password."""
+    sudo_password: str = field(default="", repr=False)
+    """The password that sudo takes, if it asks for one."""
+    python: str = ""
+    """The path of a usable Python, if there is one."""
+    unusable_pythons: tuple[str, ...] = ()
+    addresses: tuple[InterfaceAddress, ...] = ()
+    default_interface: str = ""
+    server: Address | None = None
+    """The machine's end of the ssh connection."""
+    node_ip: Address | None = None
+    """What a running kubelet has as ``--node-ip``."""
+    address: IPv4Address | None = None
+    """The node's own address, if it can be told."""
+    address_problem: str = ""
+    """Why it cannot."""
+    problem: str = ""
+    """Why the machine cannot be used at all."""
 
-    @property
-    def address(self) -> IPv4Address:
-        """The node's own address.
-
-        That is the one which does not lead to the world, where there is one: Vagrant's first
-        interface is its own, behind which all machines may have one address. Raises ValueError
-        naming all there are where it cannot be told.
-        """
-        outer = [pair for pair in self.addresses if not _INNER.match(pair[0])]
-        private = [pair for pair in outer if pair[0] != self.default_interface]
-        chosen = private or outer
-        if len(chosen) != 1:
-            there_are = ", ".join(f"{address} on {name}" for name, address in outer) or "none"
-            raise ValueError(f"which address is the node's cannot be told; there are: {there_are}")
-        return chosen[0][1]
+    def access(self, access: Access) -> Access:
+        """Return ``access`` with what was learned about the machine."""
+        return replace(
+            access,
+            is_root=self.is_root,
+            sudo_password=self.sudo_password,
+            python=self.python or access.python,
+            problem=self.problem,
+        )
 
 
-def survey(ssh: Ssh, node: str, python: str = "") -> Survey:
-    """Ask a machine that lets us log in, for ``python`` before others. Raises KubeClusterError."""
-    command = ["sh", "-c", _SCRIPT, "sh", *filter(None, [python]), *_PYTHONS]
-    done = ssh.run(node, command, timeout=_SECONDS)
-    return read_survey(done.stdout.decode(errors="replace"))
+def survey_machines(
+    ssh: Ssh,
+    reach: Mapping[str, Reach],
+    *,
+    sudo_password: str = "",
+    forks: int,
+    keep_connections: bool = True,
+) -> Mapping[str, Survey]:
+    """Survey machines, up to ``forks`` at the same time; a machine's failure is its own.
+
+    ``sudo_password`` is for machines that have none of their own. The connections stay open for
+    what comes next, unless ``keep_connections`` is false.
+    """
+
+    def survey(name: str) -> Survey:
+        try:
+            return survey_machine(ssh, name, reach[name], sudo_password=sudo_password)
+        finally:
+            if not keep_connections:
+                ssh.disconnect(name)
+
+    return dict(zip(reach, each_in_parallel(survey, reach, limit=forks), strict=True))
 
 
-def read_survey(text: str) -> Survey:
-    """Return what the lines say that a machine answered."""
-    said = [line.split() for line in text.splitlines() if line.strip()]
+def survey_machine(ssh: Ssh, name: str, reach: Reach, *, sudo_password: str = "") -> Survey:
+    """Log in to a machine, and return what it reports; ``problem`` says why it cannot be used."""
+    try:
+        ssh.connect_now(name)
+    except KubeClusterError as error:
+        return Survey(problem=f"{error}{reach.hint}")
+    try:
+        seen = ask_machine(ssh, name, reach.python)
+        password = _sudo_password(ssh, name, seen, reach.sudo_password or sudo_password)
+    except KubeClusterError as error:
+        return Survey(problem=str(error))
+    return _with_address(replace(seen, sudo_password=password), ssh, name, reach)
 
-    def words(kind: str) -> Iterator[list[str]]:
-        return (line[1:] for line in said if line[0] == kind)
 
-    routes = [route[route.index("dev") + 1] for route in words("route") if "dev" in route]
-    return Survey(
-        is_root=["0"] in words("user"),
-        free_sudo=["free"] in words("sudo"),
-        python=next((path for (path,) in words("python")), ""),
-        addresses=tuple(
-            (line[1], IPv4Address(line[line.index("inet") + 1].partition("/")[0]))
-            for line in words("address")
-            if "inet" in line
-        ),
-        default_interface=next(iter(routes), ""),
+def address_missing(name: str, survey: Survey, reach: Reach, address: IPv4Address) -> str:
+    """Return why ``address`` cannot be the node's and how to set it, or nothing if it may be.
+
+    An address that the inventory or the spec states is not questioned; one that was only taken from
+    what ssh connects to has to be the machine's.
+    """
+    on_machine = {known.value.ip for known in survey.addresses}
+    own = survey.address or "ADDRESS"
+    if address == NOT_ASKED:
+        problem = survey.address_problem or "its address is unknown"
+    elif address == reach.presumed and on_machine and address not in on_machine:
+        there = ", ".join(map(str, node_addresses(survey.addresses)))
+        problem = f"{address}, which ssh connects to, is not an address of the machine: {there}"
+    else:
+        return ""
+    stated = "" if reach.by_vagrant else "set private_ipv4 in the inventory, or "
+    return (
+        f"{name}: {problem}\n  {stated}write in kubecluster.toml:\n"
+        f'  [node.{SingleKey(name).as_string()}]\n  address = "{own}"'
     )
 
 
-def check_password(ssh: Ssh, node: str, password: str) -> None:
-    """See that sudo takes a password. Raises KubeClusterError."""
+def python_missing(name: str, survey: Survey, *, provisions: bool) -> str:
+    """Return the message about a machine without a usable Python."""
+    unusable = ", ".join(survey.unusable_pythons)
+    found = f"; {unusable} cannot be used" if unusable else ""
+    bring = ", or bring one with --kube-python=TARBALL" if provisions else ""
+    return (
+        f"{name}: no Python 3.9 or newer was found on the machine{found}\n  install one, set "
+        f"ansible_python_interpreter in the inventory{bring}"
+    )
+
+
+def ask_machine(ssh: Ssh, name: str, python: str = "") -> Survey:
+    """Return what a connected machine reports; ``python`` is tried before others.
+
+    Raises KubeClusterError if it does not answer.
+    """
+    command = ["/bin/sh", "-s", "--", *filter(None, [python]), *_PYTHONS]
+    done = ssh.run(name, command, timeout=_SECONDS, stdin=_SCRIPT)
+    seen = parse_survey(done.stdout.decode(errors="replace"))
+    if seen is None:
+        raise KubeClusterError(
+            f"{name}: the login shell of {ssh.user(name)} does not run commands: "
+            f"{(done.stderr or done.stdout).decode(errors='replace').strip()[-400:]}"
+        )
+    return seen
+
+
+def parse_survey(text: str) -> Survey | None:
+    """Parse the lines that a machine printed; return None if they are not those of the script."""
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+
+    def words(kind: str) -> Iterator[list[str]]:
+        return (line[1:] for line in lines if line[0] == kind)
+
+    if not any(words("user")):
+        return None
+    routes = [route[route.index("dev") + 1] for route in words("route") if "dev" in route]
+    connection = next(words("connection"), [])
+    return Survey(
+        is_root=["0"] in words("user"),
+        sudo_is_installed=["installed"] in words("sudo"),
+        sudo_is_free=["free"] in words("sudo"),
+        python=next((path for (path,) in words("python")), ""),
+        unusable_pythons=tuple(dict.fromkeys(path for (path,) in words("unusable"))),
+        addresses=tuple(
+            parse_address(line) for line in words("address") if {"inet", "inet6"} & {*line}
+        ),
+        default_interface=next(iter(routes), ""),
+        server=_address(connection[2:3]),
+        node_ip=_address(text for said in words("node-ip") for text in ",".join(said).split(",")),
+    )
+
+
+def _address(texts: Iterable[str]) -> Address | None:
+    """Return the first of ``texts`` that is an address."""
+    for text in texts:
+        try:
+            return ip_address(text.partition("%")[0])
+        except ValueError:
+            continue
+    return None
+
+
+def _with_address(seen: Survey, ssh: Ssh, name: str, reach: Reach) -> Survey:
+    through_nat = reach.by_vagrant or _is_loopback(ssh.hostname(name))
+    try:
+        address = choose_address(
+            seen.addresses,
+            default_interface=seen.default_interface,
+            reached=None if through_nat else seen.server,
+            node_ip=seen.node_ip,
+        )
+    except ValueError as error:
+        return replace(seen, address_problem=str(error))
+    if isinstance(address, IPv4Address):
+        return replace(seen, address=address)
+    return replace(seen, address_problem=f"it has no IPv4 address, only {address}")
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address([host])
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _sudo_password(ssh: Ssh, name: str, seen: Survey, password: str) -> str:
+    """Return the password that sudo takes on a machine, or nothing if it needs none.
+
+    Raises KubeClusterError if it is missing or wrong.
+    """
+    if seen.is_root or seen.sudo_is_free:
+        return ""
+    if not seen.sudo_is_installed:
+        raise KubeClusterError(
+            f"{name}: {ssh.user(name)} is not root and sudo is not installed; log in as root "
+            "(ansible_user=root), or install sudo"
+        )
+    if not password:
+        raise KubeClusterError(
+            f"{name}: sudo asks for a password; set ansible_become_password in the inventory, or "
+            "use --kube-sudo-password"
+        )
     command = ["sudo", "-k", "-S", "-p", "", "true"]
-    done = ssh.run(node, command, timeout=_SECONDS, stdin=f"{password}\n".encode())
+    done = ssh.run(name, command, timeout=_SECONDS, stdin=f"{password}\n".encode())
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise KubeClusterError(f"{node}: sudo refuses the password: {said[-1] if said else ''}")
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise KubeClusterError(
+            f"{name}: sudo refuses the password: {lines[-1] if lines else 'no reason was given'}"
+        )
+    return password

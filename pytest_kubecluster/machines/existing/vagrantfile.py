@@ -23,12 +23,24 @@ _UNWANTED = ("LogLevel",)
 
 @dataclass(frozen=True)
 class OwnVagrantfile:
-    """The machines of a Vagrantfile that are nodes, and what each was doing when it was read."""
+    """The machines of a Vagrantfile that are nodes, and their states when it was read."""
 
     folder: Path
     machines: tuple[Machine, ...]
     states: Mapping[str, str]
-    """By machine, as Vagrant calls them: ``running``, ``not_created``, ``poweroff`` …"""
+    """The state of each, as Vagrant calls it: ``running``, ``not_created``, ``poweroff``."""
+    left_out: tuple[str, ...] = ()
+    """The machines whose names tell no role."""
+
+    @property
+    def without_address(self) -> tuple[str, ...]:
+        """The machines that have to be asked for their addresses, which are all."""
+        return tuple(machine.name for machine in self.machines)
+
+    def explain_left_out(self) -> str:
+        """Return a line about the machines that are not nodes, or nothing if all are."""
+        names = ", ".join(self.left_out)
+        return f"left out because the name tells no role: {names} (--kube-roles)" if names else ""
 
     @property
     def running(self) -> tuple[str, ...]:
@@ -92,17 +104,16 @@ def read_vagrantfile(folder: Path, patterns: RolePatterns) -> OwnVagrantfile:
     if not (folder / name).is_file():
         raise KubeClusterError(f"there is no {name} in {folder}")
     states = {s.name: s.state for s in _vagrant(folder, None, _ASK_SECONDS).status()}
-    roles = {machine: patterns.role_of([machine]) for machine in states}
-    if strange := next((machine for machine, role in roles.items() if role is None), None):
-        raise KubeClusterError(
-            f"{folder / name}: the machine {strange} has no role; say what it is with "
-            f"--kube-roles='{strange}=worker' (master, worker, or none to leave it out)"
-        )
+    roles = {machine: patterns.role_of(machine) for machine in states}
     nodes = ((m, role) for m, role in roles.items() if role == "master" or role == "worker")
     machines = [Machine(machine, role, NOT_ASKED) for machine, role in nodes]
+    left_out = tuple(machine for machine, role in roles.items() if role is None)
     if not machines:
-        raise KubeClusterError(f"{folder / name} has no machine that is a master or a worker")
-    return OwnVagrantfile(folder, tuple(machines), states)
+        raise KubeClusterError(
+            f"{folder / name} has no machine that is a master or a worker: {', '.join(states)}\n"
+            "  give machines a role with --kube-roles='PATTERN=master PATTERN=worker'"
+        )
+    return OwnVagrantfile(folder, tuple(machines), states, left_out)
 
 
 def boot(

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.machines.existing.role_patterns import DEFAULT_ROLES, RolePatterns
+from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
 from pytest_kubecluster.machines.existing.vagrantfile import read_ssh_config, read_vagrantfile
 
-PATTERNS = RolePatterns.parse(DEFAULT_ROLES)
+PATTERNS = RolePatterns()
 MACHINES = """\
 Vagrant.configure("2") do |config|
   config.vm.provider(:docker)
@@ -21,14 +21,16 @@ needs_vagrant = pytest.mark.skipif(not shutil.which("vagrant"), reason="Vagrant 
 
 
 @needs_vagrant
-def test_machines_and_what_they_do(tmp_path: Path) -> None:
-    (tmp_path / "Vagrantfile").write_text(MACHINES.format(names="%w[master1 worker1 lb]"))
-    own = read_vagrantfile(tmp_path, RolePatterns.parse(f"{DEFAULT_ROLES} lb=none"))
+def test_machines_and_their_states(tmp_path: Path) -> None:
+    (tmp_path / "Vagrantfile").write_text(MACHINES.format(names="%w[master1 worker1 worker9 lb]"))
+    own = read_vagrantfile(tmp_path, RolePatterns.parse("worker9=none"))
     assert [(m.name, m.role) for m in own.machines] == [
         ("master1", "master"),
         ("worker1", "worker"),
     ]
     assert (own.running, own.to_create, own.to_start) == ((), ("master1", "worker1"), ())
+    assert own.without_address == ("master1", "worker1")
+    assert own.explain_left_out() == "left out because the name tells no role: lb (--kube-roles)"
 
 
 @needs_vagrant
@@ -39,10 +41,10 @@ def test_machines_and_what_they_do(tmp_path: Path) -> None:
         ("raise 'boom'\n", "boom"),
         (
             "Vagrant.configure('2') { |c| c.vm.provider :docker }\n",
-            "the machine default has no role",
+            "no machine that is a master or a worker: default",
         ),
-        (MACHINES.format(names="%w[master1 db]"), "the machine db has no role.*--kube-roles='db="),
-        (MACHINES.format(names="[]"), "the machine default has no role"),
+        (MACHINES.format(names="%w[redis-master db]"), "worker: redis-master, db.*--kube-roles="),
+        (MACHINES.format(names="[]"), "no machine that is a master or a worker: default"),
     ],
 )
 def test_vagrantfile_that_cannot_be_used_is_named(text: str, message: str, tmp_path: Path) -> None:
