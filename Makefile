@@ -2,7 +2,7 @@
 # make test      all tests, those that boot clusters included
 # make test-vms  two virtual machines through libvirt; emulated, where there is no KVM
 # make box       the box that virtual machines boot from, and where it is
-# make lint      ruff, mypy, the import contracts and the documentation
+# make lint      ruff, mypy, the import contracts, ansible-lint, shellcheck and the documentation
 # make docs      the documentation as a site, in .site
 # make clean     what the others leave: the virtual environment, caches, node images, boxes
 #
@@ -14,6 +14,7 @@ ARGS ?=
 
 CONFORMANCE := --pyargs pytest_kubecluster.conformance
 INSTALLED := $(VENV)/.installed
+SHELL_SCRIPTS = $$(git ls-files | xargs awk 'FNR == 1 && /^\#!.*sh$$/ { print FILENAME }')
 
 # Whoever may not talk to Docker does it as root.
 PYTEST = $$(docker info >/dev/null 2>&1 || echo sudo -E) $(VENV)/bin/python -m pytest
@@ -45,6 +46,8 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	PATH="$(abspath $(VENV))/bin:$$PATH" ansible-lint provisioning examples
+	$(VENV)/bin/shellcheck $(SHELL_SCRIPTS)
 	$(VENV)/bin/mkdocs build --strict --quiet
 
 docs: $(INSTALLED)

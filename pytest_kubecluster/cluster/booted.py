@@ -19,7 +19,13 @@ from typing import Any, NamedTuple, TypeVar
 from filelock import Timeout
 
 from pytest_kubecluster.ansible.node_python import write_unpacker
-from pytest_kubecluster.ansible.run import KubeletInstall, ProvisioningResult, Target, provision
+from pytest_kubecluster.ansible.run import (
+    KubeletInstall,
+    Provisioning,
+    ProvisioningResult,
+    Target,
+    provision,
+)
 from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
 from pytest_kubecluster.artifacts.render import write_files
 from pytest_kubecluster.cluster.config import Settings
@@ -499,22 +505,20 @@ class Cluster:
     def _provision(self, timeout: float) -> ProvisioningResult:
         assert self._commands is not None
         self._prepare()
-        return provision(
+        work = Provisioning(
             self.spec,
             [Target(node.spec, node.access) for node in self._usable],
             self._install(),
-            pki=self.pki,
+            self.pki,
+            folder=self.folder.subfolder("ansible"),
+            ready=self._ready,
+            forks=self._at_a_time,
             playbook=self.settings.playbook,
             python_unpacker=self._python_unpacker if self.settings.python else None,
             inventory=self._ansible_inventory,
             own_folder=self.settings.ansible_folder,
-            forks=self._at_a_time,
-            folder=self.folder.subfolder("ansible"),
-            ready=self._ready,
-            commands=self._commands,
-            timeout=timeout,
-            on_task=self.progress.step,
         )
+        return provision(work, self._commands, timeout=timeout, on_task=self.progress.step)
 
     def _install(self) -> KubeletInstall:
         """Say how the kubelet gets onto the nodes."""

@@ -52,10 +52,10 @@ def test_inventory_has_what_a_playbook_asks_for_and_a_failure_names_the_task(ben
     ("text", "message"),
     [
         (None, "own.yml does not exist"),
-        ("a: [", "own.yml is no YAML"),
-        ("just: a mapping\n", "own.yml is no playbook: it must be a list of plays with hosts"),
-        ("- name: no hosts\n", "own.yml is no playbook"),
-        ("", "own.yml is no playbook"),
+        ("a: [", "own.yml is not valid YAML"),
+        ("just: a mapping\n", "own.yml is not a playbook: it must be a list of plays with hosts"),
+        ("- name: no hosts\n", "own.yml is not a playbook"),
+        ("", "own.yml is not a playbook"),
     ],
 )
 def test_what_is_no_playbook_boots_nothing(text: str | None, message: str, bench: Bench) -> None:

@@ -1,0 +1,69 @@
+"""What a failed Ansible run comes to: which task failed on which node, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_kubecluster.ansible.node_python import no_python
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.spec.launcher import WRAPPER
+from pytest_kubecluster.util.process import CommandError
+from pytest_kubecluster.util.redact import redact
+
+_NO_PYTHON = re.compile(
+    r"bin/python\S*: (not found|No such file)|interpreter .* was not found"
+    r"|requires a minimum of Python"
+)
+"""What a shell, or Ansible, prints about a Python that is missing or too old."""
+_NO_PLACE = re.compile(rf"tar: {WRAPPER.rpartition('/')[0].lstrip('/')}\S*: .*: Read-only")
+"""What tar prints where /usr is read-only and the kubelet-wrapper is to be unpacked."""
+
+
+class ProvisioningError(KubeClusterError):
+    """A failed task: its name, its node, its message, and the path of the whole log."""
+
+
+def changed_tasks(artifacts: Path) -> dict[str, int]:
+    """Return how many tasks changed something, by node, from the events that a run left."""
+    stats = list(_events(artifacts, "playbook_on_stats"))
+    return {node: count for event in stats for node, count in event["changed"].items()}
+
+
+def explain(artifacts: Path, error: CommandError, secrets: Sequence[str]) -> ProvisioningError:
+    """Return the error for the first task that failed, or else for the end of the log."""
+    for event in _events(artifacts, "runner_on_failed", "runner_on_unreachable"):
+        if not event.get("ignore_errors"):
+            return ProvisioningError(redact(f"{_message(event)}\n  full log: {error.log}", secrets))
+    # The reader does not need to know how Ansible was started.
+    text = str(error).replace(shlex.join(error.argv[:2]), "Ansible", 1)
+    return ProvisioningError(redact(text, secrets))
+
+
+def _message(event: dict[str, Any]) -> str:
+    host, result = event["host"], event.get("res", {})
+    said = [result.get("msg"), result.get("extract_results", {}).get("err")]
+    said += [result.get("stderr"), result.get("stdout")]
+    text = "\n".join(str(part) for part in said if part)
+    if _NO_PYTHON.search(json.dumps(result)):
+        return no_python(host)
+    if _NO_PLACE.search(text):
+        return (
+            f"{host} has no {WRAPPER}, and its /usr is read-only, so that none can be installed\n"
+            "  let the unit start the kubelet itself: below [kubelet] in kubecluster.toml, "
+            'launched_by = "host"'
+        )
+    lines = "\n".join(f"    {line}" for line in text.split("\n")) if text else "    (none)"
+    return f"provisioning failed on {host}\n  task: {event.get('task', '?')}\n  message:\n{lines}"
+
+
+def _events(artifacts: Path, *kinds: str) -> Iterator[dict[str, Any]]:
+    paths = (artifacts / "job_events").glob("*.json")
+    for path in sorted(paths, key=lambda path: int(path.name.partition("-")[0])):
+        event = json.loads(path.read_text())
+        if event["event"] in kinds:
+            yield event["event_data"]
