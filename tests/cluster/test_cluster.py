@@ -49,7 +49,7 @@ def test_spec(kube_node: Node) -> None:
 
 def test_host_is_root_of_the_right_machine(kube_node: Node) -> None:
     assert kube_node.host.check_output("id -un; hostname") == f"root\n{kube_node.name}"
-    assert kube_node.host.interface("eth1").addresses[0] == str(kube_node.address)
+    assert kube_node.host.interface("eth0").addresses[0] == str(kube_node.address)
 
 
 def test_node_runs_systemd_as_pid_1(kube_node: Node) -> None:
