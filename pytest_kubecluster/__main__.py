@@ -1,4 +1,4 @@
-"""`python -m pytest_kubecluster` is the kubecluster command."""
+"""Run the kubecluster command: ``python -m pytest_kubecluster``."""
 
 import sys
 

@@ -1,11 +1,9 @@
-"""Many kubelet versions on one booted cluster: only the kubelet changes between them."""
+"""Run tests with many kubelet versions on one cluster: only the kubelet changes between them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
 import pytest
 
@@ -18,77 +16,23 @@ from pytest_kubecluster.kubelet.host_requirements import (
     machine_traits,
     needs_cgroup_v1,
 )
-from pytest_kubecluster.plugin.fixtures import SESSION
-from pytest_kubecluster.plugin.session import ClusterSession
+from pytest_kubecluster.plugin.lifecycle import Lifecycle, prepare
+from pytest_kubecluster.plugin.session import SESSION, ClusterSession
 from pytest_kubecluster.plugin.settings import read_settings
+from pytest_kubecluster.report.results import Column, Matrix, Result
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.spec.version import NEWEST, OLDEST, KubeVersion
 from pytest_kubecluster.util.progress import Progress, count
 
-Outcome = Literal["passed", "failed", "skipped"]
-
 ALL = "all"
 DEFAULT_TESTS = ("--pyargs", "pytest_kubecluster.conformance", "-m", "not kube_disruptive")
-"""The bundled suite, but for what takes half a minute a version: kills and reboots."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of one test of one version; ``node`` is empty for a test that has none."""
-
-    check: str
-    node: str
-    outcome: Outcome
-    reason: str = ""
-    seconds: float = 0.0
-
-
-@dataclass
-class Column:
-    """A version's results. ``problem`` says why there are none: it did not run, or not start."""
-
-    version: KubeVersion
-    results: list[Result] = field(default_factory=list)
-    problem: str = ""
-    changing: float = 0.0
-    """Seconds it took to bring this kubelet onto the nodes."""
-    checking: float = 0.0
-    """Seconds the tests took."""
-
-    @property
-    def failed(self) -> bool:
-        """Whether the kubelet did not start, or a test failed."""
-        return bool(self.problem) or any(result.outcome == "failed" for result in self.results)
-
-    def number_of(self, outcome: Outcome) -> int:
-        """Return how many tests ended that way."""
-        return sum(result.outcome == outcome for result in self.results)
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """The results of all versions, and which kubelets they are about: hollow or real ones."""
-
-    columns: tuple[Column, ...]
-    kubelet: str
-    topology: str
-
-    @property
-    def failed(self) -> bool:
-        """Whether any version failed."""
-        return any(column.failed for column in self.columns)
-
-    @property
-    def checks(self) -> list[str]:
-        """The names of all tests, in the order in which they ran."""
-        names = (result.check for column in self.columns for result in column.results)
-        return list(dict.fromkeys(names))
+"""The bundled suite without kills and reboots, which take half a minute for each version."""
 
 
 def read_versions(words: Sequence[str]) -> list[KubeVersion]:
     """Return the versions that ``words`` name, each once; ``all`` stands for every minor.
 
-    Raises ValueError naming the word that is none.
+    Raises ValueError for a word that is not a version.
     """
     versions: list[KubeVersion] = []
     for word in words:
@@ -100,17 +44,17 @@ def read_versions(words: Sequence[str]) -> list[KubeVersion]:
 
 
 def kernel_problem(spec: ClusterSpec, settings: Settings, first: KubeVersion) -> str:
-    """Return why kubelets would not run on machines that were booted for ``first``, or ""."""
+    """Return why a kubelet would not run on machines booted for ``first``; empty if it would."""
     if settings.machines.shares_kernel:
         return "; ".join(kernel_problems(spec, real=settings.real))
-    # Of somebody else's box only its maker knows.
+    # What a user's own box has is not known.
     problems = kubelet_problems(spec, machine_traits(first))
     if not settings.real or settings.box or not any(problems):
         return ""
     return (
         f"the machines were booted for {first.number} with "
-        f"cgroup {'v1' if needs_cgroup_v1(first) else 'v2'}, on which this one does not run; "
-        "give it a matrix of its own"
+        f"cgroup {'v1' if needs_cgroup_v1(first) else 'v2'}, on which this version does not run; "
+        "run it in another matrix"
     )
 
 
@@ -119,50 +63,52 @@ def run_matrix(
 ) -> Matrix:
     """Boot a cluster, run the tests with each version's kubelet on it, and remove it.
 
-    ``tests`` are pytest's arguments; none stands for DEFAULT_TESTS. The options of ``config`` hold
-    for all versions; what is wrong for one of them is a pytest.UsageError before anything boots.
-    Raises KubeClusterError if the cluster does not boot.
+    ``tests`` are arguments of pytest (default: DEFAULT_TESTS). The options of ``config`` apply to
+    all versions. Raises pytest.UsageError, before anything boots, for an option that is wrong for
+    one of them, and KubeClusterError if the cluster does not boot.
     """
     sessions = [ClusterSession(config, read_settings(config, version)) for version in versions]
     columns = [Column(version) for version in versions]
     for session, column in zip(sessions, columns, strict=True):
         column.problem = kernel_problem(session.spec, session.settings, versions[0])
     waiting = [pair for pair in zip(sessions, columns, strict=True) if not pair[1].problem]
-    owner, failed = None, True
+    lifecycle, failed = None, True
     try:
-        while waiting and owner is None:
-            owner = _boot(*waiting[0], progress)
-            if owner is None:
+        while waiting and lifecycle is None:
+            lifecycle = _boot(*waiting[0], progress)
+            if lifecycle is None:
                 waiting.pop(0)
         for session, column in waiting:
-            assert owner is not None
-            assert owner.cluster is not None
-            _run_version(owner.cluster, session, column, tests or DEFAULT_TESTS, progress)
+            assert lifecycle is not None
+            assert lifecycle.session.cluster is not None
+            cluster = lifecycle.session.cluster
+            _run_version(cluster, session, column, tests or DEFAULT_TESTS, progress)
         failed = any(column.failed for column in columns)
     finally:
-        for session in sessions:
-            session.finish(failed=failed)
+        if lifecycle is not None:
+            lifecycle.finish(failed=failed)
     return Matrix(tuple(columns), sessions[0].settings.kind, sessions[0].spec.summary())
 
 
-def _boot(session: ClusterSession, column: Column, progress: Progress) -> ClusterSession | None:
-    """Boot with a version and return the owner of the cluster; None if it has no working kubelet.
+def _boot(session: ClusterSession, column: Column, progress: Progress) -> Lifecycle | None:
+    """Boot with a version and return the owner of the cluster; None if its kubelet does not run.
 
-    Raises KubeClusterError for what would be no better with another version.
+    Raises KubeClusterError for a failure that another version would not change.
     """
-    ready = False
+    lifecycle, ready = Lifecycle(session), False
     try:
-        session.settings = session.prepared(progress)
+        session.settings = prepare(session.settings, progress)
         ready = True
-        session.open(progress)
-    except KubeClusterError as error:
-        kubelet = not ready or (progress.phases and progress.phases[-1].name == "start")
-        if not kubelet:
+        lifecycle.open(progress)
+    except BaseException as error:
+        lifecycle.finish(failed=True)
+        of_kubelet = not ready or (progress.phases and progress.phases[-1].name == "start")
+        if not isinstance(error, KubeClusterError) or not of_kubelet:
             raise
         column.problem = str(error)
         progress.say(_line(column))
         return None
-    return session
+    return lifecycle
 
 
 def _run_version(
@@ -176,7 +122,7 @@ def _run_version(
     guest = _Guest(cluster, session.settings)
     try:
         session.move_to(cluster.spec.network)
-        settings = session.prepared(progress)
+        settings = prepare(session.settings, progress)
         if cluster.spec != session.spec:
             cluster.change(session.spec, settings)
         column.changing = time.monotonic() - started
@@ -213,7 +159,7 @@ def _counts(column: Column) -> Iterator[str]:
 
 
 class _Guest:
-    """A pytest plugin that lends a run a cluster that is up, and takes down what comes of it."""
+    """A pytest plugin that lends a cluster to a test run and records the results."""
 
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
         self._cluster = cluster
@@ -223,9 +169,8 @@ class _Guest:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        session = _GuestSession(config, self._settings)
-        session.spec = self._cluster.spec
-        session.cluster = self._cluster
+        session = ClusterSession(config, self._settings)
+        session.use(self._cluster)
         config.stash[SESSION] = session
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -241,18 +186,8 @@ class _Guest:
             )
 
 
-class _GuestSession(ClusterSession):
-    """A session whose cluster is another's to boot and to remove."""
-
-    def boot(self) -> None:
-        """Do nothing: it is up."""
-
-    def finish(self, *, failed: bool) -> None:
-        """Leave it."""
-
-
 def _reason(report: pytest.TestReport) -> str:
-    """Return why a test was skipped, or the end of the line on which it failed."""
+    """Return why a test was skipped, or the message of its failure."""
     if report.skipped and isinstance(report.longrepr, tuple):
         return report.longrepr[2].removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)

@@ -1,17 +1,14 @@
-"""Declares options, hooks and fixtures; the stages do the work."""
+"""The pytest plugin: options, hooks and fixtures; with --kube-cluster it becomes active."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator
 from copy import copy
-from typing import Any
 
 import pytest
-from _pytest._code.code import ExceptionRepr
 
 from pytest_kubecluster.plugin.fixtures import (  # noqa: F401 - pytest finds them here
-    SESSION,
     kube_cluster,
     kube_files,
     kube_master,
@@ -23,8 +20,9 @@ from pytest_kubecluster.plugin.fixtures import (  # noqa: F401 - pytest finds th
     kube_worker,
     kube_workers,
 )
+from pytest_kubecluster.plugin.items import needs_cluster
 from pytest_kubecluster.plugin.options import add_options, bind_bare_options
-from pytest_kubecluster.plugin.session import NEED_CLUSTER, NEED_NODE, WORKER_KEY, ClusterSession
+from pytest_kubecluster.plugin.session import NEED_NODE, SESSION, ClusterSession
 from pytest_kubecluster.spec.model import KubeletSpec
 
 
@@ -46,37 +44,39 @@ def pytest_load_initial_conftests(
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare the hooks."""
-    from pytest_kubecluster.plugin import hookspecs as hooks
+    from pytest_kubecluster.plugin import hookspecs
 
-    pluginmanager.add_hookspecs(hooks)
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the session's account; with --kube-cluster, check the options at once."""
+    """Start a session; with --kube-cluster, check the options at once and become active."""
     config.addinivalue_line(
         "markers",
         "kube_disruptive: disturbs the nodes it uses (kills, reboots); runs after all other tests",
     )
     session = config.stash.setdefault(SESSION, ClusterSession(config))
     if session.enabled and not (config.option.help or config.option.version):
+        from pytest_kubecluster.plugin.active import ActivePlugin
+
         session.validate()
+        config.pluginmanager.register(ActivePlugin(session), "kubecluster-active")
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say what will be booted."""
-    session = config.stash[SESSION]
-    return session.header() if session.enabled else None
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove temporary certificates."""
+    if SESSION in config.stash:
+        config.stash[SESSION].close()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one item per node of tests that ask for a node, a master or a worker.
+    """Make an item for each node of a test that uses kube_node, kube_master or kube_worker.
 
-    Where these would be of somebody's own machines and no cluster is asked for, it is one in all.
+    Without --kube-cluster, existing machines are not asked for: such a test is one item.
     """
     session = metafunc.config.stash[SESSION]
     for name in sorted(NEED_NODE.intersection(metafunc.fixturenames)):
         if not session.enabled and session.settings.machines.existing:
-            # Who asks for no cluster waits for no Vagrant, and needs none to be told so.
             names = ["any"]
         else:
             spec = session.spec
@@ -87,104 +87,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what needs a cluster where none is asked for; leave disturbances to the end.
-
-    Under ``--dist loadgroup``, the items of a node go to one worker.
-    """
+    """Skip what needs a cluster without --kube-cluster; run disruptive tests last."""
     if not config.stash[SESSION].enabled:
         skip = pytest.mark.skip(reason="needs a cluster: run with --kube-cluster")
         for item in items:
-            if _needs_cluster(item):
+            if needs_cluster(item):
                 item.add_marker(skip)
-    elif spared := config.stash[SESSION].spared:
-        reason = "disturbs a machine that this run did not boot (--kube-disturb lets it)"
-        skip = pytest.mark.skip(reason=reason)
-        for item in items:
-            if _needs_cluster(item) and item.get_closest_marker("kube_disruptive"):
-                named = {_parameters(item)[name] for name in NEED_NODE & _parameters(item).keys()}
-                if not named or named & spared:
-                    item.add_marker(skip)
-    if config.pluginmanager.has_plugin("xdist"):
-        for item in items:
-            for name in NEED_NODE.intersection(_parameters(item)):
-                item.add_marker(pytest.mark.xdist_group(_parameters(item)[name]))
     items.sort(key=lambda item: item.get_closest_marker("kube_disruptive") is not None)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Boot before workers start: the controller collects nothing, so cannot know who needs it."""
-    ours = session.config.stash[SESSION]
-    if ours.enabled and ours.distributes and not ours.plans_only:
-        ours.boot()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> None:
-    """Boot once it is known that a test needs the cluster."""
-    ours = session.config.stash[SESSION]
-    alone = ours.enabled and not ours.distributes and not ours.is_worker
-    runs = not ours.plans_only and not session.testsfailed
-    if alone and runs and any(_needs_cluster(item) for item in session.items):
-        ours.boot()
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """With ``-n auto``, start no more workers than there are nodes to share, or processors."""
-    # Asked before pytest_configure.
+    # Called before pytest_configure.
     session = config.stash.setdefault(SESSION, ClusterSession(config))
     if not session.enabled or "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     return min(os.cpu_count() or 1, len(session.spec.nodes))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let no two workers of pytest-xdist use one node at the same time."""
-    with item.config.stash[SESSION].alone_with_nodes(item):
-        return (yield)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Tell a worker of pytest-xdist how to reach the nodes."""
-    ours = node.config.stash[SESSION]
-    if ours.cluster is not None:
-        node.workerinput[WORKER_KEY] = ours.describe()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Remove or keep the cluster, after every fixture's teardown and before the summary."""
-    session.config.stash[SESSION].finish(failed=exitstatus != 0)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove the cluster if the session ended in a way that calls nothing else."""
-    if SESSION in config.stash:
-        config.stash[SESSION].finish(failed=True)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the facts of the node where a test that uses it failed; JUnit has them too."""
-    report = yield
-    session = item.config.stash[SESSION]
-    if report.failed and session.enabled and isinstance(report.longrepr, ExceptionRepr):
-        for title, facts in session.explain(item):
-            report.longrepr.addsection(title, facts, sep="-")
-    return report
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say where the time went."""
-    session = terminalreporter.config.stash[SESSION]
-    if session.phases and terminalreporter.verbosity >= 0:
-        terminalreporter.section("kubecluster")
-        terminalreporter.line(session.summary())
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
@@ -201,11 +120,3 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     noun = "difference" if len(differences) == 1 else "differences"
     headline = f"the kubelet is not what its spec says: {len(differences)} {noun}"
     return [headline, *difference_table(differences)]
-
-
-def _parameters(item: pytest.Item) -> dict[str, Any]:
-    return item.callspec.params if hasattr(item, "callspec") else {}
-
-
-def _needs_cluster(item: pytest.Item) -> bool:
-    return not NEED_CLUSTER.isdisjoint(getattr(item, "fixturenames", ()))

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kubecluster.plugin.session import ClusterSession
+from pytest_kubecluster.plugin.session import SESSION
 from pytest_kubecluster.spec.model import ClusterSpec
 
 if TYPE_CHECKING:
     from pytest_kubecluster.artifacts.pki import Pki
     from pytest_kubecluster.cluster.booted import Cluster
     from pytest_kubecluster.nodes.node import Node
-
-SESSION = pytest.StashKey[ClusterSession]()
 
 
 @pytest.fixture(scope="session")

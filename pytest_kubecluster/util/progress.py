@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TextIO
 
 from rich.console import Console
@@ -55,7 +56,7 @@ class Progress:
         with self.uncaptured():
             if self._console.is_terminal and self.in_place and not self.quiet:
                 self._status = self._console.status(escape(f"{name}: {doing}"))
-                self._status.start()
+                self._write(self._status.start)
             try:
                 yield phase
             except BaseException:
@@ -64,14 +65,15 @@ class Progress:
             finally:
                 phase.seconds = time.monotonic() - started
                 if self._status:
-                    self._status.stop()
+                    self._write(self._status.stop)
                     self._status = None
                 self._line(f"{name:<10} {phase.seconds:5.1f} s  {phase.detail or doing}")
 
     def step(self, text: str) -> None:
         """Show what the current phase does."""
         if self._status:
-            self._status.update(escape(f"{self.phases[-1].name}: {text}"))
+            status = escape(f"{self.phases[-1].name}: {text}")
+            self._write(partial(self._status.update, status))
         elif self.verbose:
             self._line(text)
 
@@ -90,4 +92,10 @@ class Progress:
             # Terminals and files may not be able to show every character.
             encoding = self._console.encoding
             shown = f"kubecluster: {text}".encode(encoding, "backslashreplace").decode(encoding)
-            self._console.print(shown, markup=False)
+            self._write(partial(self._console.print, shown, markup=False))
+
+    @staticmethod
+    def _write(write: Callable[[], object]) -> None:
+        """Write, if that is possible: a terminal that was closed must not stop a removal."""
+        with suppress(OSError, ValueError):
+            write()

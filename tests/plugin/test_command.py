@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 
-def command(project: Path, *words: str) -> tuple[int, str]:
+def command(project: Path, *words: str, **environment: str) -> tuple[int, str]:
     argv = [sys.executable, "-m", "pytest_kubecluster", *words]
-    done = subprocess.run(argv, cwd=project, capture_output=True, text=True, check=False)
+    env = {**os.environ, **environment}
+    done = subprocess.run(argv, cwd=project, env=env, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -33,7 +36,7 @@ def test_render_leaves_a_folder_that_is_there_open_to_others(tmp_path: Path) -> 
 def test_render_names_what_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     status, output = command(tmp_path, "render", "file")
-    assert (status, output) == (1, f"kubecluster: {tmp_path}/file cannot be made: File exists\n")
+    assert (status, output) == (1, f"kubecluster: {tmp_path}/file cannot be created: File exists\n")
 
 
 def test_what_is_wrong_with_the_words_is_wrong_usage(tmp_path: Path) -> None:
@@ -44,3 +47,38 @@ def test_what_is_wrong_with_the_words_is_wrong_usage(tmp_path: Path) -> None:
     ):
         status, output = command(tmp_path, *words)
         assert (status, message in output) == (2, True), output
+
+
+def test_version(tmp_path: Path) -> None:
+    assert command(tmp_path, "--version") == (0, f"kubecluster {version('pytest-kubecluster')}\n")
+
+
+def test_status_without_a_cluster_says_how_to_get_one(tmp_path: Path) -> None:
+    status, output = command(tmp_path, "status", XDG_STATE_HOME=str(tmp_path / "state"))
+    assert status == 1
+    assert "no cluster is kept for this folder" in output
+    assert "boot one with: kubecluster up" in output
+
+
+def test_list_without_a_cluster(tmp_path: Path) -> None:
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    assert command(tmp_path, "list", **state) == (0, "no clusters\n")
+    assert command(tmp_path, "list", "--json", **state) == (0, "[]\n")
+
+
+def test_ascii_terminal_shows_every_help(tmp_path: Path) -> None:
+    for words in (["--help"], ["spec", "--help"], ["matrix", "--help"], ["up", "--help"]):
+        status, output = command(tmp_path, *words, PYTHONIOENCODING="ascii", LC_ALL="C")
+        assert status == 0, output
+        assert output.isascii()
+
+
+def test_output_that_nobody_reads_is_no_traceback(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "pytest_kubecluster", "spec"]
+    process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 1

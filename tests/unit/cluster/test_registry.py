@@ -11,7 +11,8 @@ from textwrap import dedent
 
 import pytest
 
-from pytest_kubecluster import cli as command
+from pytest_kubecluster.cli import clusters as command
+from pytest_kubecluster.cli.common import FAILED
 from pytest_kubecluster.cluster import registry as module
 from pytest_kubecluster.cluster import removal
 from pytest_kubecluster.cluster.registry import (
@@ -125,7 +126,7 @@ def test_gc_removes_what_it_can(
         folder = create_cluster_folder(tmp_path, name)
         folder.write(provider=provider)
         abandon(folder)
-    assert command._gc(Namespace()) == command.FAILED
+    assert command._gc(Namespace()) == FAILED
     said = capsys.readouterr()
     assert said.out == "removed cluster b\n"
     assert said.err == "kubecluster: cluster a is left: libvirt does not answer\n"

@@ -1,4 +1,4 @@
-"""What a matrix found, for people, for CI and for a browser."""
+"""Show the results of a matrix: as text, as JUnit XML and as an HTML page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from rich.console import Console
 from rich.table import Table
 
-from pytest_kubecluster.matrix.run import Column, Matrix, Result
+from pytest_kubecluster.report.results import Column, Matrix, Result
 
 PASSED, FAILED, MISSING = "ok", "FAIL", "·"
 _NAME_WIDTH, _GAP = 46, 2
@@ -19,7 +19,7 @@ _NAME_WIDTH, _GAP = 46, 2
 
 @dataclass(frozen=True)
 class Cell:
-    """What a check came to in a version, over all nodes; ``note`` numbers the reason of a skip."""
+    """The result of a check with a version on all nodes; ``note`` is the number of its reason."""
 
     text: str
     note: int = 0
@@ -33,10 +33,10 @@ class Cell:
 
 
 class Grid:
-    """The table check by version, with the reasons for what is not applicable numbered."""
+    """The table of checks and versions. Reasons why a check does not apply are numbered."""
 
     def __init__(self, matrix: Matrix) -> None:
-        """Take the results together."""
+        """Combine the results of all nodes."""
         self.matrix = matrix
         self.reasons: list[str] = []
         self.rows = [
@@ -64,7 +64,7 @@ class Grid:
 
 
 def as_text(matrix: Matrix, width: int = 100) -> str:
-    """Return the matrix as tables no wider than ``width`` characters, with what is below them."""
+    """Return the matrix as tables no wider than ``width`` characters, with notes below them."""
     grid = Grid(matrix)
     console = Console(file=io.StringIO(), width=width, no_color=True, highlight=False, markup=False)
     widest = max((len(column.version.number) for column in matrix.columns), default=0)
@@ -103,7 +103,7 @@ def _below(grid: Grid) -> Iterator[str]:
 
 
 def problems(matrix: Matrix) -> Iterator[str]:
-    """Yield what went wrong, version by version."""
+    """Yield the problems and failures of each version."""
     for column in matrix.columns:
         if column.problem:
             yield f"{column.version.number}: {column.problem}"
@@ -114,7 +114,7 @@ def problems(matrix: Matrix) -> Iterator[str]:
 
 
 def verdict(matrix: Matrix) -> str:
-    """Return the matrix in one sentence."""
+    """Return the matrix as one sentence."""
     good = sum(not column.failed for column in matrix.columns)
     seconds = sum(column.changing + column.checking for column in matrix.columns)
     return (
@@ -124,12 +124,12 @@ def verdict(matrix: Matrix) -> str:
 
 
 def readable(check: str) -> str:
-    """Return a test's name as words."""
+    """Return the name of a test as words."""
     return check.removeprefix("test_").replace("_", " ")
 
 
 def as_junit(matrix: Matrix) -> bytes:
-    """Return JUnit XML: a suite per version, a case per node and check."""
+    """Return JUnit XML: a suite for each version, a case for each check and node."""
     xml = JUnitXml("kubecluster matrix")
     for column in matrix.columns:
         suite = TestSuite(f"kubelet {column.version.tag}")
@@ -156,9 +156,9 @@ def _case(result: Result, tag: str) -> TestCase:
 
 
 def as_html(matrix: Matrix) -> str:
-    """Return one HTML page that needs nothing beside it."""
+    """Return an HTML page that refers to no other file."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pytest_kubecluster.matrix"),
+        loader=jinja2.PackageLoader("pytest_kubecluster.report"),
         undefined=jinja2.StrictUndefined,
         autoescape=True,
         trim_blocks=True,

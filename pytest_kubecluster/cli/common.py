@@ -1,0 +1,106 @@
+"""What the subcommands share: exit statuses, the session and the cluster they are about."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from pytest_kubecluster.cluster.registry import (
+    ClusterFolder,
+    Record,
+    find_cluster,
+    kept_cluster,
+)
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.plugin.session import SESSION, ClusterSession
+from pytest_kubecluster.spec.model import NodeSpec
+
+DONE, FAILED, USAGE = 0, 1, 2
+DEFAULT_CLUSTER = "name of the cluster (default: the last one kept for this folder)"
+_WIDTH = 200
+"""Characters in a line of a table that is not printed to a terminal."""
+
+
+class AddCommand(Protocol):
+    """Adds a subcommand and returns its parser."""
+
+    def __call__(
+        self, name: str, run: Callable[[Any], int], help: str, *, options: bool = False
+    ) -> Any:
+        """Add the subcommand ``name``; with ``options`` it accepts those of pytest, too."""
+
+
+def session_of(options: Sequence[str]) -> ClusterSession:
+    """Return the session that pytest would have in this folder, with its ini file and hooks.
+
+    Raises pytest.UsageError.
+    """
+    config = pytest.Config.fromdictargs({}, ["-p", "no:cacheprovider", *options])
+    config.hook.pytest_configure.call_historic(kwargs={"config": config})
+    return config.stash[SESSION]
+
+
+def session_to_boot(options: Sequence[str]) -> ClusterSession:
+    """Return the session of a cluster to boot. Raises pytest.UsageError for existing machines."""
+    session = session_of(options)
+    if session.settings.machines.existing:
+        raise pytest.UsageError(
+            f"--kube-{session.settings.machines.name} is for test runs; this command boots machines"
+        )
+    return session
+
+
+def node_of(session: ClusterSession, name: str) -> NodeSpec:
+    """Return the spec of a node. Raises pytest.UsageError if there is no such node."""
+    if name not in session.spec:
+        names = ", ".join(node.name for node in session.spec)
+        raise pytest.UsageError(f"there is no node {name}; there are {names}")
+    return session.spec[name]
+
+
+def cluster_folder(name: str | None) -> ClusterFolder:
+    """Return the cluster called ``name``, or the last one kept for this folder.
+
+    Raises KubeClusterError if there is none.
+    """
+    folder = find_cluster(name) if name else kept_cluster(Path.cwd())
+    if folder is None:
+        raise KubeClusterError(
+            "no cluster is kept for this folder; name one (kubecluster list shows all), or boot "
+            "one with: kubecluster up"
+        )
+    return folder
+
+
+def record_of(folder: ClusterFolder) -> Record:
+    """Return the record of a cluster. Raises KubeClusterError if it cannot be read."""
+    record = folder.read()
+    if record is None:
+        raise KubeClusterError(
+            f"the record of cluster {folder.name} cannot be read\n"
+            f"  remove it with: kubecluster destroy {folder.name}"
+        )
+    return record
+
+
+def check_node(name: str, folder: ClusterFolder) -> None:
+    """Raise KubeClusterError unless the cluster has a node called ``name``."""
+    nodes = record_of(folder).nodes
+    if name not in nodes:
+        raise KubeClusterError(f"{folder.name} has no node {name}; it has: {', '.join(nodes)}")
+
+
+def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows with the same keys as a table."""
+    table = Table(*rows[0], box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    width = None if os.isatty(sys.stdout.fileno()) else _WIDTH
+    Console(width=width).print(table)

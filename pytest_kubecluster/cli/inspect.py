@@ -1,0 +1,141 @@
+"""The subcommands that show what a cluster must be. They boot nothing."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pytest_kubecluster.cli.common import (
+    DEFAULT_CLUSTER,
+    DONE,
+    AddCommand,
+    check_node,
+    cluster_folder,
+    node_of,
+    record_of,
+    session_of,
+)
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.plugin.lifecycle import Lifecycle
+from pytest_kubecluster.plugin.session import ClusterSession
+from pytest_kubecluster.spec import catalog
+from pytest_kubecluster.spec.flags import normal_name
+from pytest_kubecluster.spec.model import NOT_ASKED
+from pytest_kubecluster.spec.version import KNOWN
+from pytest_kubecluster.util.progress import Progress
+
+
+def add_commands(add: AddCommand) -> None:
+    """Add the subcommands."""
+    spec = add("spec", _spec, "Show what every node must be", options=True)
+    form = spec.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument(
+        "--from",
+        dest="seen",
+        metavar="NODE",
+        help="print the kubecluster.toml that describes this node of a kept cluster or of "
+        "--kube-inventory",
+    )
+    spec.add_argument("--name", help=DEFAULT_CLUSTER)
+    render = add("render", _render, "Write the files of every node", options=True)
+    render.add_argument("folder", type=Path, metavar="DIR", help="folder to write to")
+    explain = add("explain", _explain, "Show where the value of a flag comes from", options=True)
+    explain.add_argument("node", help="name of the node")
+    explain.add_argument("flag", help="flag without dashes, such as cluster-domain")
+
+
+def _spec(arguments: argparse.Namespace) -> int:
+    from pytest_kubecluster.spec.provenance import describe
+
+    session = session_of(arguments.options)
+    if arguments.seen and session.settings.machines.existing:
+        return _pin_existing(arguments.seen, session)
+    if arguments.seen:
+        return _pin(arguments.seen, arguments.name)
+    described = describe(session.spec)
+    if arguments.json:
+        print(json.dumps(described, indent=1))
+    else:
+        print(yaml.safe_dump(described, sort_keys=False, width=120), end="")
+    return DONE
+
+
+def _pin(name: str, cluster: str | None) -> int:
+    """Print the spec of a node of a kept cluster."""
+    from pytest_kubecluster.machines.access import Access
+    from pytest_kubecluster.nodes.pin import pin_node
+
+    folder = cluster_folder(cluster)
+    check_node(name, folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        # Not over the cluster's own connections: a run that uses them now may close them.
+        config = Path(temporary) / "config"
+        config.write_text(f"ControlPath none\nInclude {folder.path / 'ssh' / 'config'}\n")
+        record = record_of(folder)
+        access = Access(str(config), str(folder.path / "files" / name), python=record.python)
+        print(pin_node(name, record.nodes[name], access), end="")
+    return DONE
+
+
+def _pin_existing(name: str, session: ClusterSession) -> int:
+    """Print the spec of an existing machine."""
+    from pytest_kubecluster.nodes.pin import pin_node
+
+    node = node_of(session, name)
+    looks = dataclasses.replace(session.settings, provision=False, keep="never", report=None)
+    session.settings = looks
+    lifecycle = Lifecycle(session)
+    try:
+        cluster = lifecycle.open(Progress(sys.stderr, quiet=True))
+        access = next(one.access for one in cluster.nodes if one.name == name)
+        print(pin_node(name, node.role, access, own=True), end="")
+    finally:
+        lifecycle.finish(failed=False)
+    return DONE
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    from pytest_kubecluster.artifacts.pki import ensure_pki
+    from pytest_kubecluster.artifacts.render import write_files
+
+    spec = session_of(arguments.options).spec
+    if unknown := [node.name for node in spec if node.address == NOT_ASKED]:
+        raise pytest.UsageError(
+            f"the address of {unknown[0]} is not known without connecting to it; add it to "
+            f'kubecluster.toml: [node."{unknown[0]}"] address = "..."'
+        )
+    folder = arguments.folder.absolute()
+    try:
+        # An existing folder keeps its mode: others may use it for something else.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise KubeClusterError(f"{folder} cannot be created: {error.strerror}") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise KubeClusterError(f"{folder} is not writable")
+    paths = write_files(spec, ensure_pki(folder / "pki"), folder)
+    for files in paths.values():
+        for path in files.values():
+            print(path)
+    print(f"the keys in {folder} are real: keep them secret", file=sys.stderr)
+    return DONE
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from pytest_kubecluster.spec.provenance import explain_flag
+
+    session = session_of(arguments.options)
+    node_of(session, arguments.node)
+    flag = normal_name(arguments.flag)
+    if catalog.history(flag) is None:
+        raise pytest.UsageError(f"no kubelet from {KNOWN} has a flag --{flag}")
+    print("\n".join(explain_flag(session.spec_steps(), arguments.node, flag)))
+    return DONE

@@ -1,0 +1,57 @@
+"""The subcommand that runs a suite with many kubelet versions."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_kubecluster.cli.common import DONE, FAILED, AddCommand, session_to_boot
+from pytest_kubecluster.util.progress import Progress
+
+_WIDTH = 160
+"""Characters in a line of the table that is not printed to a terminal."""
+
+
+def add_commands(add: AddCommand) -> None:
+    """Add the subcommand."""
+    matrix = add(
+        "matrix",
+        _matrix,
+        "Run the bundled suite with many kubelet versions on one cluster; arguments after -- are "
+        "pytest's, for other tests",
+        options=True,
+    )
+    matrix.add_argument(
+        "versions",
+        nargs="+",
+        metavar="VERSION",
+        help="kubelet version such as 1.7.5, or all for each known minor",
+    )
+    matrix.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
+    matrix.add_argument("--html", type=Path, metavar="FILE", help="write an HTML page")
+
+
+def _matrix(arguments: argparse.Namespace) -> int:
+    from pytest_kubecluster.matrix.run import read_versions, run_matrix
+    from pytest_kubecluster.report.matrix import as_html, as_junit, as_text
+
+    try:
+        versions = read_versions(arguments.versions)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+    for path in filter(None, (arguments.junit, arguments.html)):
+        if not path.absolute().parent.is_dir():
+            raise pytest.UsageError(f"{path} cannot be written: its folder does not exist")
+    config = session_to_boot(arguments.options).config
+    matrix = run_matrix(config, versions, arguments.remote, Progress(sys.stdout))
+    width = shutil.get_terminal_size((_WIDTH, 0)).columns
+    print(f"\n{as_text(matrix, width)}", end="")
+    if arguments.junit:
+        arguments.junit.write_bytes(as_junit(matrix))
+    if arguments.html:
+        arguments.html.write_text(as_html(matrix), encoding="utf-8")
+    return FAILED if matrix.failed else DONE

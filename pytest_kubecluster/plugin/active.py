@@ -1,0 +1,117 @@
+"""The hooks of a test run that has a cluster; registered with --kube-cluster only."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_kubecluster.plugin.facts import NodeFacts
+from pytest_kubecluster.plugin.items import needs_cluster, node_names, parameters
+from pytest_kubecluster.plugin.lifecycle import Lifecycle
+from pytest_kubecluster.plugin.session import NEED_NODE, ClusterSession
+from pytest_kubecluster.plugin.terminal import Terminal, header, summary
+
+
+class ActivePlugin:
+    """Boots the cluster before the first test that needs it, and removes it after the last."""
+
+    def __init__(self, session: ClusterSession) -> None:
+        """Act for ``session``."""
+        self._session = session
+        self._lifecycle = Lifecycle(session)
+        self._terminal = Terminal(session.config)
+        self._facts = NodeFacts()
+
+    def pytest_report_header(self) -> str:
+        """Show what will be booted."""
+        return header(self._session)
+
+    # First, since pytest-xdist reads the groups in the same hook.
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Skip disruptive tests of protected nodes; group the items of a node for pytest-xdist."""
+        protected = self._session.protected
+        reason = "disturbs a machine that this run did not boot (--kube-disturb lets it)"
+        for item in items:
+            if protected and needs_cluster(item) and item.get_closest_marker("kube_disruptive"):
+                nodes = node_names(item)
+                if not nodes or nodes & protected:
+                    item.add_marker(pytest.mark.skip(reason=reason))
+            if self._session.config.pluginmanager.has_plugin("xdist"):
+                for name in sorted(NEED_NODE & parameters(item).keys()):
+                    item.add_marker(pytest.mark.xdist_group(parameters(item)[name]))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Boot before workers start: a controller collects nothing, so cannot know what is used."""
+        if self._session.distributes and not self._session.plans_only:
+            self._lifecycle.boot()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Boot once it is known that a test needs the cluster."""
+        ours = self._session
+        alone = not ours.distributes and not ours.is_worker
+        runs = not ours.plans_only and not session.testsfailed
+        if alone and runs and any(needs_cluster(item) for item in session.items):
+            self._lifecycle.boot()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker of pytest-xdist how to reach the nodes."""
+        from pytest_kubecluster.plugin.workers import KEY
+
+        if self._session.cluster is not None:
+            node.workerinput[KEY] = self._session.describe().to_json()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Let no two workers of pytest-xdist use a node at the same time.
+
+        An item that uses one node holds that one; an item that uses several holds all.
+        """
+        worker = self._session.worker
+        if worker is None or not needs_cluster(item):
+            return (yield)
+        from pytest_kubecluster.errors import KubeClusterError
+
+        try:
+            worker.wait_until_booted(self._session.settings.timeout)
+        except KubeClusterError:
+            return (yield)  # the fixtures fail with the reason
+        with worker.locked(node_names(item)):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Show the facts of the node under the failure, in JUnit XML, too."""
+        report = yield
+        add_section = getattr(report.longrepr, "addsection", None)
+        if report.failed and add_section is not None:
+            for title, facts in self._facts.sections(item):
+                add_section(title, facts, sep="-")
+        return report
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Remove or keep the cluster, after the teardown of every fixture, before the summary."""
+        self._lifecycle.finish(failed=exitstatus != 0)
+
+    # First, since another plugin may fail, for example in writing to a terminal that was closed.
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_unconfigure(self) -> None:
+        """Remove the cluster if the session ended in a way that calls nothing else."""
+        self._lifecycle.finish(failed=True)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show where the time went."""
+        phases, kept = self._lifecycle.phases, self._lifecycle.kept
+        if phases and self._terminal.verbosity >= 0:
+            terminalreporter.section("kubecluster")
+            verbosity = self._terminal.verbosity
+            for line in summary(self._session, phases, kept=kept, verbosity=verbosity):
+                terminalreporter.line(line)

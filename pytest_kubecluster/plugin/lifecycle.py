@@ -1,0 +1,248 @@
+"""The life of a cluster: opened for a session, removed or kept at its end."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from ipaddress import IPv4Network
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_kubecluster.cluster.booted import Cluster
+from pytest_kubecluster.cluster.config import Download, Settings
+from pytest_kubecluster.cluster.joined import joined_cluster
+from pytest_kubecluster.cluster.network import free_network
+from pytest_kubecluster.cluster.registry import ClusterFolder, find_cluster, kept_cluster
+from pytest_kubecluster.cluster.removal import remove_abandoned
+from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
+from pytest_kubecluster.plugin.options import REPORT
+from pytest_kubecluster.plugin.session import ClusterSession
+from pytest_kubecluster.plugin.terminal import Terminal
+from pytest_kubecluster.spec.model import DEFAULT_NETWORK
+from pytest_kubecluster.util.paths import cache_folder
+from pytest_kubecluster.util.progress import Phase, Progress
+
+if TYPE_CHECKING:
+    from pytest_kubecluster.machines.existing.inventory import Inventory
+    from pytest_kubecluster.machines.existing.vagrantfile import OwnVagrantfile
+
+_ATTEMPTS = 10
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+def interrupt(number: int, frame: object) -> None:
+    """Turn a signal that would end the process, and leave machines running, into a Ctrl-C."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def interrupt_on_signals() -> dict[int, Any]:
+    """Handle SIGTERM and SIGHUP as a Ctrl-C, and return the handlers before.
+
+    A signal that is ignored stays so: nohup relies on it.
+    """
+    caught = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, interrupt) for number in caught}
+
+
+class Lifecycle:
+    """Owns the cluster of a session from its boot to its removal."""
+
+    def __init__(self, session: ClusterSession) -> None:
+        """Own nothing yet."""
+        self.session = session
+        self.phases: list[Phase] = []
+        self.kept = ""
+        """The name of the cluster, if it was kept."""
+        self._cluster: Cluster | None = None
+        self._handlers: dict[int, Any] = {}
+        self._booting: Thread | None = None
+        self._finishing = False
+        self._terminal = Terminal(session.config)
+
+    def boot(self) -> None:
+        """Boot the cluster; on failure show the reason and end the session with exit status 1.
+
+        A controller of pytest-xdist boots in the background, while its workers start and collect.
+        """
+        session = self.session
+        if session.cluster is not None:
+            return
+        self._handlers = interrupt_on_signals()
+        # Lines of workers come in between, so a controller cannot write in place.
+        progress = self._terminal.progress(in_place=not session.distributes)
+        try:
+            self.open(progress, reuse=session.settings.reuse, background=session.distributes)
+        except KubeClusterError as error:
+            self._terminal.show_error(str(error))
+            what = "machines cannot be used" if session.existing else "cluster did not boot"
+            pytest.exit(f"kubecluster: the {what}", returncode=1)
+
+    def open(
+        self,
+        progress: Progress,
+        *,
+        name: str | None = None,
+        reuse: str | None = None,
+        provision: bool = False,
+        background: bool = False,
+    ) -> Cluster:
+        """Return a cluster that is up: a new one called ``name``, or the kept one ``reuse`` names.
+
+        An empty ``reuse`` is the last one kept for this project, if there is one; with
+        ``provision`` the playbook runs on it in any case, and with ``background`` a new one boots
+        in a thread. Raises KubeClusterError.
+        """
+        session = self.session
+        project = session.config.rootpath
+        remove_abandoned(progress, session.settings)
+        session.settings = prepare(session.settings, progress)
+        kept = None
+        if reuse is not None and session.existing is None:
+            kept = find_cluster(reuse) if reuse else kept_cluster(project)
+        if session.existing is not None:
+            self._join(session.existing, progress)
+        elif kept is not None:
+            self._reuse(kept, progress, provision=provision)
+        else:
+            self._boot_new(progress, name, background=background)
+        assert self._cluster is not None
+        return self._cluster
+
+    def _join(self, existing: Inventory | OwnVagrantfile, progress: Progress) -> None:
+        session = self.session
+        project = session.config.rootpath
+        cluster = joined_cluster(existing, session.spec, session.settings, project, progress)
+        self._own(cluster)
+        addresses = cluster.survey()
+        cluster.join(session.locate(addresses) if addresses else session.spec)
+
+    def _reuse(self, kept: ClusterFolder, progress: Progress, *, provision: bool) -> None:
+        session = self.session
+        if (record := kept.read()) and record.network:
+            session.move_to(IPv4Network(record.network))
+        cluster = Cluster(session.spec, session.settings, session.config.rootpath, progress)
+        self._own(cluster)
+        cluster.reuse(kept, provision=provision)
+
+    def _boot_new(self, progress: Progress, name: str | None, *, background: bool) -> None:
+        session = self.session
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            network = free_network(session.spec.network or DEFAULT_NETWORK)
+            if session.move_to(network):
+                progress.say(f"the default network is taken; using {network}")
+            cluster = Cluster(session.spec, session.settings, session.config.rootpath, progress)
+            self._own(cluster)
+            try:
+                cluster.claim(name)
+                break
+            except NetworkTakenError:
+                if session.settings.network is not None or not attempts_left:
+                    raise
+        if background:
+            self._booting = Thread(target=self._boot_in_background, args=[cluster])
+            self._booting.start()
+        else:
+            cluster.boot()
+
+    def _own(self, cluster: Cluster) -> None:
+        self._cluster = self.session.cluster = cluster
+
+    def _boot_in_background(self, cluster: Cluster) -> None:
+        try:
+            cluster.boot()
+        except KubeClusterError as error:
+            if not self._finishing:
+                self._terminal.show_error(str(error))
+
+    def finish(self, *, failed: bool) -> None:
+        """Remove the cluster, or keep it if that was asked for.
+
+        Neither an error of the report nor of the output prevents it, nor does a Ctrl-C while the
+        report is written. Raises KubeClusterError if something cannot be removed.
+        """
+        self._finishing = True
+        cluster, self._cluster = self._cluster, None
+        try:
+            self.session.close()
+            if cluster is not None:
+                self._end(cluster, failed=failed)
+        finally:
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+            self._handlers = {}
+
+    def _end(self, cluster: Cluster, *, failed: bool) -> None:
+        try:
+            if self._booting is not None and self._booting.is_alive():
+                cluster.stop()
+                self._booting.join()
+            self._write_report(cluster, failed=failed)
+        finally:
+            self.phases = cluster.progress.phases
+            self.session.cluster = None
+            if cluster.exists:
+                keep = self.session.settings.keep
+                if keep == "always" or (failed and keep == "failed"):
+                    self._keep(cluster)
+                else:
+                    self._remove(cluster, keep_logs=failed)
+
+    def _write_report(self, cluster: Cluster, *, failed: bool) -> None:
+        folder = self.session.settings.report
+        if folder is None:
+            return
+        from pytest_kubecluster.report.session import write_session_report
+
+        spec, settings = self.session.spec, self.session.settings
+        phases = cluster.progress.phases
+        nodes = cluster.nodes if cluster.exists else ()
+        try:
+            write_session_report(folder, spec, settings, phases, nodes, cluster.logs, failed=failed)
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            self._terminal.show_error(f"{REPORT.flag}: {folder} cannot be written: {reason}")
+
+    def _keep(self, cluster: Cluster) -> None:
+        name = cluster.name
+        cluster.keep()
+        # Existing machines are the user's to enter and to remove.
+        self.kept = "" if self.session.settings.machines.existing else name
+
+    def _remove(self, cluster: Cluster, *, keep_logs: bool) -> None:
+        self._terminal.end_line()
+        parting = cluster.parting
+        try:
+            with cluster.progress.phase(parting.phase, parting.doing) as phase:
+                cluster.destroy(keep_logs=keep_logs)
+                phase.detail = parting.done
+        except KubeClusterError as error:
+            self._terminal.show_error(str(error))
+            raise
+        finally:
+            # A Ctrl-C just before the removal, which itself is not interrupted.
+            if cluster.exists:
+                cluster.destroy(keep_logs=keep_logs)
+
+
+def prepare(settings: Settings, progress: Progress) -> Settings:
+    """Return the settings with the kubelet and the Python downloaded, if they are to be.
+
+    Raises KubeClusterError.
+    """
+    if isinstance(settings.kubelet, Download):
+        from pytest_kubecluster.kubelet.binary import inspect_kubelet
+        from pytest_kubecluster.kubelet.download import download_kubelet
+
+        path = download_kubelet(
+            settings.version,
+            mirror=settings.kubelet.mirror,
+            cache=cache_folder(),
+            progress=progress.say,
+        )
+        settings = replace(settings, kubelet=inspect_kubelet(path).of(settings.version))
+    if settings.python and settings.python.is_remote:
+        python = settings.python.fetched(cache_folder(), progress.say)
+        settings = replace(settings, python=python)
+    return settings
