@@ -244,10 +244,12 @@ class Observation:
 
     @cached_property
     def effective(self) -> Mapping[str, Setting]:
-        """All settings the kubelet runs with, by canonical name, with the place of each.
+        """All settings the kubelet runs with, by canonical name; none where nothing runs.
 
         Raises FlagError for a command line that its version does not take.
         """
+        if self.process is None:
+            return {}
         base = next((one for one in self.documents if not one.drop_in), None)
         drop_ins = [(one.path, one.document) for one in self.documents if one.drop_in]
         return effective_settings(
@@ -391,6 +393,12 @@ def flag_of(version: KubeVersion, name: str) -> str | None:
         return kind_of(version, name).flag
     except SettingError:
         return None
+
+
+def setting_name(version: KubeVersion, name: str) -> str:
+    """Return what people call a setting: its flag, or its path in the configuration."""
+    flag = flag_of(version, name)
+    return f"--{flag}" if flag else name
 
 
 def setting_text(version: KubeVersion, name: str, value: Any) -> str:

@@ -29,6 +29,7 @@ from pytest_kubecluster.conformance import (
 from pytest_kubecluster.conformance.conftest import disturb
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.spec.model import ClusterSpec
+from pytest_kubecluster.spec.parts import FileStatement, IdentityStatement
 from pytest_kubecluster.spec.version import NEWEST
 
 pytestmark = pytest.mark.kube_disruptive
@@ -125,6 +126,8 @@ STOPPED = (
     "labels_are_those_of_the_spec",
     "node_ip_is_on_an_interface",
 )
+
+OWN = ("own_certificate_is_answered", "pods_are_listed", "configz_agrees_with_the_spec")
 
 BREAKAGES = {
     "unit edited": breakage(f"echo '# mine' >>{UNIT}; systemctl daemon-reload", BYTES),
@@ -250,6 +253,35 @@ BREAKAGES = {
         "configz_agrees_with_the_spec",
         flag="anonymous-auth",
     ),
+    "folder writable by all": breakage(
+        "chmod 777 /etc/kubernetes/manifests", "folders_are_owned_by_root"
+    ),
+    "folder gone": breakage("rmdir /etc/kubernetes/cni/net.d", "folders_are_owned_by_root"),
+    "lock file writable by all": breakage(
+        "chmod 666 /var/run/lock/kubelet.lock", "lock_file_is_owned_by_root"
+    ),
+    "program writable by all": breakage(
+        "find /opt/hyperkube /opt/bin -type f -exec chmod o+w {} +", "program_is_owned_by_root"
+    ),
+    "static pod": breakage(
+        "echo '{}' >/etc/kubernetes/manifests/pod.json", "no_static_pod_is_unstated"
+    ),
+    "context of a user that is not there": breakage(
+        f"sed -i 's/user: kubelet/user: nobody/' {CONFIG}",
+        CONFIG_BYTES,
+        "kubeconfig_names_a_cluster_and_a_user",
+        *OWN,
+    ),
+    "second kubelet": breakage(
+        "cp /bin/sleep /opt/kubelet; systemd-run --unit=second --quiet /opt/kubelet 600",
+        "only_one_kubelet_runs",
+    ),
+    "unit reloaded, kubelet not restarted": breakage(
+        flag("(--node-ip)", r"--max-pods=50 \1", restart=False),
+        BYTES,
+        "command_line_is_that_of_the_unit",
+    ),
+    "another host name": breakage("hostname another", "hostname_is_that_of_the_node"),
     # From 1.11 on a kubelet does not start with such a word.
     "word that is no flag": breakage(
         flag("(--node-ip)", r"stray \1"), BYTES, "kubelet_runs", last=10
@@ -268,7 +300,11 @@ def node(request: pytest.FixtureRequest, kube_nodes: tuple[Node, ...]) -> Iterat
     shell(
         node,
         f"""
-        rm -rf /etc/systemd/system/kubelet.service.d {UNIT}
+        systemctl stop second 2>/dev/null || true
+        rm -rf /etc/systemd/system/kubelet.service.d {UNIT} /etc/kubernetes /opt/kubelet
+        rm -f /var/run/lock/kubelet.lock
+        find /opt/hyperkube /opt/bin -type f -exec chmod go-w {{}} +
+        hostname {name}
         tar -xPpf /run/whole.tar; cat /run/resolv.conf >/etc/resolv.conf
         systemctl daemon-reload; systemctl reset-failed
         systemctl enable --quiet kubelet
@@ -302,20 +338,7 @@ def test_breakage(node: Node, how: Breakage, kube_spec: ClusterSpec) -> None:
         failed.discard("no_unit_failed")
         fails -= set() if kubelet.node_labels else {"labels_are_those_of_the_spec"}
     assert failed == fails
-    assert node.kubelet != node.spec.kubelet or not touches_equality(how)
-
-
-def touches_equality(how: Breakage) -> bool:
-    """Whether flags, unit state or files differ, which is what `kubelet == spec` compares."""
-    elsewhere = {
-        "service_does_not_restart",
-        "no_unit_failed",
-        "resolver_ran_before_the_kubelet",
-        "resolv_conf_names_a_server",
-        "unit_is_loaded_from_its_file",
-        "kubelet_runs",
-    }
-    return bool(how.fails - elsewhere)
+    assert node.kubelet != node.spec.kubelet
 
 
 def test_whole_node_passes_all(node: Node, kube_spec: ClusterSpec) -> None:
@@ -343,11 +366,30 @@ CONFIGURATIONS = {
     "edited": breakage(f"echo '# mine' >>{FILE}", FILE_BYTES),
     "given away": breakage(f"chown daemon {FILE}", "configuration_is_readable_by_root_only"),
     "readable by all": breakage(f"chmod 644 {FILE}", "configuration_is_readable_by_root_only"),
-    "gone": breakage(f"rm {FILE}", FILE_BYTES, "configuration_is_readable_by_root_only"),
+    "gone": breakage(
+        f"rm {FILE}",
+        FILE_BYTES,
+        "configuration_is_readable_by_root_only",
+        "configuration_can_be_read",
+        "every_setting_has_its_value",
+    ),
     "another domain": breakage(
         f"sed -i s/cluster.local/example.org/ {FILE}; systemctl restart kubelet",
         FILE_BYTES,
+        "every_setting_has_its_value",
         "configz_agrees_with_the_spec",
+    ),
+    "edited, kubelet not restarted": breakage(
+        f"sed -i s/cluster.local/example.org/ {FILE}",
+        FILE_BYTES,
+        "every_setting_has_its_value",
+        "configz_agrees_with_flags_and_files",
+    ),
+    "not YAML": breakage(
+        f"echo '[' >>{FILE}",
+        FILE_BYTES,
+        "configuration_can_be_read",
+        "every_setting_has_its_value",
     ),
     "without taints": breakage(
         f"sed -i '/^registerWithTaints/,/effect/d' {FILE}; systemctl restart kubelet",
@@ -359,16 +401,17 @@ CONFIGURATIONS = {
     "anonymous access": breakage(
         f"sed -i '/anonymous:/,/enabled/s/false/true/' {FILE}; systemctl restart kubelet",
         FILE_BYTES,
+        "every_setting_has_its_value",
         "anonymous_clients_are_refused",
         "configz_agrees_with_the_spec",
     ),
 }
 
 
-def gone(node: Node) -> str:
-    """What a file said that is there no more."""
-    there = node.run("test", "-e", FILE).returncode == 0
-    return "" if there else node.files[FILE].read_text()
+def lost(node: Node) -> str:
+    """What the file said before it could not be read any more."""
+    readable = all(not one.problem for one in node.refresh().documents)
+    return "" if readable else node.files[FILE].read_text()
 
 
 @pytest.mark.parametrize("node", ["master01"], indirect=True)
@@ -382,8 +425,7 @@ def test_configuration(node: Node, how: Breakage, kube_spec: ClusterSpec) -> Non
     shell(node, how.script)
     if how.waits:
         node.wait_until_healthy(HEALTHY_SECONDS)
-    # What the file would say of the taints is gone with it.
-    taints = {"taints_are_those_of_the_role"} if "registerWithTaints" in gone(node) else set()
+    taints = {"taints_are_those_of_the_role"} if "registerWithTaints" in lost(node) else set()
     assert failing(node, kube_spec) == how.fails | taints
     assert node.kubelet != node.spec.kubelet
 
@@ -398,7 +440,11 @@ def test_kubelet_port_moved(node: Node, kube_spec: ClusterSpec) -> None:
     shell(node, flag("(--node-ip)", r"--port=10251 \1"))
     node.wait_until_healthy(HEALTHY_SECONDS)
     wait_for_port(node, 10251)
-    assert failing(node, kube_spec) == {BYTES, "no_flag_is_extra", *PORTS} - {"healthz_is_ok"}
+    moved = {BYTES, "no_flag_is_extra", *PORTS} - {"healthz_is_ok"}
+    assert failing(node, kube_spec) == moved
+    shell(node, "systemd-run --unit=second --quiet python3 -m http.server 10250")
+    wait_for_port(node, 10250)
+    assert failing(node, kube_spec) == moved | {"ports_are_held_by_the_kubelet"}
 
 
 def wait_for_port(node: Node, port: int) -> None:
@@ -473,10 +519,11 @@ def test_client_key_of_another(node: Node, kube_spec: ClusterSpec, other_pki: Pk
     }
 
 
-def test_client_certificate_expired(node: Node, kube_spec: ClusterSpec, kube_pki: Pki) -> None:
-    current = x509.load_pem_x509_certificate(kube_pki.kubelet_cert)
-    ca_key = serialization.load_pem_private_key(kube_pki.ca_key, None)
-    expired = (
+def expired(pki: Pki) -> bytes:
+    """The kubelet's certificate, as if it were of 2019."""
+    current = x509.load_pem_x509_certificate(pki.kubelet_cert)
+    ca_key = serialization.load_pem_private_key(pki.ca_key, None)
+    builder = (
         x509.CertificateBuilder()
         .subject_name(current.subject)
         .issuer_name(current.issuer)
@@ -486,10 +533,27 @@ def test_client_certificate_expired(node: Node, kube_spec: ClusterSpec, kube_pki
         .not_valid_after(current.not_valid_after_utc.replace(year=2020, day=1))
     )
     for extension in current.extensions:
-        expired = expired.add_extension(extension.value, extension.critical)
-    pem = expired.sign(ca_key, hashes.SHA256()).public_bytes(  # type: ignore[arg-type]
-        serialization.Encoding.PEM
-    )
+        builder = builder.add_extension(extension.value, extension.critical)
+    certificate = builder.sign(ca_key, hashes.SHA256())  # type: ignore[arg-type]
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def test_serving_certificate_expired(node: Node, kube_spec: ClusterSpec, kube_pki: Pki) -> None:
+    put(node, "/etc/kubernetes/serving.crt", expired(kube_pki))
+    put(node, "/etc/kubernetes/serving.key", kube_pki.kubelet_key)
+    flags = "--tls-cert-file=/etc/kubernetes/serving.crt"
+    flags += " --tls-private-key-file=/etc/kubernetes/serving.key"
+    shell(node, flag("(--node-ip)", rf"{flags} \1"))
+    node.wait_until_healthy(HEALTHY_SECONDS)
+    assert failing(node, kube_spec) == {
+        BYTES,
+        "no_flag_is_extra",
+        "serving_certificate_is_valid_now",
+    }
+
+
+def test_client_certificate_expired(node: Node, kube_spec: ClusterSpec, kube_pki: Pki) -> None:
+    pem = expired(kube_pki)
 
     def change(config: dict[str, Any]) -> None:
         config["users"][0]["user"]["client-certificate-data"] = encoded(pem)
@@ -552,6 +616,33 @@ def test_kubelet_that_does_not_start_at_boot(node: Node) -> None:
 def save_again() -> str:
     """/run is gone with the reboot: what is on the disk is whole, but for being enabled."""
     return f"tar -cPf /run/whole.tar {UNIT} /etc/kubernetes; cp /etc/resolv.conf /run/resolv.conf"
+
+
+# -------------------------------------------------------------------------- statements of a spec
+
+
+def stating(node: Node, **stated: Any) -> Node:
+    """The same node with a spec that states more."""
+    kubelet = replace(node.spec.kubelet, **stated)
+    return Node(replace(node.spec, kubelet=kubelet), node.access)
+
+
+@pytest.mark.parametrize(
+    ("stated", "fails"),
+    [
+        ({"own_files": (FileStatement("/etc/hosts", mode=0o600),)}, "stated_files_are_as_stated"),
+        ({"own_files": (FileStatement("/etc/hosts", absent=True),)}, "stated_files_are_as_stated"),
+        ({"identity": IdentityStatement(user="another")}, "client_certificate_names_its_user"),
+        ({"unit_environment_files": ("/etc/default/x",)}, "unit_is_the_stated_one"),
+        ({"hostname": "another"}, "hostname_is_that_of_the_node"),
+    ],
+)
+def test_statement_that_does_not_hold(
+    kube_node: Node, kube_spec: ClusterSpec, stated: dict[str, Any], fails: str
+) -> None:
+    broken = stating(kube_node, **stated)
+    flags = {"no_flag_is_missing", BYTES, "every_flag_has_its_value"}
+    assert failing(broken, kube_spec) - flags == {fails}
 
 
 def test_every_check_has_its_breakage() -> None:

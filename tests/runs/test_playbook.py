@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def test_suite_says_what_is_wrong_with_the_articles_modes(bench: Bench) -> None:
     status, output = bench.run(*SUITE, "-k", "readable_by_root_only", "--kube-workers=0")
     assert status == 1, output
     assert "ca_key_is_readable_by_root_only[master01]" in output
-    assert "assert '0644' == '0600'" in output
+    assert re.search(r"ca\.key mode +0600 .*0644", output)
 
 
 INVENTORY = """
@@ -73,5 +74,5 @@ def test_playbook_that_leaves_no_kubelet_says_so(bench: Bench) -> None:
     bench.write("test_it.py", "def test_it(kube_node): pass\n")
     status, output = bench.run("--kube-playbook=own.yml")
     assert status == 1, output
-    assert "master01: the kubelet has no unit: systemd knows no kubelet.service" in output
+    assert "master01: the kubelet has no unit: kubelet.service was not found" in output
     assert bench.left() == NOTHING

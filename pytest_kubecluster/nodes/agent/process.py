@@ -168,7 +168,7 @@ def _replaced(process: Process, path: str, root: str) -> str:
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     started = booted + process.started / os.sysconf("SC_CLK_TCK")
     # A clock tick has 10 ms.
-    return "its file was changed" if on_disk.st_ctime > started + 0.05 else ""
+    return "its file was changed" if on_disk.st_mtime > started + 0.05 else ""
 
 
 def version_in_program(pid: int) -> str:

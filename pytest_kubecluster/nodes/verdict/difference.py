@@ -62,20 +62,22 @@ Check = Callable[[Case], Iterator[Difference]]
 
 
 def difference_table(differences: Sequence[Difference], width: int = 160) -> list[str]:
-    """Return the lines of a table of differences; places are named where they are known."""
+    """Return the lines of a table of differences; where things were said is in the last column."""
     table = Table(box=None, pad_edge=False, header_style="")
-    for column in ("", "expected", "actual"):
+    columns = ["", "expected", "actual"]
+    if any(one.expected_in or one.actual_in for one in differences):
+        columns.append("expected by; found in")
+    for column in columns:
         table.add_column(column, overflow="fold")
     for one in differences:
-        table.add_row(
-            one.name, _cell(one.expected, one.expected_in), _cell(one.actual, one.actual_in)
-        )
+        places = "; ".join(filter(None, (one.expected_in, one.actual_in)))
+        row = [one.name, _cell(one.expected), _cell(one.actual), places]
+        table.add_row(*row[: len(columns)])
     console = Console(file=io.StringIO(), width=width, no_color=True, highlight=False, markup=False)
     console.print(table)
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
-def _cell(value: str | None, place: str) -> str:
-    text = "(absent)" if value is None else value or '""'
-    return f"{text} ({place})" if place else text
+def _cell(value: str | None) -> str:
+    return "(absent)" if value is None else value or '""'

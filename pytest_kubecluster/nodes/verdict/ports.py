@@ -10,7 +10,7 @@ from typing import Any
 
 from cryptography import x509
 
-from pytest_kubecluster.nodes.observation import Answer, setting_text
+from pytest_kubecluster.nodes.observation import Answer, setting_name, setting_text
 from pytest_kubecluster.nodes.verdict.difference import Case, Difference, Evidence, NothingToCheck
 from pytest_kubecluster.spec.flags import FlagError
 from pytest_kubecluster.spec.settings import SettingError, canonical_name, same_value
@@ -171,7 +171,7 @@ def _answered(name: str, expected: str, answer: Answer) -> Difference:
 
 def _difference(case: Case, name: str, expected: Any, actual: Any, place: str) -> Difference:
     return Difference(
-        f"{name} on /configz",
+        setting_name(case.seen.read_as, name),
         setting_text(case.seen.read_as, name, expected),
         None if actual is None else setting_text(case.seen.read_as, name, actual),
         Evidence.PORTS,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import PurePosixPath
 
 from pytest_kubecluster.nodes.agent.process import PROGRAMS
-from pytest_kubecluster.nodes.observation import Observation, flag_of, setting_text
+from pytest_kubecluster.nodes.observation import Observation, flag_of, setting_name, setting_text
 from pytest_kubecluster.nodes.verdict.difference import Case, Difference, Evidence, NothingToCheck
 from pytest_kubecluster.nodes.verdict.unit import exec_start
 from pytest_kubecluster.spec.flags import CommandLine, FlagError, parse_argv
@@ -133,9 +133,7 @@ def every_flag_has_its_value(case: Case) -> Iterator[Difference]:
 def every_setting_has_its_value(case: Case) -> Iterator[Difference]:
     """Expect the stated values in configuration files, and nothing that the spec excludes."""
     _need_process(case)
-    for one in _setting_differences(case):
-        if not _is_flag(one):
-            yield one
+    yield from (one for one, on_command_line in _setting_differences(case) if not on_command_line)
 
 
 def _flag_differences(case: Case) -> Iterator[Difference]:
@@ -147,7 +145,7 @@ def _flag_differences(case: Case) -> Iterator[Difference]:
     seen = case.seen
     if not case.stated.complete:
         _need_process(case)
-        yield from (one for one in _setting_differences(case) if _is_flag(one))
+        yield from (one for one, on_command_line in _setting_differences(case) if on_command_line)
         return
     wanted = case.kubelet.flags
     try:
@@ -166,8 +164,11 @@ def _flag_differences(case: Case) -> Iterator[Difference]:
             )
 
 
-def _setting_differences(case: Case) -> Iterator[Difference]:
-    """Yield the stated settings that differ, wherever the node states them."""
+def _setting_differences(case: Case) -> Iterator[tuple[Difference, bool]]:
+    """Yield the stated settings that differ, wherever the node states them.
+
+    With each comes whether it is the command line's to state it.
+    """
     seen, stated = case.seen, case.stated
     try:
         effective = seen.effective
@@ -178,16 +179,16 @@ def _setting_differences(case: Case) -> Iterator[Difference]:
         if found is None and setting.value in ((), {}, ""):
             continue
         if not same_value(seen.read_as, name, setting.value, found.value if found else None):
-            yield _setting_difference(seen, name, setting, found)
+            yield _setting_difference(case, name, setting, found)
     for name, place in stated.absent_settings.items():
         if (found := seen.stated(name)) is not None:
-            yield _setting_difference(seen, name, None, found, place)
+            yield _setting_difference(case, name, None, found, place)
     if stated.complete:
         known = {*stated.settings, *stated.absent_settings, *(_names(seen, _APART))}
         for name in effective:
             found = seen.stated(name)
             if found and name not in known and not found.said_in.startswith("--"):
-                yield _setting_difference(seen, name, None, found)
+                yield _setting_difference(case, name, None, found)
 
 
 def _place_of_configuration(seen: Observation, name: str) -> Setting | None:
@@ -203,23 +204,23 @@ def _names(seen: Observation, flags: Iterable[str]) -> Iterator[str]:
 
 
 def _setting_difference(
-    seen: Observation, name: str, wanted: Setting | None, found: Setting | None, place: str = ""
-) -> Difference:
-    flag = flag_of(seen.read_as, name)
-    in_file = found is not None and found.said_in != DEFAULT and not found.said_in.startswith("--")
-    is_flag = flag is not None and not in_file
-    return Difference(
-        f"--{flag}" if is_flag else name,
+    case: Case, name: str, wanted: Setting | None, found: Setting | None, place: str = ""
+) -> tuple[Difference, bool]:
+    seen, flag = case.seen, flag_of(case.seen.read_as, name)
+    if case.stated.complete:
+        on_command_line = flag in case.kubelet.flags
+    else:
+        in_file = found and found.said_in != DEFAULT and not found.said_in.startswith("--")
+        on_command_line = flag is not None and not in_file
+    difference = Difference(
+        setting_name(seen.read_as, name),
         None if wanted is None else setting_text(seen.read_as, name, wanted.value),
         None if found is None else setting_text(seen.read_as, name, found.value),
-        Evidence.PROCESS if is_flag else Evidence.FILES,
+        Evidence.PROCESS if on_command_line else Evidence.FILES,
         wanted.said_in if wanted else place,
         found.said_in if found else "",
     )
-
-
-def _is_flag(one: Difference) -> bool:
-    return one.name.startswith("--")
+    return difference, on_command_line
 
 
 def configuration_can_be_read(case: Case) -> Iterator[Difference]:
@@ -243,7 +244,8 @@ def taints_are_those_of_the_role(case: Case) -> Iterator[Difference]:
         raise NothingToCheck("the spec states no taints")
     wanted, actual = {str(one) for one in stated}, _taints(case.seen)
     if wanted != actual:
-        yield _differs("taints", ",".join(sorted(wanted)), ",".join(sorted(actual)))
+        expected, found = ",".join(sorted(wanted)) or None, ",".join(sorted(actual)) or None
+        yield _differs("--register-with-taints", expected, found)
 
 
 def _taints(seen: Observation) -> set[str]:
@@ -264,10 +266,14 @@ def labels_are_those_of_the_spec(case: Case) -> Iterator[Difference]:
     if case.stated.complete and not stated and case.kubelet.labels:
         raise NothingToCheck("from 1.16 on a kubelet may not set its role label: only the API can")
     actual = case.seen.labels
-    names = [*stated, *(actual if case.stated.complete else ())]
-    for name in dict.fromkeys(names):
-        if stated.get(name) != actual.get(name):
-            yield _differs(f"label {name}", stated.get(name), actual.get(name))
+    names = dict.fromkeys([*stated, *(actual if case.stated.complete else ())])
+    if any(stated.get(name) != actual.get(name) for name in names):
+        expected, found = ({n: x[n] for n in names if n in x} for x in (stated, actual))
+        yield _differs("--node-labels", _pairs(expected) or None, _pairs(found) or None)
+
+
+def _pairs(labels: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={value}" if value else key for key, value in sorted(labels.items()))
 
 
 def node_ip_is_on_an_interface(case: Case) -> Iterator[Difference]:
@@ -275,7 +281,7 @@ def node_ip_is_on_an_interface(case: Case) -> Iterator[Difference]:
     seen, stated = case.seen, case.stated.addresses
     actual = tuple(map(str, seen.node_ips))
     if stated is not None and tuple(map(str, stated)) != actual:
-        yield _differs("node-ip", ",".join(map(str, stated)) or None, ",".join(actual) or None)
+        yield _differs("--node-ip", ",".join(map(str, stated)) or None, ",".join(actual) or None)
     if not actual and not stated:
         raise NothingToCheck("the kubelet has no --node-ip")
     there = {str(ip_address(one)) for one in seen.addresses}

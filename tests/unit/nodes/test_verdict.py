@@ -243,7 +243,7 @@ def test_same_value_in_other_words(classic: Classic) -> None:
     }
     flags["kube-reserved"] = "cpu=100m,memory=2Gi"
     spec = found(node, extra_flags=tuple(flags.items()))
-    (difference,) = (one for one in compare(node.look(), spec) if "kubeReserved" in one.name)
+    (difference,) = (one for one in compare(node.look(), spec) if one.name == "--kube-reserved")
     assert (difference.expected_in, difference.actual_in) == ("spec", path)
 
 
