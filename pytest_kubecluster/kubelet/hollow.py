@@ -10,6 +10,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from dataclasses import astuple
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -111,11 +112,10 @@ def hollow_facts(version: KubeVersion) -> dict[str, Any]:
             for name, flag in catalog.flags(minor).items()
         },
         "gates": dict(catalog.feature_gates(minor)),
-        # path: type, shown while empty, default, flag
-        "fields": {
-            path: [field.type, field.shown, field.default, field.flag]
-            for path, field in fields.items()
-        },
+        # path: type, shown while empty, default, flag, zero means the default, shape
+        "fields": {path: list(astuple(field)) for path, field in fields.items()},
+        "rules": catalog.rules(minor),
+        "signals": catalog.eviction_signals(minor),
     }
 
 

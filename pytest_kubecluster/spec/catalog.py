@@ -54,7 +54,7 @@ def flags(minor: str) -> Mapping[str, Flag]:
     if minor not in data["minors"]:
         raise ValueError(f"nothing is known about kubelet {minor}")
     read_as = kinds(minor)
-    number = int(minor.partition(".")[2])
+    number = _number(minor)
     return MappingProxyType(
         {
             name: Flag(
@@ -104,13 +104,17 @@ class Field:
     """A field of the KubeletConfiguration.
 
     ``type`` is Go's, ``default`` what a configuration file starts from (durations as text), and
-    ``shown`` says whether /configz shows the field while it is empty. ``flag`` sets it.
+    ``shown`` is whether /configz shows the field while it is empty. ``flag`` sets it.
+    ``zero_is_default`` is whether an explicit zero value (``0`` or ``""``) means the default.
+    ``shape`` describes the objects that a field of type ``any`` holds: types by field name.
     """
 
     type: str
     shown: bool
     default: Any
     flag: str | None
+    zero_is_default: bool = False
+    shape: Any = None
 
 
 @cache
@@ -119,9 +123,41 @@ def fields(minor: str) -> Mapping[str, Field]:
 
     Until 1.9 no file is read; there they are what /configz shows.
     """
-    number = int(minor.partition(".")[2])
+    number = _number(minor)
     found = {path: _at(number, marks) for path, marks in _configuration()["fields"].items()}
-    return MappingProxyType({path: Field(*field) for path, field in found.items() if field})
+    return MappingProxyType(
+        {path: _configuration_field(number, path, *field) for path, field in found.items() if field}
+    )
+
+
+def _configuration_field(
+    number: int, path: str, kind: str, shown: bool, default: Any, flag: str | None
+) -> Field:
+    spans = _rules()["zeros"].get(path, ())
+    zero_is_default = any(first <= number <= last for first, last in spans)
+    shape = _rules()["shapes"].get(path) if kind == "any" else None
+    return Field(kind, shown, default, flag, zero_is_default, shape)
+
+
+@cache
+def rules(minor: str) -> tuple[Any, ...]:
+    """Return the rules that the kubelet of ``minor`` validates a KubeletConfiguration by, in order.
+
+    Each is a list: the condition on which the configuration is refused, the message in Go's format,
+    and the values in it. A condition is a list of an operator and its operands, which may be lists
+    themselves: ``["field", PATH]``, ``["gate", NAME]``, ``["len", X]``, ``["in range", X, FIRST,
+    LAST]``, ``["one of", X, VALUE, ...]``, ``["list", ...]`` and Go's operators; durations are in
+    nanoseconds. A text instead of a list names a part of the configuration with rules of its own.
+    """
+    facts = _rules()
+    return tuple(facts["rules"][place] for place in _at(_number(minor), facts["in"]) or ())
+
+
+@cache
+def eviction_signals(minor: str) -> tuple[str, ...]:
+    """Return the eviction signals that the kubelet of ``minor`` knows."""
+    number = max(_number(minor), OLDEST + 1)  # those of 1.7 are those of 1.8
+    return tuple(_at(number, _rules()["signals"]) or ())
 
 
 @cache
@@ -131,7 +167,7 @@ def kinds(minor: str) -> Mapping[str, str]:
     ``=``, ``<`` and ``!`` behind a map's type are maps that insist on their pairs: separated by
     that sign, or (``!``) by ``=`` and one pair each time.
     """
-    number = int(minor.partition(".")[2])
+    number = _number(minor)
     found = {name: _at(number, marks) for name, marks in _configuration()["kinds"].items()}
     return MappingProxyType({name: kind for name, kind in found.items() if kind})
 
@@ -143,7 +179,7 @@ def feature_gates(minor: str) -> Mapping[str, str]:
     Each says its stage (alpha, beta, ga, deprecated), its default and, where it has to keep that,
     ``locked``.
     """
-    number = int(minor.partition(".")[2])
+    number = _number(minor)
     found = {name: _at(number, marks) for name, marks in _configuration()["gates"].items()}
     return MappingProxyType({name: gate for name, gate in found.items() if gate})
 
@@ -156,6 +192,16 @@ def _field(number: int, flag: Mapping[str, Any]) -> str | None:
 def _at(number: int, marks: Iterable[tuple[int, int, Any]]) -> Any:
     """Return what marks of the form (first, last, value) say about a minor."""
     return next((value for first, last, value in marks if first <= number <= last), None)
+
+
+def _number(minor: str) -> int:
+    return int(minor.partition(".")[2])
+
+
+@cache
+def _rules() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((_DATA / "rules.json").read_text())
+    return data
 
 
 @cache

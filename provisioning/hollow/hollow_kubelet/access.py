@@ -12,6 +12,10 @@ from hollow_kubelet.log import log
 from hollow_kubelet.tls import Client
 
 SUBRESOURCES = {"/stats": "stats", "/metrics": "metrics", "/logs": "log", "/spec": "spec"}
+FINE_GRAINED = {
+    "/pods": "pods", "/runningpods": "pods", "/healthz": "healthz", "/configz": "configz",
+}  # fmt: skip
+"""Subresources that allow less than all of a node: KubeletFineGrainedAuthz, from 1.33 on."""
 VERBS = {"POST": "create", "GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -53,12 +57,13 @@ class Gate:
             return client
         problems = [client.problem] if client.problem else []
         if self.tokens and self.api and request.token:
+            version = "v1" if since(17) else "v1beta1"
             review = {
-                "apiVersion": "authentication.k8s.io/v1beta1",
+                "apiVersion": f"authentication.k8s.io/{version}",
                 "kind": "TokenReview",
                 "spec": {"token": request.token},
             }
-            path = "/apis/authentication.k8s.io/v1beta1/tokenreviews"
+            path = f"/apis/authentication.k8s.io/{version}/tokenreviews"
             try:
                 status = self.api.request("POST", path, review).get("status", {})
             except ApiError as error:
@@ -76,27 +81,46 @@ class Gate:
         return None
 
     def forbid(self, user: Client, request: Request) -> Page | None:
-        """Ask the API server whether a user may make a request."""
-        attributes = {
-            "verb": VERBS.get(request.method, ""),
-            "resource": "nodes",
-            "subresource": SUBRESOURCES.get("/" + request.path.split("/")[1], "proxy"),
-        }
-        words = ", ".join(f"{key}={value}" for key, value in attributes.items())
+        """Ask the API server whether a user may make a request.
+
+        A request about which it cannot be asked is forbidden, as one that it does not allow.
+        """
+        verb = VERBS.get(request.method, "")
+        subresources = self.subresources(request.path)
+        allowed = any(self.allows(user, verb, subresource) for subresource in subresources)
+        if allowed:
+            return None
+        shown = f"subresource={subresources[0]}"
+        end = ""
+        if since(33):
+            shown, end = f"subresource(s)=[{' '.join(subresources)}]", "\n"
+        return text_page(
+            f"Forbidden (user={user.name}, verb={verb}, resource=nodes, {shown}){end}", 403
+        )
+
+    @staticmethod
+    def subresources(path: str) -> list[str]:
+        """Return the subresources of a node that a path may be allowed by."""
+        first = "/" + path.split("/")[1]
+        fine = FINE_GRAINED.get(first) if since(33) else None
+        return [*([fine] if fine else []), SUBRESOURCES.get(first, "proxy")]
+
+    def allows(self, user: Client, verb: str, subresource: str) -> bool:
+        """Return the API server's answer about a user and a subresource of this node."""
+        attributes = {"verb": verb, "resource": "nodes", "subresource": subresource}
+        version = "v1" if since(17) else "v1beta1"
         review = {
-            "apiVersion": "authorization.k8s.io/v1beta1",
+            "apiVersion": f"authorization.k8s.io/{version}",
             "kind": "SubjectAccessReview",
             "spec": {
                 "resourceAttributes": {**attributes, "version": "v1", "name": self.node},
                 "user": user.name,
-                "group": list(user.groups),
+                "groups" if since(17) else "group": list(user.groups),
             },
         }
-        path = "/apis/authorization.k8s.io/v1beta1/subjectaccessreviews"
+        path = f"/apis/authorization.k8s.io/{version}/subjectaccessreviews"
         try:
-            allowed = self.api and self.api.request("POST", path, review)["status"]["allowed"]
-        except (ApiError, LookupError) as error:
-            problem = f"Authorization error (user={user.name}, {words})"
-            log("E", "server.go:252", f"{problem}: {error}")
-            return text_page(problem, 500)
-        return None if allowed else text_page(f"Forbidden (user={user.name}, {words})", 403)
+            return bool(self.api and self.api.request("POST", path, review)["status"]["allowed"])
+        except (ApiError, LookupError, TypeError) as error:
+            log("E", "webhook.go:154", f"Failed to make webhook authorizer request: {error}")
+            return False

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import errno
 import json
+import os
 import re
 import socket
 import ssl
+import subprocess
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,6 +54,9 @@ class ApiServer:
         elif config.username or config.password:
             pair = f"{config.username}:{config.password}".encode()
             self.headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        self.server_name = config.server_name
+        self.plugin = config.plugin
+        self.plugin_headers: dict[str, str] = {}
         if config.insecure and config.ca:
             raise Failure(
                 "specifying a root certificates file with the insecure flag is not allowed"
@@ -73,15 +78,18 @@ class ApiServer:
         connection = HTTPConnection(self.host, self.port, timeout=self.SECONDS)
         if self.secure:
             connection = HTTPSConnection(
-                self.host, self.port, timeout=self.SECONDS, context=self.context
-            )
-        headers = {**self.headers, "Content-Type": f"application/{kind}"}
+                self.server_name or self.host, self.port,
+                timeout=self.SECONDS, context=self.context,
+            )  # fmt: skip
+            if self.server_name:
+                self.connect_by_address(connection)
         sent = None if body is None else json.dumps(body)
         try:
+            headers = {**self.headers, **self.from_plugin(), "Content-Type": f"application/{kind}"}
             connection.request(method, self.prefix + path, sent, headers)
             response = connection.getresponse()
             text = response.read()
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError, Failure) as error:
             problem = self.problem(error)
             url = f"{self.url}{path}"
             url = quote(url) if since(19) else url
@@ -95,6 +103,42 @@ class ApiServer:
         if response.status >= 400:
             raise ApiError(str(answer.get("message", "unknown")), response.status)
         return answer
+
+    def connect_by_address(self, connection: HTTPSConnection) -> None:
+        """Connect to the server's own address; its certificate is for another name."""
+
+        def create(_: object, *arguments: Any) -> socket.socket:
+            return socket.create_connection((self.host, self.port), *arguments)
+
+        connection._create_connection = create  # type: ignore[attr-defined]
+
+    def from_plugin(self) -> dict[str, str]:
+        """Return the headers that an exec plugin gives: client-go/plugin/pkg/client/auth/exec."""
+        if not self.plugin or not since(10) or self.plugin_headers:
+            return self.plugin_headers
+        command = str(self.plugin.get("command"))
+        words = [str(word) for word in self.plugin.get("args") or ()]
+        added = {
+            str(pair.get("name")): str(pair.get("value") or "")
+            for pair in self.plugin.get("env") or ()
+        }
+        try:
+            done = subprocess.run(
+                [command, *words], env={**os.environ, **added}, stdin=subprocess.DEVNULL,
+                capture_output=True, timeout=self.SECONDS, check=True,
+            )  # fmt: skip
+            token = json.loads(done.stdout)["status"]["token"]
+        except FileNotFoundError:
+            problem = f"exec: executable {command} not found"
+            raise Failure(f"getting credentials: {problem}") from None
+        except subprocess.CalledProcessError as error:
+            problem = f"executable {command} failed with exit code {error.returncode}"
+            raise Failure(f"getting credentials: exec: {problem}") from None
+        except (OSError, subprocess.TimeoutExpired, ValueError, LookupError, TypeError):
+            problem = "decoding stdout"
+            raise Failure(f"getting credentials: {problem}") from None
+        self.plugin_headers = {"Authorization": f"Bearer {token}"}
+        return self.plugin_headers
 
     def problem(self, error: Exception) -> str:
         """Return what Go says when a connection fails this way."""

@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from hollow_kubelet.errors import Failure, Panic, Refusal
 from hollow_kubelet.facts import FACTS, since
+from hollow_kubelet.feature_gates import is_enabled
 from hollow_kubelet.flags import Flag, FlagSet
-from hollow_kubelet.go import GO_TYPES, format_duration, go_json, parse_duration, quote, read_file
+from hollow_kubelet.go import (
+    GO_TYPES,
+    SECOND,
+    format_duration,
+    go_json,
+    parse_duration,
+    quote,
+    read_file,
+)
 from hollow_kubelet.log import log, structured
+from hollow_kubelet.quantity import NO_QUANTITY
+from hollow_kubelet.values import parse_amount
 from hollow_kubelet.yaml_reader import YamlError, load_yaml_or_json
 
 if TYPE_CHECKING:
@@ -18,22 +29,21 @@ if TYPE_CHECKING:
 
 
 class Configuration:
-    """The KubeletConfiguration: what is there by default, what a file says, what the flags say.
+    """The KubeletConfiguration made of defaults, files and flags.
 
     ``values`` are kept by path, durations in nanoseconds. Without a file the defaults are those of
-    the flags, which let everybody in; they differ from those that a file starts from.
+    the flags, which allow anonymous access; the defaults of a file differ from them.
     """
 
     KIND = ("kubelet.config.k8s.io/v1beta1", "KubeletConfiguration")
 
     def __init__(self) -> None:
-        self.values: dict[str, Any] = {
-            path: parse_duration(default) if default and kind in DURATIONS else default
-            for path, (kind, _, default, _) in FACTS["fields"].items()
-        }
+        self.values: dict[str, Any] = {path: default_of(path) for path in FACTS["fields"]}
+        self.given: set[str] = set()
+        self.as_numbers: set[str] = set()
 
     def take_flags(self, flags: FlagSet, only_changed: bool = False) -> None:
-        """Let the flags say what they can say."""
+        """Take the values of the flags."""
         for path, flag in self.bound(flags):
             nothing = not flag.changed and not flag.value and self.values[path] is None
             if not nothing and (flag.changed or not only_changed):
@@ -41,19 +51,19 @@ class Configuration:
                 self.values[path] = {**self.values[path], **flag.value} if merged else flag.value
 
     def give_flags(self, flags: FlagSet) -> None:
-        """Make the flags say what counts in the end."""
+        """Give the flags the values that result."""
         for path, flag in self.bound(flags):
             flag.value = self.values[path] if self.values[path] is not None else flag.value
 
     @staticmethod
     def bound(flags: FlagSet) -> Iterator[tuple[str, Flag]]:
         """Yield the paths that a flag sets, each with its flag."""
-        for path, (_, _, _, name) in FACTS["fields"].items():
+        for path, (_, _, _, name, *_) in FACTS["fields"].items():
             if name in flags.flags and not path.startswith("logging.v"):
                 yield path, flags.flags[name]
 
     def load(self, path: str) -> None:
-        """Take what a file says: pkg/kubelet/kubeletconfig/configfiles/configfiles.go."""
+        """Read a file: pkg/kubelet/kubeletconfig/configfiles/configfiles.go."""
         absolute_path = os.path.abspath(path)
         try:
             try:
@@ -69,7 +79,7 @@ class Configuration:
             raise Refusal("file", problem) from None
 
     def load_folder(self, folder: str) -> None:
-        """Take what the files of --config-dir say, one after the other (1.28 and newer)."""
+        """Read the files of --config-dir, one after the other (1.28 and newer)."""
         switch = "KUBELET_CONFIG_DROPIN_DIR_ALPHA"
         if not since(30) and switch not in os.environ:
             problem = f"flag config-dir specified but environment variable {switch} not set"
@@ -82,7 +92,10 @@ class Configuration:
                 for name in sorted(name for name in names if name.endswith(".conf")):
                     path = os.path.join(place, name)
                     try:
-                        self.read(read_file(path), place, merged=True)
+                        data = read_file(path)
+                        if not data:
+                            raise Failure(f"kubelet config file {quote(path)} was empty")
+                        self.read(data, place, merged=True)
                     except Failure as error:
                         problem = f"failed to load kubelet dropin file, path: {path}"
                         raise Failure(f"{problem}, error: {error}") from None
@@ -91,7 +104,7 @@ class Configuration:
             raise Refusal("folder", f"failed to merge kubelet configs: {problem}") from None
 
     def read(self, data: bytes, folder: str, merged: bool = False) -> None:
-        """Decode a file's content; what is not known in it is passed over, from 1.17 on loudly."""
+        """Decode a file's content; unknown fields are ignored, with a warning from 1.17 on."""
         decode = "failed to decode:" if since(17) else "failed to decode, error:"
         try:
             content, duplicates = load_yaml_or_json(data)
@@ -101,7 +114,7 @@ class Configuration:
         if problem:
             raise Failure(f"{decode} {problem}")
         gates = content.get("featureGates")
-        for name in sorted(gates) if isinstance(gates, dict) and since(32) else ():
+        for name in sorted(map(str, gates)) if isinstance(gates, dict) and since(32) else ():
             if name not in FACTS["gates"]:
                 problem = "failed to merge global and in-flight KubeletConfiguration while setting"
                 raise Panic(f"{problem} defaults, error: unrecognized feature gate: {name}")
@@ -118,6 +131,8 @@ class Configuration:
 
     def wrong_kind(self, content: Any, text: str) -> str:
         """Return why a document is no KubeletConfiguration; ``text`` is what it was read from."""
+        if content is None:
+            content = {}
         if not isinstance(content, dict):
             found = GO_TYPES.get(type(content), "number")
             return (
@@ -126,6 +141,13 @@ class Configuration:
                 r'"json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
             )
         version, kind = content.get("apiVersion"), content.get("kind")
+        for name, value in (("kind", kind), ("apiVersion", version)):
+            if value is not None and not isinstance(value, str):
+                found = GO_TYPES.get(type(value), "number")
+                return (
+                    f"couldn't get version/kind; json parse error: json: cannot unmarshal {found} "
+                    f"into Go struct field .{name} of type string"
+                )
         if not kind or not version:
             missing = "apiVersion" if kind else "Kind"
             return f"Object '{missing}' is missing in '{text}'"
@@ -140,12 +162,7 @@ class Configuration:
         for name, value in content.items():
             path = f"{prefix}{name}"
             if path in FACTS["fields"]:
-                kind = FACTS["fields"][path][0]
-                if value is not None:
-                    value = read_field(path, kind, value)
-                    if merged and kind.startswith("map") and self.values[path]:
-                        value = {**self.values[path], **value}
-                    self.values[path] = value
+                self.take(path, value, unknown, merged)
             elif any(known.startswith(f"{path}.") for known in FACTS["fields"]):
                 if value is not None and not isinstance(value, dict):
                     raise ValueError(unfit(value, path, "v1beta1 struct"))
@@ -153,20 +170,65 @@ class Configuration:
             elif path not in ("kind", "apiVersion"):
                 unknown.append(path)
 
+    def take(self, path: str, value: Any, unknown: list[str], merged: bool) -> None:
+        """Take over a field's value; an explicit zero means the default where the facts say so."""
+        kind, _, _, _, zero_is_default, shape = FACTS["fields"][path]
+        if value is None:
+            if kind == "duration" and path not in POINTERS and since(23):
+                parse_duration("")  # metav1.Duration reads null as an empty text
+            return
+        self.as_numbers.discard(path)
+        if kind == "duration" and isinstance(value, int) and value:
+            self.as_numbers.add(path)
+        value = read_value(path, shape or kind, value, unknown)
+        self.given.add(path)
+        if zero_is_default and value in ZEROS:
+            self.given.discard(path)
+            value = default_of(path)
+        elif merged and kind.startswith("map") and self.values[path]:
+            value = {**self.values[path], **value}
+        self.values[path] = value
+
+    def derive(self) -> None:
+        """Set the defaults that follow from other fields: SetDefaults_KubeletConfiguration."""
+        values, given = self.values, self.given
+        report, update = "nodeStatusReportFrequency", "nodeStatusUpdateFrequency"
+        if report in values and report not in given and update in given:
+            values[report] = values[update]
+        if "serializeImagePulls" not in given and (values.get("maxParallelImagePulls") or 0) > 1:
+            values["serializeImagePulls"] = False
+        if (values.get("podPidsLimit") or 0) < 0:
+            values["podPidsLimit"] = -1
+        if values.get("mergeDefaultEvictionSettings") and "evictionHard" in given:
+            values["evictionHard"] = {**default_of("evictionHard"), **values["evictionHard"]}
+        for path, (gate, default) in GATED.items():
+            if path in values and path not in given:
+                enabled = is_enabled(gate, values.get("featureGates") or {})
+                values[path] = default if enabled else None
+
     def shown(self) -> dict[str, Any]:
         """Return the answer on /configz."""
         answer: dict[str, Any] = {}
         if since(36):
             answer["apiVersion"], answer["kind"] = self.KIND
-        for path, (kind, always, _, _) in FACTS["fields"].items():
+        for path, (kind, always, *_) in FACTS["fields"].items():
             *parents, name = path.split(".")
             place = answer
             for parent in parents:
                 place = place.setdefault(parent, {})
             value = self.values[path]
-            if value or always:
-                place[name] = format_duration(value) if kind == "duration" else value
+            if value or (always and not (value is None and path in GATED)):
+                place[name] = self.shown_value(path, kind, value)
         return {"kubeletconfig" if since(8) else "componentconfig": answer}
+
+    def shown_value(self, path: str, kind: str, value: Any) -> Any:
+        """Return a field's value as /configz has it."""
+        if value is None:
+            # The conversion makes a list where there is none.
+            return [] if kind.startswith("[]") or path == "registerWithTaints" else None
+        if kind == "duration" and path not in self.as_numbers:
+            return format_duration(value)
+        return value
 
 
 def warn_of_leniency(unknown: list[str], duplicates: list[str], content: Any) -> None:
@@ -189,36 +251,114 @@ def warn_of_leniency(unknown: list[str], duplicates: list[str], content: Any) ->
 DURATIONS = ("duration", "nanoseconds")
 PATHS = ("staticPodPath", "authentication.x509.clientCAFile", "tlsCertFile", "tlsPrivateKeyFile")
 """Fields whose value, if it is relative, starts at the file's folder."""
-FIELD_TYPES: dict[str, Any] = {
-    "bool": bool, "string": str, "duration": str, "int32": int, "int64": int, "uint32": int,
-    "float64": (int, float), "[]string": list, "[]int32": list, "map[string]string": dict,
-    "map[string]bool": dict, "map[string][]string": dict,
+POINTERS = (
+    "containerLogMonitorInterval", "cpuCFSQuotaPeriod",
+    "crashLoopBackOff.maxContainerRestartPeriod",
+)  # fmt: skip
+"""Durations that may be null."""
+
+GATED = {
+    "crashLoopBackOff.maxContainerRestartPeriod": ("KubeletCrashLoopBackOffMax", 300 * SECOND),
+    "imagePullCredentialsVerificationPolicy": (
+        "KubeletEnsureSecretPulledImages", "NeverVerifyPreloadedImages",
+    ),
 }  # fmt: skip
+"""Fields whose default depends on a feature gate."""
+
+ZEROS = (0, "")
+JSON_TYPES: dict[str, Any] = {
+    "bool": bool, "string": str, "int32": int, "int64": int, "uint32": int, "nanoseconds": int,
+    "float64": (int, float),
+}  # fmt: skip
+RANGES = {
+    "int32": (-(2**31), 2**31), "int64": (-(2**63), 2**63), "uint32": (0, 2**32),
+    "nanoseconds": (-(2**63), 2**63),
+}  # fmt: skip
+NOTHING = {"bool": False, "string": "", "int32": 0, "quantity": "0"}
+"""What null stands for in a list or a map."""
 
 
-def read_field(path: str, kind: str, value: Any) -> Any:
-    """Return a field's value; the ValueError is worded as encoding/json's error."""
-    wanted = FIELD_TYPES.get(kind, object)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and kind not in ("bool", "any")):
-        raise ValueError(unfit(value, path, "string" if kind == "duration" else kind))
-    if kind == "map[string]string" and not all(isinstance(one, str) for one in value.values()):
-        found = next(one for one in value.values() if not isinstance(one, str))
-        raise ValueError(unfit(found, path, "string"))
-    if kind == "map[string]bool" and not all(isinstance(one, bool) for one in value.values()):
-        found = next(one for one in value.values() if not isinstance(one, bool))
-        raise ValueError(unfit(found, path, "bool"))
+def default_of(path: str) -> Any:
+    """Return what a field has in a file that does not name it."""
+    kind, _, default, *_ = FACTS["fields"][path]
+    return parse_duration(default) if default and kind in DURATIONS else default
+
+
+def read_value(path: str, kind: Any, value: Any, unknown: list[str]) -> Any:
+    """Return a value of a type, or of the shape of an object or a list of objects.
+
+    The ValueError is worded as encoding/json's error.
+    """
+    if isinstance(kind, list):
+        if not isinstance(value, list):
+            raise ValueError(unfit(value, path, "[]v1beta1 struct"))
+        return [read_object(path, kind[0], one or {}, unknown) for one in value]
+    if isinstance(kind, dict):
+        return read_object(path, kind, value, unknown)
+    if kind.startswith("[]"):
+        if not isinstance(value, list):
+            raise ValueError(unfit(value, path, kind))
+        return [
+            NOTHING[kind[2:]] if one is None else read_value(path, kind[2:], one, unknown)
+            for one in value
+        ]
+    if kind.startswith("map[string]"):
+        if not isinstance(value, dict):
+            raise ValueError(unfit(value, path, kind))
+        inner = kind[len("map[string]") :]
+        return {
+            name: NOTHING.get(inner) if one is None else read_value(path, inner, one, unknown)
+            for name, one in value.items()
+        }
+    return read_scalar(path, kind, value)
+
+
+def read_object(path: str, shape: dict[str, Any], value: Any, unknown: list[str]) -> Any:
+    """Return an object with its known fields, each of its type."""
+    if not isinstance(value, dict):
+        raise ValueError(unfit(value, path, "v1beta1 struct"))
+    unknown += [f"{path}.{name}" for name in value if name not in shape]
+    return {
+        name: read_value(f"{path}.{name}", shape[name], one, unknown)
+        for name, one in value.items()
+        if name in shape and one is not None
+    }
+
+
+def read_scalar(path: str, kind: str, value: Any) -> Any:
+    """Return a value that is neither a list nor an object."""
+    if kind == "any":
+        return value
+    if kind == "quantity":
+        if not isinstance(value, (str, int)) or isinstance(value, bool):
+            raise ValueError(NO_QUANTITY)
+        parse_amount(str(value))
+        return str(value)
     if kind == "duration":
+        number = isinstance(value, int) and not isinstance(value, bool)
+        if number and path == "logging.flushFrequency":
+            return value
+        if not isinstance(value, str):
+            raise ValueError(unfit(value, path, "string"))
         return parse_duration(value)
+    is_bool = isinstance(value, bool)
+    if not isinstance(value, JSON_TYPES[kind]) or is_bool != (kind == "bool"):
+        if isinstance(value, float):
+            raise ValueError(unfit(value, path, kind, f"number {value}"))
+        raise ValueError(unfit(value, path, "time.Duration" if kind == "nanoseconds" else kind))
+    first, end = RANGES.get(kind, (0, 0))
+    if kind in RANGES and not first <= value < end:
+        raise ValueError(unfit(value, path, kind, f"number {value}"))
     return value
 
 
-def unfit(value: Any, path: str, kind: str) -> str:
-    """Return what is wrong with a value of the wrong type.
+def unfit(value: Any, path: str, kind: str, what: str = "") -> str:
+    """Return the message about a value of the wrong type; ``what`` describes the value.
 
-    Until 1.22 json-iterator reads the file; where it stood then is left out here.
+    Until 1.22 json-iterator reads the file; its position in the file is left out here.
     """
     if not since(23):
-        found = json.dumps(value)[0]
+        found = json.dumps(value, default=str)[0]
         wanted = {
             "bool": f"ReadBool: expect t or f, but found {found}",
             "string": f'ReadString: expects " or n, but found {found}',
@@ -230,6 +370,6 @@ def unfit(value: Any, path: str, kind: str) -> str:
             wanted = wanted or f"readObjectStart: expect {{ or n, but found {found}"
         names = (part[:1].upper() + part[1:] for part in path.split("."))
         return f"v1beta1.KubeletConfiguration.{'.'.join(names)}: {wanted}"
-    found = GO_TYPES.get(type(value), "number")
+    found = what or GO_TYPES.get(type(value), "number")
     place = f"KubeletConfiguration.{path}"
     return f"json: cannot unmarshal {found} into Go struct field {place} of type {kind}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hollow_kubelet.errors import Failure
 from hollow_kubelet.facts import FACTS, since
 from hollow_kubelet.go import parse_bool
 from hollow_kubelet.log import log
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def set_feature_gates(given: Any) -> None:
@@ -41,3 +44,14 @@ def set_feature_gates(given: Any) -> None:
     shown = " ".join(f"{name}:{str(on).lower()}" for name, on in sorted(enabled.items()))
     text = f"&{{map[{shown}]}}" if since(10) else f"map[{shown}]"
     log("I", "feature_gate.go:144", f"feature gates: {text}", level=1 if since(12) else 0)
+
+
+def is_enabled(name: str, given: Mapping[str, bool]) -> bool:
+    """Return whether a gate is on where a configuration has set the ``given`` ones."""
+    if name in given:
+        return bool(given[name])
+    stage, default, *locked = FACTS["gates"].get(name, "ga false").split()
+    every = {"alpha": "AllAlpha", "beta": "AllBeta"}.get(stage, "")
+    if every in given and not locked:
+        return bool(given[every])
+    return bool(default == "true")

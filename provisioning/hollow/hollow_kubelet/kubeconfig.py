@@ -27,6 +27,7 @@ CLUSTER_FIELDS = {
     "insecure-skip-tls-verify": bool,
     "certificate-authority": str,
     "certificate-authority-data": bytes,
+    "tls-server-name": str,
 }
 USER_FIELDS = {
     "client-certificate": str,
@@ -37,6 +38,7 @@ USER_FIELDS = {
     "tokenFile": str,
     "username": str,
     "password": str,
+    "exec": dict,
 }
 CONTEXT_FIELDS = {"cluster": str, "user": str}
 
@@ -52,6 +54,8 @@ class ClientConfig(NamedTuple):
     token: str = ""
     username: str = ""
     password: str = ""
+    server_name: str = ""
+    plugin: Mapping[str, Any] = {}
 
 
 def client_config(path: str, server: str = "") -> ClientConfig:
@@ -85,10 +89,17 @@ def client_config(path: str, server: str = "") -> ClientConfig:
         ca=content(cluster, "certificate-authority"),
         certificate=content(user, "client-certificate"),
         key=content(user, "client-key"),
-        token=user["token"] or (read_file(user["tokenFile"]).decode() if user["tokenFile"] else ""),
+        token=user["token"] or token_in(user["tokenFile"]),
         username=user["username"],
         password=user["password"],
+        server_name=cluster["tls-server-name"],
+        plugin=user["exec"],
     )
+
+
+def token_in(path: str) -> str:
+    """Return the token in a file, if there is one to read."""
+    return read_file(path).decode(errors="replace").strip() if path else ""
 
 
 def read_kubeconfig(path: str) -> tuple[str, Entries, Entries, Entries]:
@@ -149,7 +160,7 @@ def typed(entry: Any, what: str, fields: Mapping[str, type]) -> dict[str, Any]:
         value = entry.get(name)
         if value is None:
             continue
-        if not isinstance(value, bool if kind is bool else str):
+        if not isinstance(value, kind if kind in (bool, dict) else str):
             found = GO_TYPES.get(type(value), "number")
             raise Failure(f"json: cannot unmarshal {found} into Go value of {what}.{name}")
         values[name] = decoded(str(value), name) if kind is bytes else value
@@ -195,10 +206,26 @@ def user_problems(name: str, user: dict[str, Any]) -> list[str]:
             )
         problems += unreadable("client-cert", certificate, name)
         problems += unreadable("client-key", key, name)
+    problems += plugin_problems(name, user)
     if user["token"] and (user["username"] or user["password"]):
         problems.append(
             f"more than one authentication method found for {name}; "
             "found [token basicAuth], only one is allowed"
+        )
+    return problems
+
+
+def plugin_problems(name: str, user: dict[str, Any]) -> list[str]:
+    """Return what validateAuthInfo finds about an exec plugin; there are none before 1.10."""
+    plugin = user["exec"]
+    if not plugin or not since(10):
+        return []
+    problems = []
+    if not plugin.get("command"):
+        problems.append(f"command must be specified for {name} to use exec authentication plugin")
+    if not plugin.get("apiVersion"):
+        problems.append(
+            f"apiVersion must be specified for {name} to use exec authentication plugin"
         )
     return problems
 
@@ -247,7 +274,11 @@ def is_secure(server: str) -> bool:
 
 def server_url(server: str) -> str:
     """Return the URL that a kubeconfig's server stands for (client-go/rest/url_utils.go)."""
-    parts = urlsplit(server)
+    try:
+        parts = urlsplit(server)
+        _ = parts.port, urlsplit(f"http://{server}").port
+    except ValueError as error:
+        raise Failure(f"parse {quote(server)}: {error}") from None
     if parts.scheme and parts.netloc and not re.search(r"[\s{}]", parts.netloc):
         return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
     if urlsplit("http://" + server).path not in ("", "/"):

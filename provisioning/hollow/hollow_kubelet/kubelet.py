@@ -18,6 +18,7 @@ from hollow_kubelet.checks import (
     check_sources,
     check_swap,
 )
+from hollow_kubelet.choices import check_choices, check_tls, http2_problem
 from hollow_kubelet.configuration import Configuration
 from hollow_kubelet.errors import Failure, Fatal, Panic
 from hollow_kubelet.facts import since, version
@@ -58,6 +59,8 @@ class Kubelet:
     def secure(self) -> None:
         """Have certificate, key and client CA at hand: InitializeTLS."""
         flags = self.flags
+        if since(10):
+            check_tls(self.configuration.values)
         self.files = serving_files(flags, self.node.name)
         if since(10):
             for field, path in zip(("tlsCertFile", "tlsPrivateKeyFile"), self.files):  # noqa: B905
@@ -89,6 +92,8 @@ class Kubelet:
         check_runtime_endpoint(flags)
         check_resources(flags)
         check_swap(flags)
+        if since(10):
+            check_choices(self.configuration.values)
         check_sources(flags)
         pods = self.static_pods()
         try:
@@ -119,7 +124,7 @@ class Kubelet:
         if not since(8):
             take_lock(flags["lock-file"], flags["exit-on-lock-contention"])
         set_feature_gates(flags["feature-gates"])
-        check_configuration(flags)
+        check_configuration(flags, self.configuration.values)
         if since(10):
             check_flags(flags)
         if since(8):
@@ -254,6 +259,9 @@ class Kubelet:
             try:
                 certificate, key = map(read_file, self.files)
                 tls = ServingTls(certificate, key, self.client_ca, flags["client-ca-file"])
+                problem = http2_problem(self.configuration.values) if since(10) else ""
+                if problem:
+                    raise Failure(problem)
                 answer = pages.protected(gate, flags["enable-debugging-handlers"])
                 Server(address, port, answer, tls)
             except Failure as error:

@@ -199,6 +199,7 @@ def prepare(flags: FlagSet, words: list[str]) -> Configuration:
             configuration.take_flags(FlagSet())
         if flags["config-dir"]:
             configuration.load_folder(flags["config-dir"])
+        configuration.derive()
         if not since(27):
             warn_again(words)
         configuration.take_flags(flags, only_changed=True)
@@ -209,9 +210,10 @@ def prepare(flags: FlagSet, words: list[str]) -> Configuration:
             raise Refusal("gates", str(error)) from None
     else:
         configuration.take_flags(flags)
+        configuration.derive()
     if since(11):
         try:
-            check_configuration(flags)
+            check_configuration(flags, configuration.values)
         except Failure as error:
             raise Refusal("configuration", str(error)) from None
     return configuration

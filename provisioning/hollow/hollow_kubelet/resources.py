@@ -6,14 +6,12 @@ import re
 from typing import Any
 
 from hollow_kubelet.errors import Failure
+from hollow_kubelet.facts import FACTS, since
 from hollow_kubelet.flags import FlagSet
 from hollow_kubelet.go import parse_duration, quote
 from hollow_kubelet.quantity import parse_percentage, parse_quantity
 
-EVICTION_SIGNALS = (
-    "memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available",
-    "imagefs.inodesFree", "allocatableMemory.available", "allocatableNodeFs.available",
-)  # fmt: skip
+NO_THRESHOLD = ("0%", "100%")
 RESERVABLE = ("cpu", "memory", "storage", "ephemeral-storage", "pid")
 
 
@@ -48,14 +46,30 @@ def parse_evictions(text: Any) -> dict[str, str]:
                 f"invalid eviction threshold syntax {statement}, expected <signal><operator><value>"
             )
         signal_name, value = known_signal(parts[0]), parts[1]
-        amount = parse_percentage(value) if value.endswith("%") else parse_quantity(value)
-        if amount <= 0:
-            kind = "percentage threshold" if value.endswith("%") else "threshold"
-            raise Failure(f"eviction {kind} {signal_name} must be positive: {value}")
+        if value in NO_THRESHOLD and since(10):
+            continue
+        check_threshold(signal_name, value)
         if signal_name in thresholds:
             raise Failure(f"found duplicate eviction threshold for signal {signal_name}")
         thresholds[signal_name] = value
     return thresholds
+
+
+def check_threshold(signal_name: str, value: str) -> None:
+    """Refuse a threshold that is out of range."""
+    if not value.endswith("%"):
+        if parse_quantity(value) <= 0:
+            raise Failure(f"eviction threshold {signal_name} must be positive: {value}")
+        return
+    percentage = parse_percentage(value)
+    complaint = f"eviction percentage threshold {signal_name} must be"
+    if not since(10):
+        if percentage <= 0:
+            raise Failure(f"{complaint} positive: {value}")
+    elif percentage < 0:
+        raise Failure(f"{complaint} >= 0%: {value}")
+    elif percentage > 100:
+        raise Failure(f"{complaint} <= 100%: {value}")
 
 
 def statements_of(given: Any, mark: str) -> list[str]:
@@ -67,7 +81,7 @@ def statements_of(given: Any, mark: str) -> list[str]:
 
 def known_signal(name: str) -> str:
     """Return an eviction signal's name if there is such a signal."""
-    if name not in EVICTION_SIGNALS:
+    if name not in FACTS["signals"]:
         raise Failure(f"unsupported eviction signal {name}")
     return name
 

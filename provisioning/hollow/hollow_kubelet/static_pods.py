@@ -112,7 +112,13 @@ class StaticPods:
         if problems:
             raise Failure(f"invalid pod: [{', '.join(problems)}]")
         digest = hashlib.sha256(f"host:{self.node}file:{path}".encode() + data).hexdigest()[:32]
-        return static_pod(manifest, self.node, digest)
+        try:
+            return static_pod(manifest, self.node, digest)
+        except (AttributeError, TypeError, ValueError):
+            problem = "json: cannot unmarshal a value into a field of another type"
+            raise Failure(
+                f"{path}: couldn't parse as pod({problem}), please check config file.\n"
+            ) from None
 
 
 def wrong_kind(manifest: Any) -> str:
@@ -121,7 +127,7 @@ def wrong_kind(manifest: Any) -> str:
         found = GO_TYPES.get(type(manifest), "number")
         return f"couldn't get version/kind; json parse error: cannot unmarshal {found}"
     kind, version = manifest.get("kind"), manifest.get("apiVersion")
-    if not kind:
+    if not kind or not isinstance(kind, str):
         return "Object 'Kind' is missing"
     if (kind, version) != ("Pod", "v1"):
         return f'no kind "{kind}" is registered for version "{version or ""}"'

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+from typing import TYPE_CHECKING, Any
 
 from hollow_kubelet.errors import Failure, Refusal
 from hollow_kubelet.facts import FACTS, since
 from hollow_kubelet.flags import FlagSet
-from hollow_kubelet.go import aggregate, quote
-from hollow_kubelet.labels import check_labels
+from hollow_kubelet.go import aggregate, format_duration, quote
+from hollow_kubelet.labels import check_labels, label_value_problems, qualified_name_problems
+from hollow_kubelet.quantity import parse_quantity
+from hollow_kubelet.rules import broken
+from hollow_kubelet.taints import TAINT_EFFECTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 def check_flags(flags: FlagSet) -> None:
@@ -24,87 +32,38 @@ def check_flags(flags: FlagSet) -> None:
     check_labels(flags["node-labels"])
 
 
-PORTS = range(1, 65536)
-LIMITS: dict[str, tuple[str, range, str]] = {
-    "cadvisor-port": ("CAdvisorPort", range(65536), "must be between 0 and 65535, inclusive"),
-    "event-burst": ("EventBurst", range(2**31), "must not be a negative number"),
-    "event-qps": ("EventRecordQPS", range(2**31), "must not be a negative number"),
-    "healthz-port": ("HealthzPort", range(65536), "must be between 1 and 65535, inclusive"),
-    "image-gc-high-threshold": (
-        "ImageGCHighThresholdPercent", range(101), "must be between 0 and 100, inclusive",
-    ),
-    "image-gc-low-threshold": (
-        "ImageGCLowThresholdPercent", range(101), "must be between 0 and 100, inclusive",
-    ),
-    "iptables-drop-bit": ("IPTablesDropBit", range(32), "must be between 0 and 31, inclusive"),
-    "iptables-masquerade-bit": (
-        "IPTablesMasqueradeBit", range(32), "must be between 0 and 31, inclusive",
-    ),
-    "kube-api-burst": ("KubeAPIBurst", range(2**31), "must not be a negative number"),
-    "kube-api-qps": ("KubeAPIQPS", range(2**31), "must not be a negative number"),
-    "max-open-files": ("MaxOpenFiles", range(2**63), "must not be a negative number"),
-    "max-pods": ("MaxPods", range(2**31), "must not be a negative number"),
-    "oom-score-adj": (
-        "OOMScoreAdj", range(-1000, 1001), "must be between -1000 and 1000, inclusive",
-    ),
-    "pods-per-core": ("PodsPerCore", range(2**31), "must not be a negative number"),
-    "port": ("Port", PORTS, "must be between 1 and 65535, inclusive"),
-    "read-only-port": ("ReadOnlyPort", range(65536), "must be between 0 and 65535, inclusive"),
-    "registry-burst": ("RegistryBurst", range(2**31), "must not be a negative number"),
-    "registry-qps": ("RegistryPullQPS", range(2**31), "must not be a negative number"),
-}  # fmt: skip
-"""What ValidateKubeletConfiguration says of the numbers, in its order."""
+HAIRPIN_MODES = ("promiscuous-bridge", "hairpin-veth", "none")
 
 
-def field_name(flag: str, name: str) -> str:
+def field_name(path: str, name: str, flag: str) -> str:
     """Return a field as validation names it: from 1.20 on as it is written in the file."""
-    paths = (path for path, (_, _, _, bound) in FACTS["fields"].items() if bound == flag)
-    shown = next(paths, name) if since(20) else name
-    return f"{shown} (--{flag})"
+    return f"{path if since(20) else name} (--{flag})"
 
 
-def configuration_problems(flags: FlagSet) -> list[str]:
+def configuration_problems(values: Mapping[str, Any]) -> list[str]:
     """Return what ValidateKubeletConfiguration finds; 1.7 has less to say (check_configuration)."""
-    found = []
-    levels = flags["enforce-node-allocatable"]
+    found: list[str] = []
+    for rule in FACTS["rules"]:
+        found += PARTS[rule](values) if isinstance(rule, str) else [broken(rule, values)]
+    return [problem for problem in found if problem]
+
+
+def enforcement_problems(values: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the levels that reservations are enforced on."""
     invalid = "invalid configuration:" if since(10) else "Invalid configuration:"
-    enforced = field_name("enforce-node-allocatable", "EnforceNodeAllocatable")
-    qos = field_name("cgroups-per-qos", "CgroupsPerQOS")
-    if not flags["cgroups-per-qos"] and levels and not since(31):
-        how = "is set to true" if since(20) else "feature is turned on"
-        start = f"{invalid} " if since(10) else ""
-        found.append(f"{start}{enforced} is not supported unless {qos} {how}")
-    if flags["system-cgroups"] and not flags["cgroup-root"]:
-        system = field_name("system-cgroups", "SystemCgroups")
-        root = field_name("cgroup-root", "CgroupRoot")
-        found.append(f"{invalid} {system} was specified and {root} was not specified")
-    for flag, (name, allowed, rule) in LIMITS.items():
-        if flag in flags.flags and flags[flag] not in allowed:
-            found.append(f"{invalid} {field_name(flag, name)} {flags[flag]} {rule}")
-    found += enforcement_problems(flags, invalid, enforced, qos)
-    if since(32) and flags["runonce"]:
-        problem = "Runonce mode has been deprecated and should not be set"
-        found.append(f"{invalid} runOnce (--runOnce) true, {problem}")
-    if since(27) and not flags["container-runtime-endpoint"]:
-        found.append(f"{invalid} the containerRuntimeEndpoint was not specified or empty")
-    if flags["hairpin-mode"] not in HAIRPIN_MODES and since(10):
-        found.append(
-            f"{invalid} option {quote(flags['hairpin-mode'])} specified for "
-            f"{field_name('hairpin-mode', 'HairpinMode')}. "
-            'Valid options are "none", "hairpin-veth" or "promiscuous-bridge"'
-        )
-    return found + [problem for problem in [cgroup_problem(flags)] if problem]
-
-
-def enforcement_problems(flags: FlagSet, invalid: str, enforced: str, qos: str) -> list[str]:
-    """Return what is wrong with --enforce-node-allocatable from 1.8 on."""
-    found = []
+    flag = "enforce-node-allocatable"
+    enforced = field_name("enforceNodeAllocatable", "EnforceNodeAllocatable", flag)
+    qos = field_name("cgroupsPerQOS", "CgroupsPerQOS", "cgroups-per-qos")
     levels = ["pods", "system-reserved", "kube-reserved"]
     if since(32):
         levels[2:2] = ["system-reserved-compressible"]
         levels.append("kube-reserved-compressible")
-    given = flags["enforce-node-allocatable"]
-    for level in given:
+    given = values.get("enforceNodeAllocatable") or []
+    found = both_forms(given) if since(32) else []
+    for place, level in enumerate(given):
+        if level in given[:place] and since(32):
+            found.append(f"{invalid} duplicated enforcements {quote(level)} in {enforced}")
+            continue
         if level == "none" and since(10):
             if len(given) > 1:
                 word = quote(level) if since(31) else f"'{level}'"
@@ -112,64 +71,211 @@ def enforcement_problems(flags: FlagSet, invalid: str, enforced: str, qos: str) 
                 found.append(f"{invalid} {enforced} {rule}")
             continue
         if level not in levels:
-            # 1.10 to 1.15 name the first option twice, and never the last.
-            none = [levels[0] if not since(16) else "none"] if since(10) else []
-            quoted = [quote(one) for one in levels + none]
-            comma = "," if since(10) and not since(32) else ""
-            options = f"{', '.join(quoted[:-1])}{comma} or {quoted[-1]}"
-            found.append(
-                f"{invalid} option {quote(level)} specified for {enforced}. "
-                f"Valid options are {options}"
-                if since(10)
-                else f"Invalid option {quote(level)} specified for {enforced} setting. "
-                f"Valid options are {options}"
-            )
+            found.append(unknown_level(level, levels, invalid, enforced))
             continue
-        found += cgroup_needed(flags, level, invalid, enforced)
-        if since(31) and not flags["cgroups-per-qos"]:
+        found += cgroup_needed(values, level, invalid, enforced)
+        if since(31) and not values.get("cgroupsPerQOS"):
             rule = f"must be set to true when {quote(level)} contained in {enforced}"
             found.append(f"{invalid} {qos} {rule}")
     return found
 
 
-def cgroup_needed(flags: FlagSet, level: str, invalid: str, enforced: str) -> list[str]:
+def both_forms(given: list[str]) -> list[str]:
+    """Return the problem with a level that is given in both of its forms."""
+    return [
+        f"invalid configuration: both {quote(level)} and {quote(level + '-compressible')} cannot "
+        "be specified together in enforceNodeAllocatable (--enforce-node-allocatable)"
+        for level in ("system-reserved", "kube-reserved")
+        if level in given and f"{level}-compressible" in given
+    ]
+
+
+def unknown_level(level: str, levels: list[str], invalid: str, enforced: str) -> str:
+    """Return the message about a level that there is not."""
+    # 1.10 to 1.15 name the first option twice, and never the last.
+    none = [levels[0] if not since(16) else "none"] if since(10) else []
+    quoted = [quote(one) for one in levels + none]
+    comma = "," if since(10) and not since(32) else ""
+    options = f"{', '.join(quoted[:-1])}{comma} or {quoted[-1]}"
+    if since(10):
+        return (
+            f"{invalid} option {quote(level)} specified for {enforced}. Valid options are {options}"
+        )
+    return (
+        f"Invalid option {quote(level)} specified for {enforced} setting. "
+        f"Valid options are {options}"
+    )
+
+
+def cgroup_needed(values: Mapping[str, Any], level: str, invalid: str, enforced: str) -> list[str]:
     """Insist on the cgroup that a reservation is enforced in, from 1.16 on."""
     what = level.rpartition("-compressible")[0] or level
-    if not since(16) or what == "pods" or flags[f"{what}-cgroup"]:
+    path = "systemReservedCgroup" if what.startswith("system") else "kubeReservedCgroup"
+    if not since(16) or what == "pods" or values.get(path):
         return []
-    field = f"{'system' if what.startswith('system') else 'kube'}ReservedCgroup (--{what}-cgroup)"
     if since(32):
         either = f"{quote(what)} or {quote(what + '-compressible')} included"
     else:
         word = quote(what) if since(31) else f"'{what}'" if since(20) else what
         either = f"{word} contained"
+    field = f"{path} (--{what}-cgroup)"
     return [f"{invalid} {field} must be specified when {either} in {enforced}"]
 
 
-HAIRPIN_MODES = ("promiscuous-bridge", "hairpin-veth", "none")
+def system_problems(values: Mapping[str, Any]) -> list[str]:
+    """Return what does not fit this machine: validation_linux.go."""
+    if since(31) and not os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+        support = "is unsupported and will be removed in a future release"
+        if values.get("failCgroupV1"):
+            return [
+                "kubelet is configured to not run on a host using cgroup v1. cgroup v1 support "
+                + (support if since(35) else "is in maintenance mode")
+            ]
+        if values.get("singleProcessOOMKill") is False:
+            rule = "must not be explicitly set to false when using cgroup v1"
+            return [f"invalid configuration: singleProcessOOMKill {rule}"]
+    number = (values.get("userNamespaces") or {}).get("idsPerPod")
+    if number is None:
+        return []
+    place = "invalid configuration: userNamespaces.idsPerPod must"
+    if number < IDS_PER_POD:
+        return [f"{place} not be less than {IDS_PER_POD}"]
+    if number % IDS_PER_POD:
+        return [f"{place} be a multiple of {IDS_PER_POD}"]
+    return [f"{place} not be more than {2**32 - 1}"] if number >= 2**32 else []
 
 
-def cgroup_problem(flags: FlagSet) -> str:
-    """Return what is wrong with the host's cgroups: validation_linux.go, from 1.35 on an error."""
-    if not since(31) or os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
-        return ""
-    if flags["fail-cgroupv1"] and since(35):
-        return (
-            "kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is "
-            "unsupported and will be removed in a future release"
-        )
-    if flags["fail-cgroupv1"]:
-        return (
-            "kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is in "
-            "maintenance mode"
-        )
-    return ""
+IDS_PER_POD = 65536
 
 
-def check_configuration(flags: FlagSet) -> None:
+def taint_problems(values: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with registerWithTaints."""
+    found = []
+    for taint in values.get("registerWithTaints") or ():
+        key, value, effect = (taint.get(name) or "" for name in ("key", "value", "effect"))
+        bad_value = label_value_problems(value)
+        if qualified_name_problems(key) or bad_value or effect not in ("", *TAINT_EFFECTS):
+            found.append(f"invalid taint: {{{key} {value} {effect} <nil>}}")
+        if taint.get("timeAdded"):
+            found.append("invalid configuration: taint.TimeAdded is not nil")
+    return found
+
+
+def reserved_memory_problems(values: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with reservedMemory: validation_reserved_memory.go."""
+    found, seen = [], set()
+    for reservation in values.get("reservedMemory") or ():
+        node = reservation.get("numaNode") or 0
+        for name, amount in (reservation.get("limits") or {}).items():
+            where = f"for NUMA node {node} and resource {quote(name)}"
+            if name != "memory" and not name.startswith("hugepages-"):
+                found.append(
+                    f"invalid configuration: the limit type {quote(name)} for NUMA node {node} is "
+                    "not supported, only [memory hugepages-<HugePageSize>] is accepted"
+                )
+            if parse_quantity(str(amount)) == 0:
+                found.append(f"invalid configuration: reserved memory may not be zero {where}")
+            if (node, name) in seen:
+                problem = "the reserved memory has a duplicate value"
+                found.append(f"invalid configuration: {problem} {where}")
+            seen.add((node, name))
+    return found
+
+
+def cpu_problems(values: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the list in reservedSystemCPUs."""
+    given = values.get("reservedSystemCPUs") or ""
+    if not given:
+        return []
+    for part in given.split(","):
+        found = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        if found and int(found[1]) <= int(found[2] or found[1]):
+            continue
+        name = "reservedSystemCPUs (--reserved-cpus)" if since(20) else "--reserved-cpus"
+        bad = re.sub(r"\d+-?", "", part, count=1) or part
+        problem = f"strconv.Atoi: parsing {quote(bad)}: invalid syntax"
+        start = "invalid configuration: " if since(20) else ""
+        return [f"{start}unable to parse {name} {given}, error: {problem}"]
+    return []
+
+
+def logging_problems(values: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with logging: k8s.io/component-base/logs."""
+    found = []
+    frequency, form = values.get("logging.flushFrequency"), values.get("logging.format")
+    if since(24) and frequency is not None and frequency <= 0:
+        shown = quote(format_duration(frequency))
+        found.append(f"logging.flushFrequency: Invalid value: {shown}: Must be greater than zero")
+    if form not in (None, "text", "json"):
+        word = "Unsupported" if since(22) else "unsupported"
+        found.append(f"logging.format: Invalid value: {quote(form)}: {word} log format")
+    if (values.get("logging.verbosity") or 0) > 2**31 - 1:
+        number = values["logging.verbosity"]
+        found.append(f"logging.verbosity: Invalid value: {number}: Must be <= {2**31 - 1}")
+    patterns = values.get("logging.vmodule") or ()
+    if patterns and form not in (None, "", "text"):
+        found.append("logging.vmodule: Forbidden: Only supported for text log format")
+    for place, item in enumerate(patterns):
+        name = item.get("filePattern") or ""
+        where = f"logging.vmodule[{place}]"
+        if not name:
+            found.append(f"{where}: Required value: File pattern must not be empty")
+        if re.search("[=,]", name):
+            rule = "File pattern must not contain equal sign or comma"
+            found.append(f"{where}: Invalid value: {quote(name)}: {rule}")
+    return found
+
+
+def tracing_problems(values: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with tracing: k8s.io/component-base/tracing."""
+    found, tracing = [], values.get("tracing") or {}
+    rate, endpoint = tracing.get("samplingRatePerMillion"), tracing.get("endpoint")
+    where = "tracing.samplingRatePerMillion: Invalid value:"
+    if rate is not None and rate < 0:
+        found.append(f"{where} {rate}: sampling rate must be positive")
+    if rate is not None and rate > 10**6:
+        rule = "sampling rate per million must be less than or equal to one million"
+        found.append(f"{where} {rate}: {rule}")
+    if endpoint is not None:
+        url = endpoint if "//" in endpoint else f"dns://{endpoint}"
+        scheme = url.partition(":")[0]
+        if scheme not in ("dns", "unix", "unix-abstract"):
+            found.append(
+                f"tracing.endpoint: Invalid value: {quote(url)}: unsupported scheme: {scheme}.  "
+                "Options are none, dns, unix, or unix-abstract.  See "
+                "https://github.com/grpc/grpc/blob/master/doc/naming.md"
+            )
+    return found
+
+
+def metrics_problems(values: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with showHiddenMetricsForVersion."""
+    shown = values.get("showHiddenMetricsForVersion") or ""
+    if shown in ("", f"1.{FACTS['minor'] - 1}"):
+        return []
+    return [
+        "--show-hidden-metrics-for-version must be omitted or have the value "
+        f"'1.{FACTS['minor'] - 1}'. Only the previous minor version is allowed"
+    ]
+
+
+PARTS: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
+    "enforceNodeAllocatable": enforcement_problems,
+    "logging": logging_problems,
+    "operating system": system_problems,
+    "registerWithTaints": taint_problems,
+    "reservedMemory": reserved_memory_problems,
+    "reservedSystemCPUs": cpu_problems,
+    "showHiddenMetricsForVersion": metrics_problems,
+    "tracing": tracing_problems,
+}
+"""The parts of a configuration that have rules of their own, as the facts name them."""
+
+
+def check_configuration(flags: FlagSet, values: Mapping[str, Any]) -> None:
     """Check what validation does before anything is started."""
     if since(8):
-        problems = configuration_problems(flags)
+        problems = configuration_problems(values)
         if problems:
             raise Failure(aggregate(problems))
         return

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from hollow_kubelet.access import Gate
 
 from tests.unit.kubelet.hollow.support import (
     CERTIFICATES,
@@ -11,6 +12,7 @@ from tests.unit.kubelet.hollow.support import (
     FakeApi,
     Kubelet,
     Pki,
+    Play,
     Run,
     Start,
     free_port,
@@ -76,10 +78,28 @@ def test_an_unreachable_webhook(start_with_api: Start) -> None:
     kubelet = start_with_api(f"https://127.0.0.1:{free_port()}", "--authorization-mode=Webhook")
     kubelet.wait_healthy()
     words = "user=system:anonymous, verb=get, resource=nodes, subresource=proxy"
-    assert kubelet.get("/pods") == (500, f"Authorization error ({words})")
+    assert kubelet.get("/pods") == (403, f"Forbidden ({words})")
+    kubelet.wait_logged("Failed to make webhook authorizer request: .*connection refused$")
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_webhooks_need_an_api_server(run: Run, number: int) -> None:
     ended = run(number, *needed(number), *CERTIFICATES, "--authorization-mode=Webhook")
     assert "no client provided, cannot use webhook authorization" in ended.problem
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "subresources"),
+    [
+        (32, "/pods", ["proxy"]),
+        (33, "/pods", ["pods", "proxy"]),
+        (33, "/runningpods/", ["pods", "proxy"]),
+        (36, "/healthz/ping", ["healthz", "proxy"]),
+        (36, "/configz", ["configz", "proxy"]),
+        (36, "/metrics/cadvisor", ["metrics"]),
+        (7, "/logs/", ["log"]),
+    ],
+)
+def test_subresources_of_paths(play: Play, number: int, path: str, subresources: list[str]) -> None:
+    play(number)
+    assert Gate.subresources(path) == subresources

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 from pathlib import Path
 
 import pytest
+import yaml
+from hollow_kubelet.api_server import ApiError, ApiServer
 from hollow_kubelet.errors import Failure
 from hollow_kubelet.kubeconfig import ClientConfig, client_config
 
 from tests.unit.kubelet.hollow.support import (
     BAD_KUBECONFIGS,
     CERTIFICATES,
+    FakeApi,
     Pki,
+    Play,
     Run,
     Start,
+    eventually,
     kubeconfig,
     needed,
     start_error,
@@ -90,3 +97,93 @@ def test_a_kubeconfig_without_a_server(run: Run, tmp_path: Path, number: int) ->
     assert (problem in ended.problem) == (number >= 10)
     assert (problem + hint in ended.problem) == (number >= 18)
     assert ("nknown authorization mode Nope" in ended.problem) == (number < 10)
+
+
+@pytest.mark.parametrize("form", ["json", "indented with tabs", "quoted", "block scalars"])
+def test_kubeconfigs_in_all_forms(pki: Pki, tmp_path: Path, form: str) -> None:
+    key = pki.client.data()[1]
+    config = yaml.safe_load(kubeconfig(pki, "https://master03:443"))
+    text = {
+        "json": json.dumps(config),
+        "indented with tabs": json.dumps(config, indent="\t"),
+        "quoted": yaml.safe_dump(config, default_style='"'),
+        "block scalars": kubeconfig(
+            pki, "https://master03:443",
+            **{"client-key-data": "|\n      " + "\n      ".join(re.findall(".{1,64}", key))},
+        ),
+    }[form]  # fmt: skip
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+    read = client_config(str(path))
+    assert (read.certificate, read.key) == (
+        pki.client.crt.read_bytes(),
+        pki.client.key.read_bytes(),
+    )
+
+
+def test_a_kubeconfig_with_several_contexts(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    entries = [f"{{name: {name}, cluster: {{server: 'https://{name}'}}}}" for name in "ab"]
+    contexts = [f"{{name: {name}, context: {{cluster: {name}, user: u}}}}" for name in "ab"]
+    path.write_text(
+        f"current-context: b\nclusters: [{', '.join(entries)}]\ncontexts: [{', '.join(contexts)}]\n"
+        "users: [{name: u, user: {tokenFile: token}}]\npreferences: {}\n"
+    )
+    (tmp_path / "token").write_text("secret\n")
+    read = client_config(str(path))
+    assert (read.server, read.token) == ("https://b", "secret")
+
+
+def test_one_pem_file_for_certificate_and_key(
+    start_with_api: Start, api: FakeApi, pki: Pki, tmp_path: Path
+) -> None:
+    pem = tmp_path / "kubelet-client-current.pem"
+    pem.write_bytes(pki.client.crt.read_bytes() + pki.client.key.read_bytes())
+    none = {"client-certificate-data": "", "client-key-data": ""}
+    both = {"client-certificate": str(pem), "client-key": str(pem)}
+    start_with_api(api.url, **none, **both)
+    assert eventually("the Node", lambda: api.find("POST", "/api/v1/nodes")).user == "kubelet"
+
+
+@pytest.mark.parametrize(
+    ("command", "token"), [("echo", "Bearer t"), ("/nonexist", None), ("false", None)]
+)
+def test_an_exec_plugin(
+    play: Play, api: FakeApi, pki: Pki, tmp_path: Path, command: str, token: str | None
+) -> None:
+    play(30)
+    answer = json.dumps({"kind": "ExecCredential", "status": {"token": "t"}})
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1", "command": command, "args": [answer],
+        "env": [{"name": "A", "value": "b"}], "interactiveMode": "IfAvailable",
+    }  # fmt: skip
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig(pki, api.url, exec=json.dumps(plugin)))
+    server = ApiServer(client_config(str(path)))
+    if token is None:
+        with pytest.raises(ApiError, match="getting credentials: exec: executable"):
+            server.request("GET", "/api/v1/nodes/node1")
+        return
+    with pytest.raises(ApiError, match="not found"):
+        server.request("GET", "/api/v1/nodes/node1")
+    assert api.asked[-1].token == token
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["clusters: [{cluster: {server: 'https://[::1'}}]", "clusters: [{cluster: {server: 'https://a:b'}}]",
+     "clusters: 1", "clusters: [1]", "users: [{user: {token: [1]}}]", "kind: [1]", "contexts: [{context: 1}]",
+     "clusters: [{cluster: {certificate-authority-data: _}}]", "- 1", "{a", "users: [{user: {exec: x}}]"],
+)  # fmt: skip
+def test_no_kubeconfig_ends_in_a_traceback(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+    with pytest.raises(Failure):
+        ApiServer(client_config(str(path)))
+
+
+def test_a_token_that_no_header_can_hold(play: Play, api: FakeApi, tmp_path: Path) -> None:
+    play(30)
+    server = ApiServer(ClientConfig(api.url, insecure=True, token="a\nb"))
+    with pytest.raises(ApiError, match="Invalid header value"):
+        server.request("GET", "/api/v1/nodes/node1")

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
+from hollow_kubelet.errors import Failure
+from hollow_kubelet.static_pods import StaticPods
 
 from tests.unit.kubelet.hollow.support import Kubelet, Start, eventually
 
@@ -63,3 +67,20 @@ def test_a_manifest_path_that_is_created_later(start: Start, tmp_path: Path) -> 
     manifests.mkdir()
     (manifests / "web.yaml").write_text(POD)
     eventually("the pod", lambda: pod_names(kubelet) == ["web-node1"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"annotations": [1]}, {"image": 1}, {"tolerations": 5}, {"containers": [1]}, {"metadata": 1}, {"kind": 1}],
+)  # fmt: skip
+def test_no_manifest_ends_in_a_traceback(tmp_path: Path, change: dict[str, Any]) -> None:
+    pod = yaml.safe_load(POD)
+    ((name, value),) = change.items()
+    places = {"annotations": pod["metadata"], "image": pod["spec"]["containers"][0]}
+    places |= {"tolerations": pod["spec"], "containers": pod["spec"]}
+    place: Any = places.get(name, pod)
+    place[name] = value
+    path = tmp_path / "pod.yaml"
+    path.write_text(yaml.safe_dump(pod))
+    with pytest.raises(Failure):
+        StaticPods(str(tmp_path), 1, "node1").read(str(path))

@@ -120,7 +120,9 @@ def test_numbers_out_of_range(play: Play, number: int) -> None:
     play(number)
     flags = FlagSet()
     flags.parse(["--max-pods=-1", "--oom-score-adj=2000"])
-    problems = configuration_problems(flags)
+    configuration = Configuration()
+    configuration.take_flags(flags)
+    problems = configuration_problems(configuration.values)
     name = "maxPods" if number >= 20 else "MaxPods"
     invalid = "invalid" if number >= 10 else "Invalid"
     rule = "must not be a negative number"

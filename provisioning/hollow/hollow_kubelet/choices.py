@@ -1,0 +1,137 @@
+"""Settings with a fixed set of values that a kubelet checks where it uses them, while it starts."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from hollow_kubelet.errors import Failure
+from hollow_kubelet.facts import since
+from hollow_kubelet.go import quote
+from hollow_kubelet.quantity import parse_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TLS_VERSIONS = ("", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13")
+HTTP2_SUITES = (
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+)
+TLS_SUITES = {
+    *HTTP2_SUITES,
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
+    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA256",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_RSA_WITH_RC4_128_SHA",
+}
+NAMESPACED_SYSCTLS = (
+    "kernel.shm*", "kernel.msg*", "kernel.sem", "fs.mqueue.*", "net.*",
+)  # fmt: skip
+SYSCTL = r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?([./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*[./]?\*?"
+
+
+def check_tls(values: Mapping[str, Any]) -> None:
+    """Check TLS settings: InitializeTLS in cmd/kubelet/app/server.go."""
+    suites = values.get("tlsCipherSuites") or []
+    for suite in suites:
+        if suite not in TLS_SUITES:
+            raise Failure(f"Cipher suite {suite} not supported or doesn't exist")
+    lowest = values.get("tlsMinVersion") or ""
+    if lowest not in TLS_VERSIONS:
+        raise Failure(f"unknown tls version {quote(lowest)}")
+
+
+def http2_problem(values: Mapping[str, Any]) -> str:
+    """Return why HTTP/2 cannot be served: golang.org/x/net/http2 ConfigureServer."""
+    suites = values.get("tlsCipherSuites") or []
+    modern = values.get("tlsMinVersion") == "VersionTLS13"
+    if not suites or modern or set(suites) & set(HTTP2_SUITES):
+        return ""
+    return (
+        "http2: TLSConfig.CipherSuites is missing an HTTP/2-required AES_128_GCM_SHA256 cipher "
+        f"(need at least one of {' or '.join(HTTP2_SUITES)})"
+    )
+
+
+def check_choices(values: Mapping[str, Any]) -> None:
+    """Check the policies, sizes and sysctls of a configuration, in a kubelet's order."""
+    check_sysctls(values.get("allowedUnsafeSysctls") or [])
+    check_policies(values)
+    strategy = values.get("configMapAndSecretChangeDetectionStrategy", "Watch")
+    if strategy not in ("Get", "Cache", "Watch"):
+        raise Failure(
+            f"failed to create kubelet: unknown configmap and secret manager mode: {strategy}"
+        )
+    size = values.get("containerLogMaxSize")
+    if size is not None:
+        check_log_size(size)
+
+
+def check_log_size(size: str) -> None:
+    """Check containerLogMaxSize: pkg/kubelet/logs/container_log_manager.go."""
+    start = "failed to initialize container log manager: failed to parse container log max size"
+    try:
+        amount = parse_quantity(size)
+    except Failure as error:
+        raise Failure(f"failed to create kubelet: {start} {quote(size)}: {error}") from None
+    if not amount.is_integer():
+        raise Failure(f"failed to create kubelet: {start} {quote(size)}: invalid max log size")
+
+
+def check_policies(values: Mapping[str, Any]) -> None:
+    """Check the policies of the CPU and memory managers: pkg/kubelet/cm."""
+    policy = values.get("cpuManagerPolicy", "none")
+    if policy not in ("none", "static"):
+        raise Failure(f'unknown policy: "{policy}"' if since(13) else "unknown policy")
+    if policy == "static" and not values.get("reservedSystemCPUs"):
+        reserved = [
+            parse_quantity((values.get(path) or {}).get("cpu", "0"))
+            for path in ("kubeReserved", "systemReserved")
+        ]
+        if sum(reserved) <= 0:
+            raise Failure(
+                "[cpumanager] the static policy requires systemreserved.cpu + kubereserved.cpu to "
+                "be greater than zero"
+            )
+    policy = values.get("memoryManagerPolicy", "None")
+    if policy not in ("None", "Static"):
+        raise Failure(f"unknown policy: {quote(policy)}")
+
+
+def check_sysctls(patterns: list[str]) -> None:
+    """Check allowedUnsafeSysctls: pkg/kubelet/sysctl/allowlist.go."""
+    for pattern in patterns:
+        if len(pattern) > 253 or not re.fullmatch(SYSCTL, pattern):
+            raise Failure(
+                f"failed to create kubelet: sysctl {quote(pattern)} must have at most 253 "
+                f"characters and match regex {SYSCTL}"
+            )
+        name = pattern.replace("/", ".").rstrip("*")
+        if not any(
+            name.startswith(known.rstrip("*")) if known.endswith("*") else name == known
+            for known in NAMESPACED_SYSCTLS
+        ):
+            problem = f"the sysctls {quote(name)} are not known to be namespaced"
+            raise Failure(f"failed to create kubelet: {problem}")
