@@ -92,11 +92,12 @@ def test_nohup_ignores_a_hangup(bench: Bench) -> None:
     )
     assert process.stdout is not None
     seen = ""
-    for line in process.stdout:
-        seen += line
-        if "waiting" in line:
-            process.send_signal(signal.SIGHUP)
-    assert process.wait(60) == 0, seen
+    with process:
+        for line in process.stdout:
+            seen += line
+            if "waiting" in line:
+                process.send_signal(signal.SIGHUP)
+    assert process.returncode == 0, seen
     assert "1 passed" in seen
 
 
