@@ -1,4 +1,4 @@
-"""Writes docs/kubelet-versions.md from the package's data: what an upgrade changes for a kubelet's unit.
+"""Writes what is generated in docs/: kubelet-versions.md here, and the reference.
 
 python -m tests.make_docs
 """
@@ -13,6 +13,7 @@ from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.catalog import MINORS
 from pytest_kubecluster.spec.model import KubeletSpec
 from tests.make_golden import NODES, spec_of
+from tests.make_reference import write_pages
 
 PAGE = Path(__file__).parent.parent / "docs" / "kubelet-versions.md"
 FEW = 12
@@ -225,3 +226,4 @@ def _flag_in_code(word: str) -> str:
 if __name__ == "__main__":
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text(page())
+    write_pages()

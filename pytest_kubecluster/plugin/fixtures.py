@@ -1,4 +1,4 @@
-"""The fixtures, all of session scope."""
+"""The fixtures. All have session scope."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def kube_spec(pytestconfig: pytest.Config) -> ClusterSpec:
-    """What the cluster must be. Needs no machine."""
+    """The spec of the cluster: ``kube_spec["worker01"].kubelet.flags``. Needs no machine."""
     return pytestconfig.stash[SESSION].spec
 
 
 @pytest.fixture(scope="session")
 def kube_pki(pytestconfig: pytest.Config) -> Pki:
-    """The cluster's certificates. Needs no machine."""
+    """The CA and the kubelet's certificate, as PEM and as files. Needs no machine."""
     return pytestconfig.stash[SESSION].pki
 
 
 @pytest.fixture(scope="session")
 def kube_files(kube_spec: ClusterSpec, kube_pki: Pki) -> Mapping[str, Mapping[str, bytes]]:
-    """The bytes of the rendered files by node and name (``kubeconfig`` …). Needs no machine."""
+    """The rendered files: ``kube_files["worker01"]["kubelet.service"]``. Needs no machine."""
     from pytest_kubecluster.artifacts.render import render_node
 
     return {node.name: render_node(kube_spec, node, kube_pki) for node in kube_spec}
@@ -38,25 +38,28 @@ def kube_files(kube_spec: ClusterSpec, kube_pki: Pki) -> Mapping[str, Mapping[st
 
 @pytest.fixture(scope="session")
 def kube_nodes(pytestconfig: pytest.Config) -> tuple[Node, ...]:
-    """The handles of all nodes, masters first."""
+    """All nodes, masters first."""
     return pytestconfig.stash[SESSION].nodes
 
 
 @pytest.fixture(scope="session")
 def kube_masters(kube_nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    """The handles of the masters."""
+    """All masters."""
     return tuple(node for node in kube_nodes if node.spec.is_master)
 
 
 @pytest.fixture(scope="session")
 def kube_workers(kube_nodes: tuple[Node, ...]) -> tuple[Node, ...]:
-    """The handles of the workers."""
+    """All workers."""
     return tuple(node for node in kube_nodes if not node.spec.is_master)
 
 
 @pytest.fixture(scope="session")
 def kube_cluster(pytestconfig: pytest.Config, kube_nodes: tuple[Node, ...]) -> Cluster:
-    """The cluster itself, to provision it again. Only its owner has it, not a worker of xdist."""
+    """The cluster: ``kube_cluster.provision()`` runs the playbook again.
+
+    A test that uses it is skipped in a worker of pytest-xdist.
+    """
     cluster = pytestconfig.stash[SESSION].cluster
     if cluster is None:
         pytest.skip("kube_cluster belongs to the controller; use kube_nodes in xdist workers")
@@ -69,17 +72,17 @@ def _by_name(request: pytest.FixtureRequest, nodes: tuple[Node, ...]) -> Node:
 
 @pytest.fixture(scope="session")
 def kube_node(request: pytest.FixtureRequest, kube_nodes: tuple[Node, ...]) -> Node:
-    """Each node in turn: a test that uses it is one item per node."""
+    """Each node: a test that uses it becomes one item for each node."""
     return _by_name(request, kube_nodes)
 
 
 @pytest.fixture(scope="session")
 def kube_master(request: pytest.FixtureRequest, kube_nodes: tuple[Node, ...]) -> Node:
-    """Each master in turn: a test that uses it is one item per master."""
+    """Each master: a test that uses it becomes one item for each master."""
     return _by_name(request, kube_nodes)
 
 
 @pytest.fixture(scope="session")
 def kube_worker(request: pytest.FixtureRequest, kube_nodes: tuple[Node, ...]) -> Node:
-    """Each worker in turn: a test that uses it is one item per worker."""
+    """Each worker: a test that uses it becomes one item for each worker."""
     return _by_name(request, kube_nodes)

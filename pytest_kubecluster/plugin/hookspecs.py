@@ -12,7 +12,7 @@ def pytest_kubecluster_spec(config: pytest.Config, spec: ClusterSpec) -> Cluster
     """Change the cluster: return the new spec, or None to leave it as it is.
 
     Called in each process before tests are collected, since each node is a test item, and again if
-    the cluster moves to another network; the same nodes must come out every time. Where several
-    plugins implement it, each gets the spec that the one before it returned: the conftest.py of
+    the cluster moves to another network: it must return the same nodes every time. Where several
+    plugins implement it, each gets the spec that the one before it returned. The conftest.py of
     the root folder comes before the one of a subfolder.
     """

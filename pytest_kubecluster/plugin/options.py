@@ -18,6 +18,7 @@ from pytest_kubecluster.util.paths import user_path
 T = TypeVar("T")
 
 CLUSTER = "--kube-cluster"
+CLUSTER_HELP = "Boot the cluster for this session"
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ OPTIONS: tuple[Option[Any], ...] = (
 def add_options(parser: pytest.Parser) -> None:
     """Declare every option twice: on the command line and as an ini key."""
     group = parser.getgroup("kubecluster", "Kubernetes node cluster")
-    group.addoption(CLUSTER, action="store_true", help="Boot the cluster for this session")
+    group.addoption(CLUSTER, action="store_true", help=CLUSTER_HELP)
     for option in OPTIONS:
         optional_value = {} if option.bare is None else {"nargs": "?", "const": option.bare}
         group.addoption(

@@ -9,12 +9,19 @@ import pytest
 
 from pytest_kubecluster.spec import catalog
 from tests.make_docs import BEHAVIOUR, PAGE, page
+from tests.make_reference import FOLDER, PAGES
+from tests.make_reference import page as reference_page
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 def test_page_is_made_from_the_data() -> None:
     assert PAGE.read_text() == page(), "run: python -m tests.make_docs"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_reference_is_generated_from_what_the_package_declares(name: str) -> None:
+    assert (FOLDER / name).read_text() == reference_page(name), "run: python -m tests.make_docs"
 
 
 def test_page_has_a_section_for_every_minor() -> None:
