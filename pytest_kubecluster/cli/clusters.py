@@ -30,7 +30,7 @@ from pytest_kubecluster.cluster.registry import (
 )
 from pytest_kubecluster.cluster.removal import machines_of, remove_cluster
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.machines.preflight import check_tools
+from pytest_kubecluster.machines.factory import check_tools
 from pytest_kubecluster.plugin.lifecycle import Lifecycle
 from pytest_kubecluster.util.progress import Progress
 

@@ -46,12 +46,10 @@ from pytest_kubecluster.machines.access import BROUGHT, USUAL, Access
 from pytest_kubecluster.machines.base import BundledMachines
 from pytest_kubecluster.machines.factory import (
     bundled_machines,
-    disk_folders,
-    machine_megabytes,
+    check_room,
 )
 from pytest_kubecluster.machines.preflight import (
     check_kernel,
-    check_room,
 )
 from pytest_kubecluster.machines.ssh import Ssh, write_ssh_config
 from pytest_kubecluster.nodes.node import Node, connect
@@ -136,8 +134,7 @@ class Cluster:
         or the host has no room for the cluster; NetworkTakenError if somebody was faster.
         """
         assert self.spec.network is not None
-        megabytes = machine_megabytes(self.settings.machines.name, real=self.settings.real)
-        check_room(self.spec, disk_folders(self.settings.machines.name), megabytes)
+        check_room(self.settings.machines.name, self.spec, real=self.settings.real)
         if self.settings.machines.shares_kernel:
             check_kernel(self.spec, real=self.settings.real)
         check_network(self.spec.network)
@@ -333,7 +330,7 @@ class Cluster:
         self._make_handles()
         ssh, machines, commands = Ssh(self.folder.ssh_config), self._machines, self._commands
         assert commands is not None
-        by = min(deadline, time.monotonic() + _RESUME_SECONDS * machines.patience)
+        by = min(deadline, time.monotonic() + _RESUME_SECONDS * machines.timeout_factor())
 
         def look(node: Node) -> None:
             try:
@@ -451,7 +448,7 @@ class Cluster:
                 str(files / node.name),
                 tuple(machines.reboot_command(node.name)),
                 self._python,
-                patience=machines.patience,
+                patience=machines.timeout_factor(),
             )
             for node in self.spec
         }

@@ -14,7 +14,7 @@ from pytest_kubecluster.spec.version import KubeVersion
 if TYPE_CHECKING:
     from pytest_kubecluster.ansible.node_python import PythonTarball
     from pytest_kubecluster.kubelet.binary import KubeletBinary
-    from pytest_kubecluster.machines.vm.box_source import BoxSource
+    from pytest_kubecluster.machines.box_source import BoxSource
 
 ASK = "ask"
 FOUND = "found"

@@ -10,8 +10,7 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.base import Machines
 from pytest_kubecluster.machines.existing.inventory import InventoryMachines
 from pytest_kubecluster.machines.existing.vagrantfile import VagrantfileMachines
-from pytest_kubecluster.machines.factory import bundled_machines
-from pytest_kubecluster.machines.preflight import check_tools
+from pytest_kubecluster.machines.factory import bundled_machines, check_tools
 from pytest_kubecluster.util.process import end_processes_of
 from pytest_kubecluster.util.progress import Progress
 

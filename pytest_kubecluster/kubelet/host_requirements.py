@@ -17,9 +17,6 @@ _REFUSES_SWAP = 8
 
 _CGROUP_V2 = Path("/sys/fs/cgroup/cgroup.controllers")
 _SWAPS = Path("/proc/swaps")
-_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
-_NODE_INOTIFY, _REAL_INOTIFY = 7, 6
-"""Measured: what systemd and a hollow kubelet take of them, and a real one beside that."""
 
 
 def kernel_traits() -> frozenset[str]:
@@ -47,7 +44,6 @@ def kernel_problems(spec: ClusterSpec, *, real: bool) -> Iterator[str]:
 
     ``real`` is whether their kubelets are: a hollow one puts up with any kernel.
     """
-    yield from _inotify_problems(len(spec.nodes), real=real)
     if not real:
         return
     yield from kubelet_problems(spec, kernel_traits())
@@ -57,15 +53,6 @@ def kubelet_problems(spec: ClusterSpec, traits: Set[str]) -> Iterator[str]:
     """Yield why real kubelets of ``spec`` would not run where the kernel has these ``traits``."""
     found = (problem for node in spec for problem in _problems(node.kubelet, traits))
     yield from dict.fromkeys(found)
-
-
-def _inotify_problems(nodes: int, *, real: bool) -> Iterator[str]:
-    needed = nodes * (_NODE_INOTIFY + (_REAL_INOTIFY if real else 0))
-    if _INOTIFY.exists() and (allowed := int(_INOTIFY.read_text())) < needed:
-        yield (
-            f"{nodes} nodes need about {needed} inotify instances, and this host allows {allowed}; "
-            f"raise that: sysctl -w fs.inotify.max_user_instances={2 * needed}"
-        )
 
 
 def _problems(kubelet: KubeletSpec, traits: Set[str]) -> Iterator[str]:

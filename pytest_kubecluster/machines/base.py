@@ -1,75 +1,110 @@
-"""The machines of a cluster, of whatever kind: how they are reached, watched, rebooted, removed."""
+"""What every kind of machines can do: boot, be reached, be watched, be removed."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
+from pytest_kubecluster.machines.box_source import BoxSource
+from pytest_kubecluster.machines.preflight import disk_problems, memory_problems
 from pytest_kubecluster.machines.ssh import SshOptions, own_ssh_options
 from pytest_kubecluster.machines.ssh_key import SshKey, ensure_ssh_key
 from pytest_kubecluster.spec.model import ClusterSpec
+from pytest_kubecluster.util.paths import cache_folder
 from pytest_kubecluster.util.process import Commands
 
 
-class Machines(Protocol):
-    """The machines of one cluster, as far as they are found again by its name."""
+class Machines(ABC):
+    """The machines of one cluster, found by its name."""
 
+    tools: ClassVar[Mapping[str, str]]
+    """The programs that they need on this host, and the Debian package of each."""
+
+    @classmethod
+    def service_problems(cls) -> Iterable[str]:
+        """Yield why the service that runs them cannot be used, each with the way out."""
+        return ()
+
+    @abstractmethod
     def machine(self, node: str) -> str:
-        """Return what a node's machine is called where it comes from."""
+        """Return the name of a node's machine."""
 
+    @abstractmethod
     def running(self) -> Sequence[str]:
         """Return the names of the nodes whose machines run."""
 
+    @abstractmethod
     def destroy(self) -> None:
-        """Remove all that a run of ours made. Raises KubeClusterError naming what is left."""
+        """Remove everything that a run created. Raises KubeClusterError naming what is left."""
 
 
-class BundledMachines(Machines, ABC):
-    """Machines that are ours: made for this cluster from the bundled Vagrantfile."""
+class BundledMachines(Machines):
+    """Machines that a run creates for its cluster, from the bundled Vagrantfile."""
 
+    provider: ClassVar[str]
+    """What Vagrant calls their provider."""
     sees_this_host: ClassVar[bool]
-    """Whether the nodes can be shown a folder of this host."""
+    """Whether a folder of this host can be mounted into a node."""
 
-    def __init__(self, folder: Path) -> None:
-        """Know the machines of the cluster that has ``folder`` on this host."""
+    def __init__(self, name: str, folder: Path, box: BoxSource | None = None) -> None:
+        """Describe the machines of the cluster ``name``, which has the folder ``folder`` here.
+
+        They boot from ``box``, or from the bundled one.
+        """
+        self.name = name
         self._folder = folder / "vagrant"
         self._ssh = folder / "ssh"
+        self._box = box
 
-    @property
+    @classmethod
+    def node_megabytes(cls, *, real: bool) -> int:
+        """Return the memory of this host that a machine takes; ``real`` describes its kubelet."""
+        raise NotImplementedError
+
+    @classmethod
+    def disk_folders(cls) -> Sequence[Path]:
+        """Return the folders in which machines, and what they are made from, take room."""
+        return [cache_folder()]
+
+    @classmethod
+    def room_problems(cls, nodes: int, *, real: bool) -> Iterator[str]:
+        """Yield why this host has no room for ``nodes`` machines."""
+        yield from memory_problems(nodes, cls.node_megabytes(real=real))
+        yield from disk_problems(cls.disk_folders())
+
     @abstractmethod
-    def patience(self) -> float:
-        """How many times as long as with containers things may take."""
+    def timeout_factor(self) -> float:
+        """Return how many times as long as with containers things may take."""
 
     @abstractmethod
     def made_of(self, *, real: bool) -> str:
-        """Return what a machine is made from, as a name that changes when that does.
+        """Return what a machine is made from, as a name that changes when its content does.
 
-        ``real`` machines have all that a real kubelet needs.
+        ``real`` machines have everything that a real kubelet needs.
         """
 
     @abstractmethod
     def prepare(self, commands: Commands, say: Callable[[str], None], *, real: bool) -> None:
-        """Have what machines are made from at hand. Raises KubeClusterError."""
+        """Build or fetch what machines are made from. Raises KubeClusterError."""
 
     def claim(self, network: IPv4Network) -> None:
-        """Take the machines' network. Raises NetworkTakenError if somebody else has it by now."""
+        """Create the machines' network. Raises NetworkTakenError if it is taken by now."""
 
     def ssh_options(self, spec: ClusterSpec) -> Mapping[str, SshOptions]:
         """Return how each node is reached: by its address, with the cluster's own key."""
-        return own_ssh_options(spec, self._key.path)
+        return own_ssh_options(spec, self._key().path)
 
     def console(self, node: str) -> Sequence[str]:
-        """Return the last lines on a node's console, as far as they can be had."""
+        """Return the last lines on a node's console, if they are available."""
         return ()
 
     def reboot_command(self, node: str) -> Sequence[str]:
-        """Return this host's command that reboots a node; none where the node does it itself."""
+        """Return the command of this host that reboots a node; empty if the node does it itself."""
         return ()
 
-    @property
     def _key(self) -> SshKey:
         return ensure_ssh_key(self._ssh)
 
@@ -83,8 +118,8 @@ class BundledMachines(Machines, ABC):
         timeout: float,
         on_line: Callable[[str], None],
     ) -> None:
-        """Boot a machine for every node of ``spec``, within ``timeout`` seconds.
+        """Boot a machine for every node of ``spec`` within ``timeout`` seconds.
 
-        ``kubelets`` is a folder that nodes which see this host have as their installed real
-        kubelets. Raises CommandError if Vagrant fails or takes longer.
+        ``kubelets`` is a folder with real kubelets, mounted into nodes that see this host. Raises
+        CommandError if Vagrant fails or takes longer.
         """

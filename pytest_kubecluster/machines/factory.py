@@ -1,45 +1,53 @@
-"""Which kind of machines a cluster has."""
+"""Finds the kind of machines that a name stands for."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_kubecluster.machines.base import BundledMachines
+from pytest_kubecluster.machines.base import BundledMachines, Machines
+from pytest_kubecluster.machines.box_source import BoxSource
 from pytest_kubecluster.machines.docker.machines import ContainerMachines
-from pytest_kubecluster.machines.vm.base import vm_megabytes
-from pytest_kubecluster.machines.vm.box_source import BoxSource
-from pytest_kubecluster.machines.vm.kvm import kvm_works
-from pytest_kubecluster.machines.vm.libvirt import IMAGES, LibvirtMachines
+from pytest_kubecluster.machines.existing.inventory import InventoryMachines
+from pytest_kubecluster.machines.existing.vagrantfile import VagrantfileMachines
+from pytest_kubecluster.machines.preflight import complain, tool_problems
+from pytest_kubecluster.machines.vm.libvirt import LibvirtMachines
 from pytest_kubecluster.machines.vm.virtualbox import VirtualBoxMachines
-from pytest_kubecluster.util.paths import cache_folder
+from pytest_kubecluster.spec.model import ClusterSpec
 
-_CONTAINER_MEGABYTES = 200
-_EMULATOR_MEGABYTES = 1024
-"""What QEMU takes for the code it translates (tb-size, one gigabyte by default)."""
+_BUNDLED: dict[str, type[BundledMachines]] = {
+    kind.provider: kind for kind in (ContainerMachines, LibvirtMachines, VirtualBoxMachines)
+}
+_KINDS: dict[str, type[Machines]] = {
+    **_BUNDLED,
+    "inventory": InventoryMachines,
+    "vagrantfile": VagrantfileMachines,
+}
 
 
 def bundled_machines(
     name: str, folder: Path, provider: str, box: BoxSource | None = None
 ) -> BundledMachines:
-    """Return the machines of ours that the cluster ``name`` has, or is going to have.
+    """Return the machines of the cluster ``name``, whether they are booted yet or not.
 
-    ``folder`` is the cluster's folder on this host. They boot from ``box``, or from our own.
+    ``folder`` is the cluster's folder on this host, and ``box`` what they boot from, if not the
+    bundled one.
     """
-    if provider == "libvirt":
-        return LibvirtMachines(name, folder, box)
-    if provider == "virtualbox":
-        return VirtualBoxMachines(name, folder, box)
-    return ContainerMachines(name, folder, box.where if box else None)
+    return _BUNDLED[provider](name, folder, box)
 
 
-def machine_megabytes(provider: str, *, real: bool) -> int:
-    """Return the memory that a machine takes of this host; ``real`` is whether its kubelet is."""
-    if provider == "docker":
-        return _CONTAINER_MEGABYTES
-    emulated = provider == "libvirt" and not kvm_works()
-    return vm_megabytes(real=real) + (_EMULATOR_MEGABYTES if emulated else 0)
+def check_tools(kind: str = ContainerMachines.provider) -> None:
+    """Check that what machines of a kind need is installed, new enough, and answers.
+
+    Raises KubeClusterError with all problems, one line each, and the way out.
+    """
+    machines = _KINDS[kind]
+    complain([*tool_problems(machines.tools)] or [*machines.service_problems()])
 
 
-def disk_folders(provider: str) -> list[Path]:
-    """Return the folders that machines, and what they are made from, take room in."""
-    return [cache_folder(), *([IMAGES] if provider == "libvirt" else [])]
+def check_room(provider: str, spec: ClusterSpec, *, real: bool) -> None:
+    """Check that this host has room for the machines of ``spec``.
+
+    ``real`` tells whether their kubelets are real ones. Raises KubeClusterError with all problems,
+    one line each, and the way out.
+    """
+    complain([*_BUNDLED[provider].room_problems(len(spec.nodes), real=real)])

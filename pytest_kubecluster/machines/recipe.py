@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from pathlib import Path
 from typing import Literal
 
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.util.process import capture
 from pytest_kubecluster.util.resources import provisioning
 
 Variant = Literal["plain", "docker"]
 """``docker`` nodes can run Docker, which a real kubelet needs; ``plain`` ones are half the size."""
 
+_ASK_SECONDS = 60.0
 _DISTRIBUTIONS = ("debian", "ubuntu")
 
 
@@ -58,7 +59,7 @@ def package_sources() -> str:
     form = "deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
     argv = ["apt-get", "indextargets", "--format", form, "Created-By: Packages"]
     argv += [f"Origin: {distribution}"]
-    lines = set(subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split("\n"))
+    lines = set(capture(argv, timeout=_ASK_SECONDS).stdout.split("\n"))
     if not (sources := sorted(line for line in lines if line)):
         raise KubeClusterError(
             f"apt knows no package source of {distribution}; run apt-get update first"

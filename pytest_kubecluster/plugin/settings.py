@@ -24,7 +24,7 @@ from pytest_kubecluster.cluster.config import (
 )
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.binary import KubeletBinary, inspect_kubelet, path_for_version
-from pytest_kubecluster.machines.vm.box_source import box_source
+from pytest_kubecluster.machines.box_source import box_source
 from pytest_kubecluster.plugin import options
 from pytest_kubecluster.plugin.options import OPTIONS, Option
 from pytest_kubecluster.spec.specfile import SpecFile, SpecFileError, find_spec_file

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.machines.preflight import check_tools
+from pytest_kubecluster.machines.factory import check_tools
 from pytest_kubecluster.machines.vm.libvirt import URI
 from tests.runs.conftest import Bench, command
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import platform
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,12 +19,13 @@ from pytest_kubecluster.machines.recipe import (
     package_sources,
     suite,
 )
-from pytest_kubecluster.util.process import CommandError, Commands
+from pytest_kubecluster.util.process import CommandError, Commands, capture
 from pytest_kubecluster.util.resources import provisioning
 
 REPOSITORY = "kubecluster-node"
 _BUILD_SECONDS = 900.0
 _PULL_SECONDS = 60.0
+_ASK_SECONDS = 60.0
 
 
 def image_name(variant: Variant) -> str:
@@ -40,7 +40,7 @@ def image_name(variant: Variant) -> str:
 def image_id(name: str) -> str:
     """Return what Docker knows the image's content by; nothing if it does not have the image."""
     argv = ["docker", "image", "inspect", "--format", "{{.Id}}", name]
-    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+    return capture(argv, timeout=_ASK_SECONDS).stdout.strip()
 
 
 def image_exists(name: str) -> bool:

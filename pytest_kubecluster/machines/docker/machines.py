@@ -1,15 +1,18 @@
-"""Container nodes: booted by Vagrant, found again and removed by their label."""
+"""Container nodes: booted by Vagrant, found and removed by their label."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.machines.base import BundledMachines
+from pytest_kubecluster.machines.box_source import BoxSource
 from pytest_kubecluster.machines.docker.image import ensure_image, image_id, image_name
+from pytest_kubecluster.machines.preflight import command_output, inotify_problems, numbers
 from pytest_kubecluster.machines.recipe import variant_for
 from pytest_kubecluster.machines.ssh import USER
 from pytest_kubecluster.machines.vagrant import vagrant_for_plan
@@ -20,6 +23,10 @@ from pytest_kubecluster.util.poll import poll
 from pytest_kubecluster.util.process import Commands, ask, capture
 
 _LABEL = "kubecluster"
+_OLDEST = (20, 10)
+_MEGABYTES = 200
+_HOLLOW_INOTIFY, _REAL_INOTIFY = 7, 13
+"""Measured: the inotify instances of a node's systemd and its hollow or real kubelet."""
 _ASK_SECONDS = 30.0
 _REMOVE_SECONDS = 60.0
 _NETWORK_SECONDS = 15.0
@@ -31,7 +38,7 @@ _STALE = (
     "Docker (systemctl restart docker), then run: kubecluster gc"
 )
 _RUNTIME_VOLUMES = ("/var/lib/docker", "/var/lib/containerd")
-"""Where container runtimes keep layers, which do not go into layers: a volume of its own each."""
+"""Where container runtimes keep layers. Overlays cannot be nested: each gets a volume."""
 _Kind = Literal["container", "network"]
 
 _HOST_CAPABILITIES = (
@@ -59,21 +66,48 @@ CREATE_ARGS = (
 class ContainerMachines(BundledMachines):
     """Containers, booted from the bundled Vagrantfile.
 
-    Vagrant is called once, to boot. Everything after is asked of Docker itself, by the cluster's
+    Vagrant is called once, to boot. Everything else goes to Docker directly, by the cluster's
     label: that takes a tenth of the time, and it finds what a killed Vagrant left behind.
     """
 
+    provider = "docker"
+    tools: ClassVar[Mapping[str, str]] = {
+        "vagrant": "vagrant",
+        "docker": "docker.io",
+        "ssh": "openssh-client",
+    }
     sees_this_host = True
-    patience = 1.0
 
-    def __init__(self, name: str, folder: Path, image: str | None = None) -> None:
-        """Know the machines labelled ``name``, with all they have on this host below ``folder``.
+    def __init__(self, name: str, folder: Path, box: BoxSource | None = None) -> None:
+        """Describe the machines labelled ``name``; ``box`` names the image they boot from."""
+        super().__init__(name, folder, box)
+        self._given_image = box.where if box else None
 
-        They boot from the Docker image ``image``, or from our own.
-        """
-        super().__init__(folder)
-        self.name = name
-        self._given_image = image
+    @classmethod
+    def service_problems(cls) -> Iterator[str]:
+        """Yield why Docker cannot be used, with the way out."""
+        found = command_output(["docker", "version", "--format", "{{.Server.Version}}"])
+        if not re.match(r"\d+\.", found):
+            reason = found.splitlines()[-1] if found else "no answer"
+            yield f"Docker does not answer ({reason}); start it: systemctl start docker, or dockerd"
+        elif numbers(found) < _OLDEST:
+            wanted = ".".join(map(str, _OLDEST))
+            yield f"Docker {wanted} or newer is needed (private cgroup namespaces); this is {found}"
+
+    @classmethod
+    def node_megabytes(cls, *, real: bool) -> int:
+        """Return the memory that a container takes."""
+        return _MEGABYTES
+
+    @classmethod
+    def room_problems(cls, nodes: int, *, real: bool) -> Iterator[str]:
+        """Yield why this host has no room for ``nodes`` containers, which share its kernel."""
+        yield from super().room_problems(nodes, real=real)
+        yield from inotify_problems(nodes, _REAL_INOTIFY if real else _HOLLOW_INOTIFY)
+
+    def timeout_factor(self) -> float:
+        """Return 1: containers are what timeouts are made for."""
+        return 1.0
 
     def up(
         self,
@@ -84,19 +118,19 @@ class ContainerMachines(BundledMachines):
         timeout: float,
         on_line: Callable[[str], None],
     ) -> None:
-        """Boot a container for every node of ``spec`` and wait until Vagrant calls them ready.
+        """Boot a container for every node of ``spec``.
 
         With ``kubelets``, the folder of real ones, nodes get the volumes that their runtimes need.
         """
         # The folder, not the file: another kubelet can be put there while the machines run.
         binds = [f"{kubelets}:{INSTALLED}:ro", *_RUNTIME_VOLUMES] if kubelets else []
         plan = {
-            "provider": "docker",
+            "provider": self.provider,
             "user": USER,
-            "private_key": str(self._key.path),
+            "private_key": str(self._key().path),
             "boot_timeout": int(timeout),
             "image": self._given_image or _own_image(real=kubelets is not None),
-            "env": {"AUTHORIZED_KEY": self._key.public},
+            "env": {"AUTHORIZED_KEY": self._key().public},
             "machines": [
                 {
                     "name": node.name,
@@ -112,10 +146,10 @@ class ContainerMachines(BundledMachines):
             ],
         }
         vagrant = vagrant_for_plan(plan, self._folder, commands, timeout, on_line)
-        vagrant.boot("--provider=docker")
+        vagrant.boot(f"--provider={self.provider}")
 
     def made_of(self, *, real: bool) -> str:
-        """Return the name of the node image, with its content's where the name may move."""
+        """Return the name of the image, with its digest if the name may move to another one."""
         if self._given_image:
             return f"{self._given_image} {image_id(self._given_image)}"
         return _own_image(real=real)
@@ -127,17 +161,17 @@ class ContainerMachines(BundledMachines):
         elif not image_id(self._given_image):
             raise KubeClusterError(
                 f"Docker has no image {self._given_image} (--kube-box)\n"
-                f"  build it or get it: docker pull {self._given_image}"
+                f"  build it, or fetch it with: docker pull {self._given_image}"
             )
 
     def claim(self, network: IPv4Network) -> None:
-        """Make the machines' network, which Docker gives to one cluster only, whoever asks."""
+        """Create the machines' network: Docker lets only one cluster have it."""
         options = ["--subnet", str(network), "--label", f"{_LABEL}={self.name}"]
         try:
             _docker("network", "create", *options, self._network)
         except KubeClusterError as error:
             raise NetworkTakenError(
-                f"the network {network} cannot be had: {error}\n"
+                f"the network {network} cannot be created: {error}\n"
                 "  choose another with --kube-network"
             ) from None
 
@@ -216,7 +250,7 @@ def _own_image(*, real: bool) -> str:
 
 
 def _docker(*words: str, check: bool = True) -> list[str]:
-    """Run Docker's client and return the words it prints."""
+    """Run Docker's client and return the words that it prints."""
     what = f"docker {words[0]} {words[1]}"
     return ask(["docker", *words], what=what, seconds=_REMOVE_SECONDS, check=check).split()
 

@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.base import Machines
 from pytest_kubecluster.machines.existing.role_patterns import Choice, RolePatterns
 from pytest_kubecluster.machines.existing.ssh_arguments import (
     add_option,
@@ -129,8 +130,10 @@ class Inventory:
         )
 
 
-class InventoryMachines:
+class InventoryMachines(Machines):
     """Machines that something else boots and removes."""
+
+    tools: ClassVar[Mapping[str, str]] = {"ssh": "openssh-client"}
 
     def machine(self, node: str) -> str:
         """Return the name that the inventory has for the node."""

@@ -7,8 +7,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.base import Machines
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
 from pytest_kubecluster.machines.ssh import SshOptions
 from pytest_kubecluster.machines.vagrant import NOT_CREATED, RUNNING, Vagrant
@@ -61,8 +63,10 @@ class OwnVagrantfile:
         return tuple(machine.name for machine in self.machines if fits(self.states[machine.name]))
 
 
-class VagrantfileMachines:
+class VagrantfileMachines(Machines):
     """Machines of a Vagrantfile of one's own, of which a run booted some."""
+
+    tools: ClassVar[Mapping[str, str]] = {"vagrant": "vagrant", "ssh": "openssh-client"}
 
     def __init__(
         self, folder: Path, logs: Path, *, to_destroy: Sequence[str], to_halt: Sequence[str]

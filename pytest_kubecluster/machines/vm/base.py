@@ -1,13 +1,14 @@
-"""Virtual machines, whatever runs them: booted by Vagrant from a box, found again by their name."""
+"""Virtual machines, whatever runs them: booted by Vagrant from a box, found by their names."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pytest_kubecluster.machines.base import BundledMachines
+from pytest_kubecluster.machines.box_source import BoxSource
 from pytest_kubecluster.machines.recipe import variant_for
 from pytest_kubecluster.machines.ssh import USER
 from pytest_kubecluster.machines.ssh_key import SshKey
@@ -19,7 +20,6 @@ from pytest_kubecluster.machines.vm.box_build import (
     link_box,
     own_box_name,
 )
-from pytest_kubecluster.machines.vm.box_source import BoxSource
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.paths import cache_folder
 from pytest_kubecluster.util.process import Commands
@@ -29,22 +29,25 @@ from pytest_kubecluster.util.resources import provisioning
 class VirtualMachines(BundledMachines):
     """What the virtual machines of a cluster have in common.
 
-    Their names begin with the cluster's. Vagrant is called once, to boot; everything after is asked
-    of what runs them itself, which finds what a killed Vagrant left behind, too.
+    Their names begin with the cluster's. Vagrant is called once, to boot. Everything else goes to
+    the hypervisor directly, which also finds what a killed Vagrant left behind.
     """
 
-    provider: ClassVar[str]
     sees_this_host = False
-    patience = 2.0
 
     def __init__(self, name: str, folder: Path, box: BoxSource | None = None) -> None:
-        """Know the machines of the cluster ``name``, which has the folder ``folder`` here.
-
-        They boot from ``box``, or from our own one.
-        """
-        super().__init__(folder)
+        """Describe the machines of the cluster ``name``."""
+        super().__init__(name, folder, box)
         self._label = f"kubecluster-{name}"
-        self._box = box
+
+    @classmethod
+    def node_megabytes(cls, *, real: bool) -> int:
+        """Return the memory of a machine."""
+        return vm_megabytes(real=real)
+
+    def timeout_factor(self) -> float:
+        """Return how much slower a virtual machine may be than a container."""
+        return 2.0
 
     def made_of(self, *, real: bool) -> str:
         """Return the name of the box."""
@@ -53,7 +56,7 @@ class VirtualMachines(BundledMachines):
         return own_box_name(variant_for(real=real))
 
     def prepare(self, commands: Commands, say: Callable[[str], None], *, real: bool) -> None:
-        """Build our own box or fetch the other one, if it is not here. Raises KubeClusterError."""
+        """Build the bundled box, or fetch the given one, if necessary. Raises KubeClusterError."""
         if self._box:
             ensure_box(self._box, self.provider, commands, cache_folder(), say)
         else:
@@ -68,7 +71,7 @@ class VirtualMachines(BundledMachines):
         timeout: float,
         on_line: Callable[[str], None],
     ) -> None:
-        """Boot a machine for every node of ``spec`` and wait until Vagrant calls them ready."""
+        """Boot a machine for every node of ``spec`` and wait until Vagrant reports them ready."""
         real = kubelets is not None
         box = box_folder(cache_folder(), self.made_of(real=real))
         plan = {
@@ -83,9 +86,9 @@ class VirtualMachines(BundledMachines):
 
     @abstractmethod
     def _plan(self, spec: ClusterSpec, box: Path, megabytes: int) -> Mapping[str, Any]:
-        """Make what the machines need, and return what the bundled Vagrantfile is told of them.
+        """Create what the machines need, and return the plan for the bundled Vagrantfile.
 
-        ``box`` is the folder of their box, and ``megabytes`` the memory that each has.
+        ``box`` is the folder of their box, and ``megabytes`` the memory of each.
         """
 
     def machine(self, node: str) -> str:
@@ -93,16 +96,16 @@ class VirtualMachines(BundledMachines):
         return f"{self._label}.{node}"
 
     def _is_ours(self, machine: str) -> bool:
-        # A cluster's name has no dot, so that one which begins with another's is not taken for it.
+        # Cluster names have no dot: a name that begins with another one is not mistaken for it.
         return machine.startswith(self.machine(""))
 
 
 def vm_megabytes(*, real: bool) -> int:
-    """Return the memory of a machine; ``real`` is whether its kubelet is."""
+    """Return the memory of a machine; ``real`` describes its kubelet."""
     return 2048 if real else 512
 
 
 def login_script(key: SshKey) -> str:
-    """Return the script that lets nobody but the cluster's ``key`` into somebody else's box."""
+    """Return the script that makes the cluster's ``key`` the only login of a box from elsewhere."""
     script = (provisioning() / "login").read_text()
     return script.replace("@USER@", USER).replace("@KEY@", key.public)

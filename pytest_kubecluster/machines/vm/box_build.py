@@ -24,6 +24,7 @@ from filelock import FileLock
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.download import download
+from pytest_kubecluster.machines.box_source import BoxSource
 from pytest_kubecluster.machines.recipe import (
     Variant,
     distribution,
@@ -33,7 +34,6 @@ from pytest_kubecluster.machines.recipe import (
     suite,
 )
 from pytest_kubecluster.machines.vagrant import vagrant_home
-from pytest_kubecluster.machines.vm.box_source import BoxSource
 from pytest_kubecluster.util.process import CommandError, Commands
 from pytest_kubecluster.util.resources import provisioning
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
+
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.util.process import capture
 
 QEMU = "qemu-system-x86_64"
 _DEVICE = Path("/dev/kvm")
@@ -20,9 +22,9 @@ _ALIVE = 33
 def kvm_works(qemu: str = QEMU, seconds: float = _PROBE_SECONDS) -> bool:
     """Say whether KVM runs a guest, and at a processor's speed.
 
-    That its device can be opened says nothing: where it is itself emulated, guests crawl or die. So
-    one is booted, whose boot sector counts to fifty million and then ends QEMU: a twentieth of a
-    second's work for a processor. ``seconds`` is what it may take, the firmware's start included.
+    Opening its device proves nothing: where KVM is itself emulated, guests crawl or die. So a guest
+    is booted whose boot sector counts to fifty million and then ends QEMU, which takes a processor
+    a twentieth of a second. ``seconds`` is the limit, including the start of the firmware.
     """
     if not _DEVICE.exists():
         return False
@@ -33,12 +35,9 @@ def kvm_works(qemu: str = QEMU, seconds: float = _PROBE_SECONDS) -> bool:
         argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
         argv += ["-drive", f"file={disk.name},format=raw,if=ide"]
         try:
-            done = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
+            return capture(argv, timeout=seconds).status == _ALIVE
+        except KubeClusterError:
             return False
-    return done.returncode == _ALIVE
 
 
 def _boot_sector() -> bytes:

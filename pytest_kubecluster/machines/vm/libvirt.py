@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.kubelet.host_requirements import needs_cgroup_v1
+from pytest_kubecluster.machines.preflight import command_output
 from pytest_kubecluster.machines.ssh import USER
 from pytest_kubecluster.machines.ssh_key import SshKey
+from pytest_kubecluster.machines.vagrant import vagrant_home
 from pytest_kubecluster.machines.vm.base import VirtualMachines, login_script
 from pytest_kubecluster.machines.vm.box_build import INITRD, KERNEL
-from pytest_kubecluster.machines.vm.kvm import kvm_works
+from pytest_kubecluster.machines.vm.kvm import QEMU, kvm_works
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.process import Commands, ask, last_lines
 
@@ -25,7 +27,9 @@ IMAGES = Path("/var/lib/libvirt/images")
 """Where libvirt may have disks: a cluster's pool is a folder there."""
 _SECONDS = 60.0
 _LINES = 12
-_EMULATED_PATIENCE = 10.0
+_EMULATED_FACTOR = 10.0
+_EMULATOR_MEGABYTES = 1024
+"""What QEMU takes for the code that it translates (tb-size, one gigabyte by default)."""
 _COMMAND_LINE = "root=/dev/vda rw quiet console=ttyS0 systemd.show_status=1 systemd.log_color=0"
 _CGROUP_V1 = "systemd.unified_cgroup_hierarchy=0"
 
@@ -34,11 +38,44 @@ class LibvirtMachines(VirtualMachines):
     """Machines with a network and a storage pool of their own, both named after the cluster."""
 
     provider = "libvirt"
+    tools: ClassVar[Mapping[str, str]] = {
+        "vagrant": "vagrant",
+        "virsh": "libvirt-clients",
+        QEMU: "qemu-system-x86",
+        "qemu-img": "qemu-utils",
+        "ssh": "openssh-client",
+    }
 
-    @property
-    def patience(self) -> float:  # type: ignore[override]
-        """How many times as long as with containers things may take."""
-        return super().patience if kvm_works() else _EMULATED_PATIENCE
+    @classmethod
+    def service_problems(cls) -> Iterator[str]:
+        """Yield why libvirt cannot be used, with the way out."""
+        if not any("vagrant-libvirt" in path.read_text() for path in _plugin_lists()):
+            yield (
+                "Vagrant has no plugin for libvirt; install it with: "
+                "apt-get install vagrant-libvirt"
+            )
+        found = command_output(["virsh", "--connect", URI, "--quiet", "uri"])
+        if URI not in found.splitlines():
+            reason = found.splitlines()[-1] if found else "no answer"
+            yield (
+                f"libvirt does not answer ({reason}); install libvirt-daemon-system and start it: "
+                "systemctl start libvirtd, or virtlogd -d; libvirtd -d; users other than root must "
+                "be in the group libvirt"
+            )
+
+    @classmethod
+    def node_megabytes(cls, *, real: bool) -> int:
+        """Return the memory of a machine, with what emulating it takes."""
+        return super().node_megabytes(real=real) + (0 if kvm_works() else _EMULATOR_MEGABYTES)
+
+    @classmethod
+    def disk_folders(cls) -> list[Path]:
+        """Return the cache of boxes, and the folder of libvirt's disks."""
+        return [*super().disk_folders(), IMAGES]
+
+    def timeout_factor(self) -> float:
+        """Return how much slower a machine may be, emulated without KVM."""
+        return super().timeout_factor() if kvm_works() else _EMULATED_FACTOR
 
     def prepare(self, commands: Commands, say: Callable[[str], None], *, real: bool) -> None:
         """Have the box here, and say that booting takes long where it does."""
@@ -80,7 +117,7 @@ class LibvirtMachines(VirtualMachines):
             _virsh("net-update", self._label, "add", "ip-dhcp-host", host, "--live", "--config")
         kernel = (box / KERNEL).exists()
         return libvirt_plan(
-            spec, self._label, self._key, kvm=kvm_works(), kernel=kernel, megabytes=megabytes
+            spec, self._label, self._key(), kvm=kvm_works(), kernel=kernel, megabytes=megabytes
         )
 
     def running(self) -> list[str]:
@@ -184,6 +221,12 @@ def libvirt_plan(
             for node in spec
         ],
     }
+
+
+def _plugin_lists() -> Iterator[Path]:
+    """Yield the files that name Vagrant's plugins: Debian's, and those of this user."""
+    yield from Path("/usr/share/vagrant-plugins/plugins.d").glob("*.json")
+    yield from vagrant_home().glob("plugins.json")
 
 
 def mac(address: IPv4Address) -> str:

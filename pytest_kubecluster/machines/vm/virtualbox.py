@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.ssh import USER
@@ -29,14 +29,19 @@ class VirtualBoxMachines(VirtualMachines):
     """Machines on a host-only network, which VirtualBox makes when the first one boots."""
 
     provider = "virtualbox"
+    tools: ClassVar[Mapping[str, str]] = {
+        "vagrant": "vagrant",
+        "VBoxManage": "virtualbox",
+        "ssh": "openssh-client",
+    }
 
     def _plan(self, spec: ClusterSpec, box: Path, megabytes: int) -> Mapping[str, Any]:
         """Write the Ignition file, where the box takes one."""
-        ignition = None
+        key, ignition = self._key(), None
         if self._box and _IGNITING.search(self._box.where):
             ignition = private_folder(self._folder) / "ignition.json"
-            write_atomically(ignition, json.dumps(ignition_config(self._key)).encode(), 0o600)
-        return virtualbox_plan(spec, self._label, self._key, ignition=ignition, megabytes=megabytes)
+            write_atomically(ignition, json.dumps(ignition_config(key)).encode(), 0o600)
+        return virtualbox_plan(spec, self._label, key, ignition=ignition, megabytes=megabytes)
 
     def running(self) -> list[str]:
         """Return the names of the nodes whose machines run."""

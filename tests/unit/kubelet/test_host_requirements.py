@@ -14,11 +14,9 @@ SWAPS = "Filename\tType\tSize\tUsed\tPriority\n"
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A host with cgroup v2, no swap, and inotify instances for 18 nodes, as files."""
+    """A host with cgroup v2 and no swap, as files."""
     monkeypatch.setattr(kernel, "_CGROUP_V2", tmp_path / "cgroup.controllers")
     monkeypatch.setattr(kernel, "_SWAPS", tmp_path / "swaps")
-    monkeypatch.setattr(kernel, "_INOTIFY", tmp_path / "max_user_instances")
-    (tmp_path / "max_user_instances").write_text("128\n")
     (tmp_path / "cgroup.controllers").touch()
     (tmp_path / "swaps").write_text(SWAPS)
     return tmp_path
@@ -67,13 +65,3 @@ def test_kubelets_refuse_swap_unless_told(host: Path) -> None:
     assert "swapoff -a" in problem
     assert "--kube-tolerate=swap" in problem
     assert problems("1.8.0", swap=True) == []
-
-
-def test_many_nodes_need_more_inotify_instances(host: Path) -> None:
-    assert list(kernel_problems(cluster_spec(workers=15), real=False)) == []
-    for workers, real, needed in ((16, False, 133), (15, True, 234)):
-        problem, *_ = kernel_problems(cluster_spec(workers=workers), real=real)
-        assert problem.startswith(
-            f"{workers + 3} nodes need about {needed} inotify instances, and this host allows 128"
-        )
-        assert problem.endswith(f"sysctl -w fs.inotify.max_user_instances={2 * needed}")

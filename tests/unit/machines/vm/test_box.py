@@ -14,6 +14,7 @@ from typing import Literal
 import pytest
 
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.box_source import BoxSource, box_source
 from pytest_kubecluster.machines.vm.box_build import (
     box_folder,
     ensure_box,
@@ -21,7 +22,6 @@ from pytest_kubecluster.machines.vm.box_build import (
     own_box_name,
     pack,
 )
-from pytest_kubecluster.machines.vm.box_source import BoxSource, box_source
 from pytest_kubecluster.util.checksum import Checksum
 from pytest_kubecluster.util.process import Commands
 
