@@ -12,7 +12,7 @@ from typing import Any
 from pytest_kubecluster.ansible.node_python import no_python
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.spec.launcher import WRAPPER
-from pytest_kubecluster.util.process import CommandError
+from pytest_kubecluster.util.process import CommandError, CommandTimeoutError
 from pytest_kubecluster.util.redact import redact
 
 _NO_PYTHON = re.compile(
@@ -23,6 +23,8 @@ _NO_PYTHON = re.compile(
 _NO_PLACE = re.compile(rf"tar: {WRAPPER.rpartition('/')[0].lstrip('/')}\S*: .*: Read-only")
 """What tar prints where /usr is read-only and the kubelet-wrapper is to be unpacked."""
 
+_ENDS = ("runner_on_ok", "runner_on_failed", "runner_on_skipped", "runner_on_unreachable")
+
 
 class ProvisioningError(KubeClusterError):
     """A failed task: its name, its node, its message, and the path of the whole log."""
@@ -31,12 +33,22 @@ class ProvisioningError(KubeClusterError):
 def changed_tasks(artifacts: Path) -> dict[str, int]:
     """Return how many tasks changed something, by node, from the events that a run left."""
     stats = list(_events(artifacts, "playbook_on_stats"))
-    return {node: count for event in stats for node, count in event["changed"].items()}
+    return {node: count for _, event in stats for node, count in event["changed"].items()}
 
 
 def explain(artifacts: Path, error: CommandError, secrets: Sequence[str]) -> ProvisioningError:
-    """Return the error for the first task that failed, or else for the end of the log."""
-    for event in _events(artifacts, "runner_on_failed", "runner_on_unreachable"):
+    """Return the error for the first task that failed, or for the task that took too long.
+
+    Without either, Ansible itself failed: the error has the end of its log.
+    """
+    if isinstance(error, CommandTimeoutError) and (running := _running(artifacts)):
+        task, hosts = running
+        problem = (
+            str(error).partition("\n")[0].replace(shlex.join(error.argv[:2]), "provisioning", 1)
+        )
+        text = f"{problem}\n  task that was running: {task}\n  on: {', '.join(hosts)}"
+        return ProvisioningError(redact(f"{text}\n  full log: {error.log}", secrets))
+    for _, event in _events(artifacts, "runner_on_failed", "runner_on_unreachable"):
         if not event.get("ignore_errors"):
             return ProvisioningError(redact(f"{_message(event)}\n  full log: {error.log}", secrets))
     # The reader does not need to know how Ansible was started.
@@ -44,9 +56,26 @@ def explain(artifacts: Path, error: CommandError, secrets: Sequence[str]) -> Pro
     return ProvisioningError(redact(text, secrets))
 
 
+def _running(artifacts: Path) -> tuple[str, list[str]] | None:
+    """Return the task that was running, and the nodes on which it had not ended."""
+    waiting: dict[str, str] = {}
+    for kind, event in _events(artifacts, "runner_on_start", *_ENDS):
+        if kind == "runner_on_start":
+            waiting[event["host"]] = event["task"]
+        else:
+            waiting.pop(event["host"], None)
+    if not waiting:
+        return None
+    task = next(iter(waiting.values()))
+    return task, [host for host, one in waiting.items() if one == task]
+
+
 def _message(event: dict[str, Any]) -> str:
     host, result = event["host"], event.get("res", {})
-    said = [result.get("msg"), result.get("extract_results", {}).get("err")]
+    said = [
+        result.get("msg") or result.get("censored"),
+        result.get("extract_results", {}).get("err"),
+    ]
     said += [result.get("stderr"), result.get("stdout")]
     text = "\n".join(str(part) for part in said if part)
     if _NO_PYTHON.search(json.dumps(result)):
@@ -61,9 +90,9 @@ def _message(event: dict[str, Any]) -> str:
     return f"provisioning failed on {host}\n  task: {event.get('task', '?')}\n  message:\n{lines}"
 
 
-def _events(artifacts: Path, *kinds: str) -> Iterator[dict[str, Any]]:
+def _events(artifacts: Path, *kinds: str) -> Iterator[tuple[str, dict[str, Any]]]:
     paths = (artifacts / "job_events").glob("*.json")
     for path in sorted(paths, key=lambda path: int(path.name.partition("-")[0])):
         event = json.loads(path.read_text())
         if event["event"] in kinds:
-            yield event["event_data"]
+            yield event["event"], event["event_data"]

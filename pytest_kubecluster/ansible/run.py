@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,9 +24,10 @@ from pytest_kubecluster.ansible.inventory import (
 from pytest_kubecluster.artifacts.pki import Pki
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.spec.model import ClusterSpec
-from pytest_kubecluster.util.ansible_cli import own_environment
+from pytest_kubecluster.util.ansible_cli import PLAIN_OUTPUT, own_environment
 from pytest_kubecluster.util.atomic import private_folder, write_atomically
 from pytest_kubecluster.util.process import CommandError, Commands
+from pytest_kubecluster.util.redact import copy_redacted
 from pytest_kubecluster.util.resources import provisioning
 
 __all__ = [
@@ -39,11 +41,10 @@ __all__ = [
 ]
 
 _SETTINGS = {
+    **PLAIN_OUTPUT,
     "ANSIBLE_PIPELINING": "1",
     # The article's groups are called role=master and role=worker.
     "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore",
-    "ANSIBLE_NOCOLOR": "1",
-    "ANSIBLE_NOCOWS": "1",
     # There is nobody to ask.
     "ANSIBLE_ASK_PASS": "0",
     "ANSIBLE_ASK_VAULT_PASS": "0",
@@ -117,9 +118,13 @@ def provision(
 
     ``on_task`` is called with the name of each task that begins. Raises ProvisioningError for the
     first task that failed on a node, or if Ansible takes longer than ``timeout`` seconds.
+
+    No secret stays in the log, whatever a playbook prints, and nothing of Ansible's own record.
     """
     private = private_folder(work.folder / "runner")
-    ident = f"{1 + len(list((private / 'artifacts').glob('*'))):02}"
+    artifacts = private / "artifacts" / "run"
+    # What a run that was killed left.
+    shutil.rmtree(artifacts, ignore_errors=True)
     source = InventorySource(
         work.spec,
         work.nodes,
@@ -133,7 +138,7 @@ def provision(
     argv = [sys.executable, "-m", "ansible_runner", "run", str(private)]
     argv += ["--playbook", str(_playbook(work)), "--inventory", str(script)]
     # The environment may hold secrets, which must not be written to files.
-    argv += ["--ident", ident, "--omit-env-files"]
+    argv += ["--ident", artifacts.name, "--omit-env-files"]
     if work.own_folder:
         argv += ["--project-dir", str(work.own_folder)]
 
@@ -141,13 +146,21 @@ def provision(
         if line.startswith("TASK ["):
             on_task(line[len("TASK [") : line.rindex("]")])
 
-    artifacts = private / "artifacts" / ident
+    environment, log = _environment(work), commands.logs / "ansible.log"
     try:
-        environment = _environment(work)
         commands.run("ansible", argv, timeout=timeout, env=environment, on_line=on_line)
+        return ProvisioningResult(changed_tasks(artifacts))
     except CommandError as error:
-        raise explain(artifacts, error, ()) from error
-    return ProvisioningResult(changed_tasks(artifacts))
+        raise explain(artifacts, error, _secrets(work)) from None
+    finally:
+        copy_redacted(log, log, _secrets(work))
+        shutil.rmtree(artifacts, ignore_errors=True)
+
+
+def _secrets(work: Provisioning) -> list[str]:
+    """Return the secrets that a playbook can come by, and print."""
+    keys = [work.pki.ca_key.decode(), work.pki.kubelet_key.decode()]
+    return [*keys, *(node.access.sudo_password for node in work.nodes)]
 
 
 def _playbook(work: Provisioning) -> Path:

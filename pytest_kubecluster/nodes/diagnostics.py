@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,8 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.observation import Observation
 from pytest_kubecluster.nodes.verdict import compare, difference_table
-from pytest_kubecluster.util.redact import redact
+from pytest_kubecluster.util.atomic import write_atomically
+from pytest_kubecluster.util.redact import copy_redacted, redact
 
 _LINE = 240
 _SECONDS = 30.0
@@ -54,29 +54,29 @@ def write_report(
     """Write ``report.json`` and, of a failed run, each node's diagnostics and all logs.
 
     ``about`` goes into the report as it is; ``logs`` is the folder of the external commands' logs.
-    Secrets are redacted.
+    Secrets are redacted, and only the owner can read what is left.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(about, indent=1) + "\n")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(folder / "report.json", json.dumps(about, indent=1) + "\n")
     if not failed:
         return
     for log in logs.glob("*.log"):
-        shutil.copy(log, folder)
+        copy_redacted(log, folder / log.name)
     if nodes:
         with ThreadPoolExecutor(max_workers=min(16, len(nodes))) as pool:
             list(pool.map(lambda node: _collect(node, folder / node.name), nodes))
 
 
 def _collect(node: Node, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     try:
         seen = node.kubelet
     except KubeClusterError as error:
-        (folder / "node.txt").write_text(f"{error}\n")
+        _write(folder / "node.txt", f"{error}\n")
         return
     unit = node.spec.kubelet.unit
     for name, text in _observed(seen, unit).items():
-        (folder / name).write_text(redact(text))
+        _write(folder / name, text)
     commands = {
         "journal.txt": ["journalctl", "--unit", unit, "--no-pager", "--lines=5000"],
         "systemctl-status.txt": ["systemctl", "status", "--no-pager", "--full", unit],
@@ -87,11 +87,14 @@ def _collect(node: Node, folder: Path) -> None:
     for name, command in commands.items():
         try:
             done = node.run(*command, timeout=_SECONDS)
-            text = (done.stdout + done.stderr).decode(errors="replace")
-            (folder / name).write_text(redact(text))
+            _write(folder / name, (done.stdout + done.stderr).decode(errors="replace"))
         except (KubeClusterError, subprocess.SubprocessError) as error:
-            (folder / name).write_text(f"{error}\n")
+            _write(folder / name, f"{error}\n")
             return
+
+
+def _write(path: Path, text: str) -> None:
+    write_atomically(path, redact(text).encode(), 0o600)
 
 
 def _observed(seen: Observation, unit: str) -> dict[str, str]:

@@ -15,6 +15,18 @@ _SECONDS = 120
 _LINES = 12
 
 
+PLAIN_OUTPUT: Mapping[str, str] = {
+    "ANSIBLE_NOCOLOR": "1",
+    "ANSIBLE_FORCE_COLOR": "0",
+    "ANSIBLE_NOCOWS": "1",
+    "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+    # A log elsewhere, which anybody may read, would hold what is removed from ours.
+    "ANSIBLE_LOG_PATH": os.devnull,
+    "ANSIBLE_DIFF_ALWAYS": "0",
+}
+"""Settings of the output that hold whatever the user's configuration says."""
+
+
 def folder_of_ansible(project: Path, *files: Path) -> Path:
     """Return the folder in which the user would run Ansible.
 
@@ -41,11 +53,9 @@ def ask_ansible(program: str, *arguments: str, folder: Path, about: Path) -> str
     executable = str(beside) if beside.exists() else shutil.which(program)
     if executable is None:
         raise KubeClusterError(f"{program} is missing; install it with: pip install ansible-core")
-    # What the user's configuration says about printing for people must not count here.
     environment: Mapping[str, str] = {
         **own_environment(),
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_FORCE_COLOR": "0",
+        **PLAIN_OUTPUT,
         "ANSIBLE_NO_LOG": "0",
         "ANSIBLE_VERBOSITY": "0",
         "ANSIBLE_STDOUT_CALLBACK": "minimal",

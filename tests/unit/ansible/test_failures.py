@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from pytest_kubecluster.ansible.failures import explain
-from pytest_kubecluster.util.process import CommandError
+from pytest_kubecluster.util.process import CommandError, CommandTimeoutError
+
+
+def write_events(folder: Path, *events: tuple[str, dict[str, Any]]) -> None:
+    (folder / "job_events").mkdir()
+    for number, (kind, data) in enumerate(events):
+        event = json.dumps({"event": kind, "event_data": data})
+        (folder / "job_events" / f"{number}-uuid.json").write_text(event)
 
 
 @pytest.mark.parametrize(
@@ -65,11 +72,8 @@ from pytest_kubecluster.util.process import CommandError
 def test_failed_task_is_named_with_the_way_out(
     result: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    events = tmp_path / "job_events"
-    events.mkdir()
     data = {"host": "worker01", "task": "Install it", "res": result}
-    event = {"event": "runner_on_failed", "event_data": data}
-    (events / "7-uuid.json").write_text(json.dumps(event))
+    write_events(tmp_path, ("runner_on_failed", data))
     error = CommandError("failed", ["ansible"], tmp_path / "ansible.log")
     said = str(explain(tmp_path, error, ()))
     assert "worker01" in said
@@ -83,3 +87,44 @@ def test_playbook_without_any_task_run_is_a_failure_of_ansible(tmp_path: Path) -
     problem = "/usr/bin/python3 -m failed (exit status 4)"
     said = str(explain(tmp_path, CommandError(problem, argv, tmp_path / "ansible.log"), ()))
     assert said.startswith("Ansible failed (exit status 4)\n  its last lines:")
+
+
+def test_message_of_a_failed_task_has_no_secret(tmp_path: Path) -> None:
+    result = {"msg": "password: swordfish", "stderr": "he said open sesame"}
+    write_events(tmp_path, ("runner_on_failed", {"host": "w", "task": "t", "res": result}))
+    error = CommandError("failed", ["ansible"], tmp_path / "ansible.log")
+    said = str(explain(tmp_path, error, ["open sesame"]))
+    assert "password: REDACTED" in said
+    assert "he said REDACTED" in said
+
+
+def test_hidden_output_is_said_to_be_hidden(tmp_path: Path) -> None:
+    result = {"censored": "the output has been hidden due to the fact that 'no_log: true'"}
+    write_events(tmp_path, ("runner_on_failed", {"host": "w", "task": "t", "res": result}))
+    error = CommandError("failed", ["ansible"], tmp_path / "ansible.log")
+    assert "the output has been hidden" in str(explain(tmp_path, error, ()))
+
+
+def test_deadline_names_the_task_and_the_nodes_it_was_running_on(tmp_path: Path) -> None:
+    def event(kind: str, host: str, task: str) -> tuple[str, dict[str, Any]]:
+        return kind, {"host": host, "task": task}
+
+    write_events(
+        tmp_path,
+        event("runner_on_start", "m", "Copy"),
+        event("runner_on_start", "w", "Copy"),
+        event("runner_on_ok", "w", "Copy"),
+        event("runner_on_ok", "m", "Copy"),
+        event("runner_on_start", "m", "Wait for a load balancer"),
+        event("runner_on_start", "w", "Wait for a load balancer"),
+        event("runner_on_ok", "m", "Wait for a load balancer"),
+    )
+    problem = "/usr/bin/python3 -m took longer than 60 s and was ended"
+    argv = ["/usr/bin/python3", "-m", "ansible_runner", "run"]
+    error = CommandTimeoutError(problem, argv, tmp_path / "ansible.log")
+    assert str(explain(tmp_path, error, ())) == (
+        "provisioning took longer than 60 s and was ended\n"
+        "  task that was running: Wait for a load balancer\n"
+        "  on: w\n"
+        f"  full log: {tmp_path}/ansible.log"
+    )
