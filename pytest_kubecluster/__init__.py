@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
     from pytest_kubecluster.nodes.node import Node
-    from pytest_kubecluster.spec.model import (
-        ClusterSpec,
-        KubeletSpec,
-        NodeSpec,
-        SpecError,
-    )
+    from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, NodeSpec, SpecError
     from pytest_kubecluster.spec.parts import Label, Taint
     from pytest_kubecluster.spec.version import KubeVersion
 

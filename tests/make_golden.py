@@ -13,11 +13,12 @@ from typing import Any
 
 from pytest_kubecluster.artifacts.pki import Pki
 from pytest_kubecluster.artifacts.render import render_node
+from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.machines.ssh_key import SshKey
 from pytest_kubecluster.machines.vm.libvirt import libvirt_plan
 from pytest_kubecluster.machines.vm.virtualbox import virtualbox_plan
 from pytest_kubecluster.spec.catalog import MINORS
-from pytest_kubecluster.spec.model import DEFAULT_VERSION, ClusterSpec, cluster_spec
+from pytest_kubecluster.spec.model import DEFAULT_VERSION, ClusterSpec
 from pytest_kubecluster.spec.version import KubeVersion
 
 GOLDEN = Path(__file__).parent / "golden"

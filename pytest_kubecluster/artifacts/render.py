@@ -12,6 +12,7 @@ import jinja2
 import yaml
 
 from pytest_kubecluster.artifacts.pki import Pki
+from pytest_kubecluster.layouts.cluster import completed
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 from pytest_kubecluster.util.atomic import write_atomically
 
@@ -42,7 +43,7 @@ def write_files(
     are not of ``pki``, and what is made from keys is left out.
     """
     paths: dict[str, Mapping[str, Path]] = {}
-    for node in cluster:
+    for node in map(completed, cluster):
         folder = directory / node.name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         contents = render_node(cluster, node, pki)

@@ -28,7 +28,7 @@ from pytest_kubecluster.plugin.lifecycle import Lifecycle
 from pytest_kubecluster.plugin.session import ClusterSession
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import normal_name
-from pytest_kubecluster.spec.model import NOT_ASKED
+from pytest_kubecluster.spec.parts import NO_ADDRESS
 from pytest_kubecluster.spec.version import KNOWN
 from pytest_kubecluster.util.progress import Progress
 
@@ -108,7 +108,7 @@ def _render(arguments: argparse.Namespace) -> int:
     from pytest_kubecluster.artifacts.render import write_files
 
     spec = session_of(arguments.options).spec
-    if unknown := [node.name for node in spec if node.address == NOT_ASKED]:
+    if unknown := [node.name for node in spec if node.address == NO_ADDRESS]:
         raise pytest.UsageError(
             f"the address of {unknown[0]} is not known without connecting to it; add it to "
             f'kubecluster.toml: [node."{unknown[0]}"] address = "..."'

@@ -8,23 +8,4 @@ from pytest_kubecluster.spec.version import KubeVersion
 
 def found_kubelet(version: KubeVersion) -> KubeletSpec:
     """Return a kubelet of which nothing but its version is stated."""
-    return KubeletSpec(
-        node_ips=None,
-        labels=(),
-        taints=None,
-        version=version,
-        cluster_dns=None,
-        cluster_domain="",
-        anonymous_auth=None,
-        allow_privileged=None,
-        unit_path="",
-        kubeconfig="",
-        client_ca_file="",
-        ca_key_file="",
-        cni_conf_dir="",
-        network_plugin="",
-        lock_file="",
-        manifests="",
-        config_path="",
-        layout="found",
-    )
+    return KubeletSpec(version, "found")

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from pytest_kubecluster.nodes.kubelet import Kubelet
 from pytest_kubecluster.nodes.verdict import Case, case_of
 from pytest_kubecluster.nodes.verdict.files import bundled_folders
 from pytest_kubecluster.spec.model import NodeSpec, Role
+from pytest_kubecluster.spec.parts import IPAddress
 from pytest_kubecluster.spec.settings import SettingError, canonical_name
 from pytest_kubecluster.spec.statements import Statements, statements_of
 
@@ -60,7 +60,7 @@ class Node:
         return self.spec.role
 
     @property
-    def address(self) -> IPv4Address:
+    def address(self) -> IPAddress:
         """The node's address in the cluster's network."""
         return self.spec.address
 

@@ -16,21 +16,16 @@ import tomlkit
 from pytest_kubecluster.artifacts.pki import ensure_pki
 from pytest_kubecluster.artifacts.render import write_files
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.layouts.cluster import cluster_spec, spec_of
 from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.nodes.kubelet import Kubelet
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.verdict import difference_table
 from pytest_kubecluster.spec.flags import TRUE, same_value
-from pytest_kubecluster.spec.model import (
-    KubeletSpec,
-    Machine,
-    NodeSpec,
-    Role,
-    cluster_spec,
-    spec_of,
-)
+from pytest_kubecluster.spec.model import KubeletSpec, NodeSpec, Role
 from pytest_kubecluster.spec.parts import Label
 from pytest_kubecluster.spec.specfile import NAME, read_spec_file
+from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.spec.version import KNOWN, KubeVersion
 
 _KEYS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
@@ -56,7 +51,7 @@ def pin_node(name: str, role: Role, access: Access, *, own: bool = False) -> str
     the API server is, if the machine is the user's ``own``; comments name what cannot be said so.
     Raises KubeClusterError if no kubelet runs there, or none that is known.
     """
-    view = _node(name, role, access, KubeletSpec((IPv4Address(0),), ())).look()
+    view = _node(name, role, access, cluster_spec()["worker01"].kubelet).look()
     if not view.running:
         raise KubeClusterError(f"{name}: no kubelet runs there")
     version = _version(name, view)
@@ -127,7 +122,7 @@ def _differing(view: Kubelet, kubelet: KubeletSpec) -> dict[str, Any]:
     for trait, flag in (("cgroup_v1", "fail-cgroupv1"), ("swap", "fail-swap-on")):
         if getattr(kubelet, trait) and flag in wanted:
             table[trait] = True
-    if kubelet.config and kubelet.config_path != KubeletSpec.config_path:
+    if kubelet.config and kubelet.config_path != "/etc/kubernetes/kubelet.yaml":
         table["config_path"] = kubelet.config_path
     files = ((file, view.files[file.path]) for file in kubelet.files)
     modes = {w.name: f"{s.mode:04o}" for w, s in files if s and s.mode != w.mode}

@@ -20,7 +20,7 @@ from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.plugin.options import REPORT
 from pytest_kubecluster.plugin.session import ClusterSession
 from pytest_kubecluster.plugin.terminal import Terminal
-from pytest_kubecluster.spec.model import DEFAULT_NETWORK
+from pytest_kubecluster.spec.topology import DEFAULT_NETWORK
 from pytest_kubecluster.util.paths import cache_folder
 from pytest_kubecluster.util.progress import Phase, Progress
 

@@ -11,7 +11,8 @@ from pytest_kubecluster.cluster.config import PROVIDERS
 from pytest_kubecluster.kubelet.host_requirements import TOLERABLE
 from pytest_kubecluster.plugin import parsing
 from pytest_kubecluster.plugin.parsing import Parser, optional
-from pytest_kubecluster.spec.model import DEFAULT_NETWORK, DEFAULT_VERSION
+from pytest_kubecluster.spec.model import DEFAULT_VERSION
+from pytest_kubecluster.spec.topology import DEFAULT_NETWORK
 from pytest_kubecluster.spec.version import KNOWN
 from pytest_kubecluster.util.paths import user_path
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 from pytest_kubecluster.cluster.config import ASK, Download, Hollow
 from pytest_kubecluster.kubelet.host_requirements import TOLERABLE
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
-from pytest_kubecluster.spec.model import DEFAULT_NETWORK
+from pytest_kubecluster.spec.topology import DEFAULT_NETWORK
 from pytest_kubecluster.spec.version import KubeVersion
 from pytest_kubecluster.util.checksum import Checksum
 from pytest_kubecluster.util.paths import readable_file, readable_folder, user_path

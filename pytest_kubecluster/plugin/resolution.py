@@ -11,14 +11,9 @@ import pytest
 
 from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.kubelet.host_requirements import CGROUP_V1, SWAP, kernel_traits
-from pytest_kubecluster.spec.model import (
-    DEFAULT_NETWORK,
-    ClusterSpec,
-    Machine,
-    SpecError,
-    seed_machines,
-    spec_of,
-)
+from pytest_kubecluster.layouts.cluster import spec_of
+from pytest_kubecluster.spec.model import ClusterSpec, SpecError
+from pytest_kubecluster.spec.topology import DEFAULT_NETWORK, Machine, article_machines
 
 HOOK = "pytest_kubecluster_spec"
 
@@ -74,7 +69,7 @@ def spec_steps(
     machines, network = placement.machines, None
     if machines is None:
         network = placement.network or settings.network or DEFAULT_NETWORK
-        machines = seed_machines(settings.masters, settings.workers, network)
+        machines = article_machines(settings.masters, settings.workers, network)
     spec = spec_of(
         machines,
         network,

@@ -19,7 +19,7 @@ import pytest
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.plugin.resolution import Placement
-from pytest_kubecluster.spec.model import Machine
+from pytest_kubecluster.spec.topology import Machine
 
 KEY = "kubecluster"
 """The name of the description in pytest-xdist's workerinput."""

@@ -1,16 +1,14 @@
-"""What a cluster must be: complete before anything boots, and never changed after."""
+"""What a cluster must be: complete before anything boots, and never changed afterwards."""
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, IPv6Address
 from typing import Any, Literal
 
-from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import Flags, normal_name
 from pytest_kubecluster.spec.launcher import (
     Launcher,
@@ -22,6 +20,7 @@ from pytest_kubecluster.spec.launcher import (
 )
 from pytest_kubecluster.spec.node_labels import refused_labels
 from pytest_kubecluster.spec.parts import (
+    NO_ADDRESS,
     FileStatement,
     HostStatement,
     IdentityStatement,
@@ -29,9 +28,14 @@ from pytest_kubecluster.spec.parts import (
     Label,
     Taint,
 )
-from pytest_kubecluster.spec.settings import Kind, kind_of, parse_setting
+from pytest_kubecluster.spec.settings import (
+    Kind,
+    SettingError,
+    kind_of,
+    normal_setting,
+    parse_setting,
+)
 from pytest_kubecluster.spec.translate import (
-    ROLE,
     Change,
     Resolution,
     configuration,
@@ -46,30 +50,21 @@ Role = Literal["master", "worker"]
 LayoutName = Literal["classic", "found"]
 """``classic`` states everything that is rendered, ``found`` only what the user stated."""
 
-DEFAULT_NETWORK = IPv4Network("10.17.5.0/24")
-"""Apart from the seed's 172.17.5.0/24, which lies inside Docker's default bridge."""
-
-NOT_ASKED = IPv4Address("0.0.0.0")
-"""The address of a machine that was not asked yet."""
-
 DEFAULT_VERSION = KubeVersion.parse("v1.7.5_coreos.1")
 
-_FIRST_HOST = {"master": 101, "worker": 201}
-"""Where the seed counts its nodes from: 172.17.5.101 to .103, and .201."""
+_FOLLOWERS = {"kubeconfig": "require-kubeconfig", "lock-file": "exit-on-lock-contention"}
+"""Boolean flags that the article sets right after another flag."""
 
-
-_WITH = {"kubeconfig": "require-kubeconfig", "lock-file": "exit-on-lock-contention"}
-"""Flags that the article sets after another one."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class SpecError(ValueError):
-    """A cluster that cannot be; the message names the culprit and the way out."""
+    """A cluster that cannot exist; the message names the culprit and the way out."""
 
 
 @dataclass(frozen=True)
 class FileSpec:
-    """A file a node must have. Its bytes are those rendered under ``name``."""
+    """A file that is rendered for a node under ``name``."""
 
     name: str
     path: str
@@ -77,44 +72,49 @@ class FileSpec:
     owner: str = "root"
     group: str = "root"
     secret: bool = False
-    """Whether the content may be shown to no one."""
+    """True if the content must not be shown."""
     from_pki: bool = False
-    """Whether the content is the cluster's own: nobody can tell it who did not make its keys."""
+    """True if the content is derived from the cluster's keys: without them it is unknown."""
 
 
 @dataclass(frozen=True)
 class KubeletSpec:
-    """The kubelet a node must run, in any version. The defaults are the article's.
+    """The kubelet a node must run, in the terms of any version.
 
-    ``flags`` and ``config`` follow from that and from ``version``; ``extra_flags`` adds flags of
-    that version or, with None, removes what the article sets. A field that is None or, if it is
-    text, empty states nothing.
+    ``flags`` and ``config`` follow from the fields and from ``version``. A field that is None or
+    empty states nothing. ``extra_flags`` are on the command line, ``extra_settings`` wherever this
+    version has them; a value of None in either is a setting that must not be set.
     """
 
-    node_ips: tuple[IPAddress, ...] | None
-    """The addresses of ``--node-ip``; with an empty tuple the flag must not be set."""
-    labels: tuple[Label, ...]
-    taints: tuple[Taint, ...] | None = ()
     version: KubeVersion = DEFAULT_VERSION
-    cluster_dns: tuple[IPAddress, ...] | None = (IPv4Address("10.3.0.10"),)
-    cluster_domain: str = "cluster.local"
-    anonymous_auth: bool | None = False
-    allow_privileged: bool | None = True
+    layout: LayoutName = "classic"
+    node_ips: tuple[IPAddress, ...] | None = None
+    """The addresses of ``--node-ip``; an empty tuple is a flag that must not be set."""
+    labels: tuple[Label, ...] = ()
+    taints: tuple[Taint, ...] | None = None
+    cluster_dns: tuple[IPAddress, ...] | None = None
+    cluster_domain: str = ""
+    anonymous_auth: bool | None = None
+    allow_privileged: bool | None = None
+    hostname: str = ""
+    """The name of ``--hostname-override``."""
+    api_server: str = ""
+    """The URL of this kubelet's API server, if it is not the cluster's."""
     unit: str = "kubelet.service"
-    unit_path: str = "/etc/systemd/system/kubelet.service"
+    unit_path: str = ""
     unit_drop_ins: tuple[str, ...] | None = None
     unit_environment_files: tuple[str, ...] | None = None
     unit_text: str = ""
-    """The unit file's text, where the unit is not the one that is rendered."""
-    kubeconfig: str = "/etc/kubernetes/kubeconfig"
-    client_ca_file: str = "/etc/kubernetes/ca.crt"
-    ca_key_file: str = "/etc/kubernetes/ca.key"
-    cni_conf_dir: str = "/etc/kubernetes/cni/net.d"
-    network_plugin: str = "cni"
-    lock_file: str = "/var/run/lock/kubelet.lock"
-    manifests: str = "/etc/kubernetes/manifests"
+    """The text of the unit file, where it is not the rendered one."""
+    kubeconfig: str = ""
+    client_ca_file: str = ""
+    ca_key_file: str = ""
+    cni_conf_dir: str = ""
+    network_plugin: str = ""
+    lock_file: str = ""
+    manifests: str = ""
+    config_path: str = ""
     restart_seconds: int = 10
-    config_path: str = "/etc/kubernetes/kubelet.yaml"
     launched_by: LauncherName | None = None
     """Another launcher than the usual one at the time of the version."""
     cgroup_v1: bool = False
@@ -125,16 +125,13 @@ class KubeletSpec:
     """Other modes than the usual ones for some ``files``, by name."""
     extra_flags: tuple[tuple[str, str | None], ...] = ()
     extra_settings: tuple[tuple[str, Any], ...] = ()
-    """Settings by flag name or configuration path, in a file or by a flag; None is not set."""
+    """Values by flag name or configuration path."""
     own_files: tuple[FileStatement, ...] = ()
-    """Files beside the rendered ones."""
+    """What is stated of files beside or instead of the rendered ones."""
     identity: IdentityStatement = IdentityStatement()
-    api_server: str = ""
-    """The API server of this kubelet, if it is not the cluster's."""
-    hostname: str = ""
-    """The name of ``--hostname-override``."""
     host: HostStatement = HostStatement()
-    layout: LayoutName = "classic"
+    said_in: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    """Where settings and fields are stated, by name."""
 
     @property
     def node_ip(self) -> IPAddress | None:
@@ -143,7 +140,7 @@ class KubeletSpec:
 
     @property
     def flags(self) -> Flags:
-        """The flags of the command line, in the seed's order."""
+        """The flags of the command line, in the article's order."""
         return self._resolution.flags
 
     @property
@@ -153,17 +150,17 @@ class KubeletSpec:
 
     @property
     def settings(self) -> Flags:
-        """All that the kubelet is told by flags and file, by flag name."""
+        """What flags and configuration file set, by flag name."""
         return self._resolution.settings
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """What this version says otherwise than the seed's, and why."""
+        """What differs in this version from the article's kubelet, and why."""
         return self._resolution.changes
 
     @property
     def node_labels(self) -> Mapping[str, str]:
-        """The labels that the kubelet itself gives its node."""
+        """The labels that the kubelet registers its node with."""
         pairs = (pair.partition("=") for pair in _items(self.settings.get("node-labels", "")))
         return {key: value for key, _, value in pairs}
 
@@ -190,7 +187,7 @@ class KubeletSpec:
 
     @property
     def executable(self) -> str:
-        """``hyperkube`` or ``kubelet``, as that version's release has it."""
+        """``hyperkube`` or ``kubelet``: what the version's release contains."""
         return executable_name(self.version)
 
     @cached_property
@@ -240,8 +237,8 @@ class KubeletSpec:
         flags: dict[str, str] = {}
         for name, value in self._fields.items():
             flags[name] = value
-            if value and name in _WITH:
-                flags[_WITH[name]] = "true"
+            if value and name in _FOLLOWERS:
+                flags[_FOLLOWERS[name]] = "true"
         return flags
 
     @property
@@ -266,49 +263,86 @@ class KubeletSpec:
 
     @cached_property
     def files(self) -> tuple[FileSpec, ...]:
-        """The files of the seed's role, with the owner and mode the seed leaves to chance."""
-        # CIS Kubernetes Benchmark 4.1.9 wants this mode of the configuration file.
-        config = (FileSpec("kubelet.yaml", self.config_path, 0o600),) if self.config else ()
+        """The files that are rendered, those whose paths are stated."""
         files = (
             FileSpec("ca.crt", self.client_ca_file, 0o644, from_pki=True),
             FileSpec("ca.key", self.ca_key_file, 0o600, secret=True, from_pki=True),
             FileSpec("kubeconfig", self.kubeconfig, 0o600, secret=True, from_pki=True),
             FileSpec("kubelet.service", self.unit_path, 0o644),
-            *config,
+            # CIS Kubernetes Benchmark 4.1.9 asks for this mode of the configuration file.
+            FileSpec("kubelet.yaml", self._rendered_config, 0o600),
         )
         modes = dict(self.modes)
-        return tuple(replace(file, mode=modes.get(file.name, file.mode)) for file in files)
+        return tuple(
+            replace(file, mode=modes.get(file.name, file.mode)) for file in files if file.path
+        )
 
-    def with_settings(self, settings: Mapping[str, Any]) -> KubeletSpec:
-        """Return this kubelet with settings set by flag name or configuration path.
+    @property
+    def _rendered_config(self) -> str:
+        return self.config_path if self.config or self.layout == "found" else ""
 
-        A setting whose value is None must not be set. Where it is set, in the configuration file or
-        by a flag, is the version's affair.
+    def with_settings(self, settings: Mapping[str, Any], said_in: str = "") -> KubeletSpec:
+        """Return this kubelet with settings changed, named by flag or by configuration path.
+
+        They replace flags of the same setting. A setting whose value is None must not be set.
+        Raises SettingError for one that this version does not have.
         """
-        changed = {**dict(self.extra_settings), **{n: frozen(v) for n, v in settings.items()}}
-        return replace(self, extra_settings=tuple(changed.items()))
+        kubelet = self.without(settings)
+        own = dict(kubelet.extra_settings)
+        own.update({name: frozen(value) for name, value in settings.items()})
+        return replace(kubelet, extra_settings=tuple(own.items())).noted(settings, said_in)
 
-    def with_flags(self, changes: Mapping[str, str | None]) -> KubeletSpec:
+    def with_flags(self, changes: Mapping[str, str | None], said_in: str = "") -> KubeletSpec:
         """Return this kubelet with some flags set, or removed where the value is None."""
-        return replace(self, extra_flags=tuple({**dict(self.extra_flags), **changes}.items()))
+        kubelet = self.without(changes, keep_flags=True)
+        own = {**dict(kubelet.extra_flags), **changes}
+        return replace(kubelet, extra_flags=tuple(own.items())).noted(changes, said_in)
 
+    def with_files(self, *files: FileStatement) -> KubeletSpec:
+        """Return this kubelet with statements about files, instead of others of the same paths."""
+        own = {file.path: file for file in (*self.own_files, *files)}
+        return replace(self, own_files=tuple(own.values()))
 
-@dataclass(frozen=True)
-class Machine:
-    """A machine that is to be a node; its address is NOT_ASKED while only it could tell."""
+    def with_labels(self, labels: Mapping[str, str]) -> KubeletSpec:
+        """Return this kubelet with labels beside those it has, or with other values."""
+        own = {label.key: label for label in self.labels}
+        own.update({key: Label(key, value) for key, value in labels.items()})
+        return replace(self, labels=tuple(own.values()))
 
-    name: str
-    role: Role
-    address: IPv4Address
+    def with_taints(self, *taints: Taint | str) -> KubeletSpec:
+        """Return this kubelet with these taints instead of others. Raises ValueError."""
+        parsed = (Taint.parse(one) if isinstance(one, str) else one for one in taints)
+        return replace(self, taints=tuple(parsed))
+
+    def place(self, name: str) -> str:
+        """Return where a setting or field is stated; empty if that is not known."""
+        return dict(self.said_in).get(self._key(name), "")
+
+    def without(self, names: Iterable[str], *, keep_flags: bool = False) -> KubeletSpec:
+        """Return this kubelet without its own settings and flags of these names."""
+        gone = {self._key(name) for name in names}
+        settings = tuple(one for one in self.extra_settings if self._key(one[0]) not in gone)
+        flags = tuple(
+            one for one in self.extra_flags if keep_flags or self._key(one[0]) not in gone
+        )
+        return replace(self, extra_settings=settings, extra_flags=flags)
+
+    def noted(self, names: Iterable[str], said_in: str) -> KubeletSpec:
+        """Return this kubelet with the place where settings are stated."""
+        places = {**dict(self.said_in), **{self._key(name): said_in for name in names}}
+        return replace(self, said_in=tuple(places.items()))
+
+    def _key(self, name: str) -> str:
+        return normal_setting(self.version, name)
 
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One machine: its name, role and address, and the kubelet it must run."""
+    """One node: its name, role and address, and the kubelet it must run."""
 
     name: str
     role: Role
-    address: IPv4Address
+    address: IPAddress
     kubelet: KubeletSpec
 
     @property
@@ -319,16 +353,16 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class ClusterSpec:
-    """The whole cluster, masters first; the value every later stage only reads."""
+    """The whole cluster, masters first; the value that every later stage only reads."""
 
     nodes: tuple[NodeSpec, ...]
-    network: IPv4Network | None = DEFAULT_NETWORK
-    """The subnet that holds all nodes; None where the machines are somebody's own."""
+    network: IPv4Network | None = None
+    """The subnet that holds all nodes; None for existing machines."""
     version: KubeVersion = DEFAULT_VERSION
     image_url: str = "quay.io/coreos/hyperkube"
     api_server_port: int = 443
     api_server_url: str = ""
-    """Where the API server is, if that is not a master's address: a load balancer's, say."""
+    """The URL of the API server, if that is not a master's address but a load balancer's, say."""
 
     @property
     def image_tag(self) -> str:
@@ -347,10 +381,19 @@ class ClusterSpec:
 
     @property
     def api_server(self) -> str:
-        """Where the kubelets find the API server: the third master, as in the seed, or the last."""
-        if self.api_server_url:
+        """The URL of the API server: the article's third master, or the last where there are fewer.
+
+        Empty if there is neither a URL nor a master.
+        """
+        if self.api_server_url or not self.masters:
             return self.api_server_url
-        return f"https://{self.masters[:3][-1].address}:{self.api_server_port}"
+        address = self.masters[:3][-1].address
+        host = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
+        return f"https://{host}:{self.api_server_port}"
+
+    def api_server_of(self, node: NodeSpec) -> str:
+        """Return the URL of the API server that a node's kubelet uses."""
+        return node.kubelet.api_server or self.api_server
 
     def __iter__(self) -> Iterator[NodeSpec]:
         return iter(self.nodes)
@@ -365,6 +408,25 @@ class ClusterSpec:
                 return node
         raise KeyError(f"no node {name!r}; there are {', '.join(n.name for n in self.nodes)}")
 
+    def with_kubelets(
+        self,
+        change: Callable[[KubeletSpec], KubeletSpec],
+        *,
+        role: Role | None = None,
+        node: str | None = None,
+    ) -> ClusterSpec:
+        """Return this cluster with the kubelets changed of all nodes, of a role's, or of one.
+
+        Raises KeyError for an unknown node.
+        """
+        chosen = {self[node].name} if node else {n.name for n in self if role in (None, n.role)}
+        return replace(
+            self,
+            nodes=tuple(
+                replace(n, kubelet=change(n.kubelet)) if n.name in chosen else n for n in self.nodes
+            ),
+        )
+
     def with_flags(
         self,
         changes: Mapping[str, str | None],
@@ -374,43 +436,57 @@ class ClusterSpec:
     ) -> ClusterSpec:
         """Return this cluster with kubelet flags changed on all nodes, a role's, or one.
 
-        A flag whose value is None is removed. Raises KeyError for a node there is not.
+        A flag whose value is None is removed. Raises KeyError for an unknown node.
         """
-        chosen = {self[node].name} if node else {n.name for n in self if role in (None, n.role)}
-        return replace(
-            self,
-            nodes=tuple(
-                replace(n, kubelet=n.kubelet.with_flags(changes)) if n.name in chosen else n
-                for n in self.nodes
-            ),
-        )
+        return self.with_kubelets(lambda one: one.with_flags(changes), role=role, node=node)
+
+    def with_settings(
+        self, settings: Mapping[str, Any], *, role: Role | None = None, node: str | None = None
+    ) -> ClusterSpec:
+        """Return this cluster with settings changed on all nodes, a role's, or one.
+
+        A setting whose value is None must not be set. Raises KeyError for an unknown node and
+        SettingError for an unknown setting.
+        """
+        return self.with_kubelets(lambda one: one.with_settings(settings), role=role, node=node)
 
     def check(self) -> None:
-        """Raise SpecError for what no cluster can be: doubles, strays, flags nobody knows."""
-        for node in self:
-            # It names files here, and is a pattern to ssh.
-            if not _NAME.fullmatch(node.name):
-                raise SpecError(
-                    f"{node.name!r} cannot be a node's name: it takes letters, digits, dots, "
-                    "hyphens and underscores, and begins with none of the last three"
-                )
-        names = [node.name for node in self]
-        if double := next((name for name in names if names.count(name) > 1), None):
-            raise SpecError(f"two nodes have the name {double}")
-        places: dict[IPv4Address, list[str]] = {}
-        for node in self:
-            places.setdefault(node.address, []).append(node.name)
-            there = places[node.address]
-            if len(there) > 1 and node.address != NOT_ASKED:
-                # Behind one address, machines are told by their ports: it is none of theirs.
-                how = "" if self.network else "; say each one's own with private_ipv4"
-                raise SpecError(f"{' and '.join(there)} have the same address {node.address}{how}")
-        if not self.masters and not self.api_server_url:
+        """Raise SpecError for a cluster that cannot exist, or for unknown settings."""
+        self._check_names()
+        self._check_addresses()
+        if not self.masters and not self.api_server_url and self._needs_api_server:
             raise SpecError("a cluster needs a master: the API server's address is a master's")
         for node in self:
+            _check_kubelet(node.name, node.kubelet)
+
+    @property
+    def _needs_api_server(self) -> bool:
+        return any(node.kubelet.layout == "classic" for node in self)
+
+    def _check_names(self) -> None:
+        names = [node.name for node in self]
+        for name in names:
+            # It names files here, and is a pattern to ssh.
+            if not _NAME.fullmatch(name):
+                raise SpecError(
+                    f"invalid node name {name!r}: it must consist of letters, digits, dots, "
+                    "hyphens and underscores, and begin with a letter or digit"
+                )
+        if double := next((name for name in names if names.count(name) > 1), None):
+            raise SpecError(f"two nodes have the name {double}")
+
+    def _check_addresses(self) -> None:
+        nodes: dict[IPAddress, list[str]] = {}
+        for node in self:
+            sharing = nodes.setdefault(node.address, [])
+            sharing.append(node.name)
+            if len(sharing) > 1 and node.address != NO_ADDRESS:
+                # Machines behind NAT share an address and differ by port; it is not the node's own.
+                both = " and ".join(sharing)
+                how = "" if self.network else "; give each its own with private_ipv4"
+                raise SpecError(f"{both} have the same address {node.address}{how}")
             if self.network and node.address not in self.network:
                 raise SpecError(f"{node.name}'s address {node.address} is not in {self.network}")
-            _check_kubelet(node.name, node.kubelet)
 
     def summary(self) -> str:
         """Return the topology in words: ``3 masters, 1 worker``."""
@@ -422,10 +498,18 @@ def _check_kubelet(name: str, kubelet: KubeletSpec) -> None:
     version = kubelet.version
     if not version.known:
         raise SpecError(f"{name}: kubelet {version.number} is out of the known range, {KNOWN}")
-    known = catalog.flags(version.minor_version)
-    for flag in kubelet.flags:
-        if flag not in known:
-            raise SpecError(f"{name}: {_unknown(flag, version)}")
+    try:
+        for flag, value in kubelet.flags.items():
+            parse_setting(version, flag, value)
+        for setting, value in kubelet.extra_settings:
+            if value is not None:
+                parse_setting(version, setting, value)
+    except SettingError as error:
+        raise SpecError(f"{name}: {error}") from None
+    pathless = {name for name, _ in kubelet.modes} - {file.name for file in kubelet.files}
+    if kubelet.layout == "found" and pathless:
+        names = ", ".join(sorted(pathless))
+        raise SpecError(f"{name}: modes: the path of {names} is not stated; state it or use files")
     labels = dict.fromkeys(kubelet.node_labels)
     if refused := refused_labels(labels, version.minor):
         raise SpecError(
@@ -434,100 +518,9 @@ def _check_kubelet(name: str, kubelet: KubeletSpec) -> None:
         )
 
 
-def _unknown(flag: str, version: KubeVersion) -> str:
-    text = f"kubelet {version.number} has no flag --{flag}"
-    history = catalog.history(flag)
-    if history is None:
-        near = difflib.get_close_matches(flag, catalog.flags(version.minor_version), 1)
-        return text + (f"; did you mean --{near[0]}?" if near else f", nor has any from {KNOWN}")
-    if history.since and version < KubeVersion.parse(history.since):
-        return f"{text}; it came with {history.since}"
-    instead = f"; instead: {history.instead}" if history.instead else ""
-    return f"{text} any more: it went with {history.removed}{instead}"
-
-
 def _bool_text(value: bool | None) -> str:
     return "" if value is None else str(value).lower()
 
 
 def _items(value: str) -> list[str]:
     return [item for item in value.split(",") if item]
-
-
-def cluster_spec(
-    masters: int = 3,
-    workers: int = 1,
-    network: IPv4Network = DEFAULT_NETWORK,
-    version: KubeVersion = DEFAULT_VERSION,
-    *,
-    cgroup_v1: bool = False,
-    swap: bool = False,
-) -> ClusterSpec:
-    """Describe the seed's cluster, of any size.
-
-    ``masters`` and ``workers`` are counts; master01 has host 101 of ``network`` and worker01 host
-    201, as in the seed, unless the network is too small for that: then nodes fill it from its
-    start. ``cgroup_v1`` and ``swap`` say what of the host the kubelets shall put up with. Raises
-    SpecError where that cannot be.
-    """
-    machines = seed_machines(masters, workers, network)
-    return spec_of(machines, network, version, cgroup_v1=cgroup_v1, swap=swap)
-
-
-def seed_machines(masters: int, workers: int, network: IPv4Network) -> tuple[Machine, ...]:
-    """Return the machines of the seed's cluster, of any size. Raises SpecError."""
-    if masters < 0 or workers < 0:
-        raise SpecError("the number of nodes cannot be negative")
-    if masters == 0:
-        raise SpecError(
-            "a cluster needs at least one master: the kubelets' API server address is a master's"
-        )
-    roles: list[Role] = ["master" for _ in range(masters)]
-    roles += ["worker" for _ in range(workers)]
-    numbers = [*range(1, masters + 1), *range(1, workers + 1)]
-    return tuple(
-        Machine(f"{role}{number:02}", role, address)
-        for role, number, address in zip(
-            roles, numbers, _addresses(masters, workers, network), strict=True
-        )
-    )
-
-
-def spec_of(
-    machines: Sequence[Machine],
-    network: IPv4Network | None,
-    version: KubeVersion,
-    *,
-    cgroup_v1: bool = False,
-    swap: bool = False,
-) -> ClusterSpec:
-    """Describe the cluster whose nodes are ``machines``, with the seed's kubelets; masters first.
-
-    The other parameters are those of ``cluster_spec``.
-    """
-    nodes = []
-    for machine in sorted(machines, key=lambda machine: machine.role):
-        key = f"{ROLE}{machine.role}"
-        taints = (Taint(key),) if machine.role == "master" else ()
-        kubelet = KubeletSpec(
-            (machine.address,), (Label(key),), taints, version, cgroup_v1=cgroup_v1, swap=swap
-        )
-        nodes.append(NodeSpec(machine.name, machine.role, machine.address, kubelet))
-    return ClusterSpec(tuple(nodes), network, version, launcher_for(version).image_url)
-
-
-def _addresses(masters: int, workers: int, network: IPv4Network) -> list[IPv4Address]:
-    first, last = network.network_address, network.broadcast_address
-    as_in_seed = [_FIRST_HOST["master"] + i for i in range(masters)]
-    as_in_seed += [_FIRST_HOST["worker"] + i for i in range(workers)]
-    fits = len(set(as_in_seed)) == masters + workers and all(first + n < last for n in as_in_seed)
-    # The first host of a network is the gateway: Docker's bridge or libvirt's host.
-    from_start = range(2, 2 + masters + workers)
-    hosts = as_in_seed if fits else list(from_start)
-    if first + hosts[-1] >= last:
-        room = max(0, network.num_addresses - 3)
-        raise SpecError(
-            f"{masters + workers} nodes do not fit into {network}: it has room for {room}; "
-            "choose a larger network or fewer nodes"
-        )
-    return [first + n for n in hosts]

@@ -8,6 +8,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 IPAddress = IPv4Address | IPv6Address
 
+NO_ADDRESS = IPv4Address("0.0.0.0")
+"""Stands for the address of a machine until the machine reports it."""
+
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _TAINT = re.compile(
     rf"(?P<key>[^=:,]+)(?:=(?P<value>[^=:,]*))?:(?P<effect>{'|'.join(TAINT_EFFECTS)})"

@@ -1,4 +1,4 @@
-"""A spec in words: what each node will be, and who had which say in it."""
+"""A spec in words: what each node will be, and which source set it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import normal_name
-from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec, cluster_spec
+from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 
 
 def describe(spec: ClusterSpec) -> dict[str, Any]:
@@ -36,9 +37,9 @@ def _node(node: NodeSpec) -> dict[str, Any]:
 
 
 def explain_flag(steps: Iterable[tuple[str, ClusterSpec]], name: str, flag: str) -> Iterator[str]:
-    """Yield where the value of a node's flag comes from: every step that changed it, and the end.
+    """Yield where the value of a node's flag comes from: each step that changed it, and the end.
 
-    Raises KeyError for a node there is not.
+    Raises KeyError for an unknown node.
     """
     flag = normal_name(flag)
     cluster = None
@@ -46,7 +47,7 @@ def explain_flag(steps: Iterable[tuple[str, ClusterSpec]], name: str, flag: str)
     for who, cluster in steps:
         value = cluster[name].kubelet.settings.get(flag)
         if value != before:
-            yield f"{'(not set)' if value is None else value}, says {who}"
+            yield f"{'(not set)' if value is None else value}, set by {who}"
             before = value
     assert cluster is not None
     kubelet = cluster[name].kubelet
@@ -57,13 +58,12 @@ def explain_flag(steps: Iterable[tuple[str, ClusterSpec]], name: str, flag: str)
 
 
 def _place(node: NodeSpec, flag: str) -> str:
-    """Say where the node's kubelet is told."""
+    """Return where the node's kubelet finds the value of a flag."""
     kubelet = node.kubelet
     if flag in kubelet.flags:
-        return f"it is on the command line in {kubelet.unit_path}"
+        return f"it is on the command line in {kubelet.unit_path or kubelet.unit}"
     if flag in kubelet.config:
         return f"it is in {kubelet.config_path}"
-    seed = cluster_spec()[f"{node.role}01"].kubelet
-    if flag in seed.flags:
-        return f"kubelet {kubelet.version.number} is not told --{flag}"
-    return f"nobody sets --{flag}; the kubelet's own default holds"
+    if flag not in catalog.flags(kubelet.version.minor_version):
+        return f"kubelet {kubelet.version.number} does not have --{flag}"
+    return f"nothing sets --{flag}; the kubelet's own default holds"

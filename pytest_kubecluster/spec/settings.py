@@ -26,6 +26,7 @@ from pytest_kubecluster.spec.values import (
     parse_bool,
     parse_duration,
     parse_quantity,
+    shown,
     split_list,
     split_pairs,
     taint_text,
@@ -130,6 +131,31 @@ def canonical_name(version: KubeVersion, name: str) -> str:
         if candidate in known:
             return candidate
     raise SettingError(unknown_setting(version, name))
+
+
+def normal_setting(version: KubeVersion, name: str) -> str:
+    """Return the canonical name of a setting, or of an unknown one its name as a flag."""
+    try:
+        return canonical_name(version, name)
+    except ValueError:
+        return normal_name(name)
+
+
+def flatten_settings(
+    version: KubeVersion, settings: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    """Yield settings by flag name or dotted path; nested mappings are configuration paths."""
+    parents = _parents(version.minor_version)
+
+    def walk(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        for key, item in value.items():
+            path = f"{prefix}{key}"
+            if isinstance(item, Mapping) and path in parents:
+                yield from walk(f"{path}.", item)
+            else:
+                yield path, item
+
+    yield from walk("", settings)
 
 
 def kind_of(version: KubeVersion, name: str) -> Kind:
@@ -340,18 +366,17 @@ def _merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 
 def _flat(document: Document, version: KubeVersion) -> Iterator[tuple[str, Any]]:
     """Yield the fields of a KubeletConfiguration by dotted path."""
-    known = catalog.fields(version.minor_version)
-    parents = {path[:i] for path in known for i, letter in enumerate(path) if letter == "."}
+    for path, value in flatten_settings(version, document):
+        if path not in ("apiVersion", "kind"):
+            yield path, value
 
-    def walk(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        for key, item in value.items():
-            path = f"{prefix}{key}"
-            if isinstance(item, Mapping) and path in parents and path not in known:
-                yield from walk(f"{path}.", item)
-            elif path not in ("apiVersion", "kind"):
-                yield path, item
 
-    yield from walk("", document)
+@cache
+def _parents(minor: str) -> frozenset[str]:
+    """Return the paths of the configuration's structures, which are no settings themselves."""
+    known = catalog.fields(minor)
+    paths = {path[:i] for path in known for i, letter in enumerate(path) if letter == "."}
+    return frozenset(paths - set(known))
 
 
 def _is_zero(kind: Kind, value: object) -> bool:
@@ -476,7 +501,7 @@ def _bool(_: Kind, value: object) -> bool:
     if isinstance(value, str):
         with suppress(ValueError):
             return parse_bool(value)
-    raise ValueError(f"invalid value {_short(value)} (must be true or false)")
+    raise ValueError(f"invalid value {shown(value)} (must be true or false)")
 
 
 def _integer(kind: Kind, value: object) -> int:
@@ -491,16 +516,8 @@ def _integer(kind: Kind, value: object) -> int:
         with suppress(ValueError):
             number = int(value, 0)
     if number is None or not low <= number <= high:
-        raise ValueError(f"invalid value {_short(value)} (must be a number from {low} to {high})")
+        raise ValueError(f"invalid value {shown(value)} (must be a number from {low} to {high})")
     return number
-
-
-def _short(value: object) -> str:
-    """Return a value for a message; a number may have more digits than Python will print."""
-    if isinstance(value, int) and value.bit_length() > 256:
-        return "of thousands of digits" if value.bit_length() > 3400 else hex(value)[:24] + "…"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _float(_: Kind, value: object) -> float:
@@ -509,7 +526,7 @@ def _float(_: Kind, value: object) -> float:
     with suppress(ValueError):
         if isinstance(value, str):
             return float(value)
-    raise ValueError(f"invalid value {_short(value)} (must be a number)")
+    raise ValueError(f"invalid value {shown(value)} (must be a number)")
 
 
 def _duration(kind: Kind, value: object) -> str:
@@ -524,7 +541,7 @@ def _duration(kind: Kind, value: object) -> str:
         and not isinstance(value, bool)
     ):
         return f"{value}ns"
-    raise ValueError(f"invalid value {_short(value)} (must be a duration such as '10s' or '1m30s')")
+    raise ValueError(f"invalid value {shown(value)} (must be a duration such as '10s' or '1m30s')")
 
 
 def _quantity(_: Kind, value: object) -> str:
@@ -532,7 +549,7 @@ def _quantity(_: Kind, value: object) -> str:
         with suppress(ValueError):
             parse_quantity(str(value))
             return str(value)
-    raise ValueError(f"invalid value {_short(value)} (must be a quantity such as '100Mi')")
+    raise ValueError(f"invalid value {shown(value)} (must be a quantity such as '100Mi')")
 
 
 def _items(value: object) -> tuple[object, ...]:
@@ -540,7 +557,7 @@ def _items(value: object) -> tuple[object, ...]:
         return split_list(value)
     if isinstance(value, (list, tuple)):
         return tuple(value)
-    raise ValueError(f"invalid value {_short(value)} (must be a list)")
+    raise ValueError(f"invalid value {shown(value)} (must be a list)")
 
 
 def _list(kind: Kind, value: object) -> tuple[str, ...]:
@@ -550,7 +567,7 @@ def _list(kind: Kind, value: object) -> tuple[str, ...]:
 def _numbers(_: Kind, value: object) -> tuple[int, ...]:
     numbers = tuple(n for n in _items(value) if isinstance(n, int) and not isinstance(n, bool))
     if len(numbers) != len(_items(value)):
-        raise ValueError(f"invalid value {_short(value)} (must be a list of numbers)")
+        raise ValueError(f"invalid value {shown(value)} (must be a list of numbers)")
     return numbers
 
 
@@ -559,7 +576,7 @@ def _pairs(value: object) -> Mapping[Any, object]:
         return dict(split_pairs(value))
     if isinstance(value, Mapping):
         return value
-    raise ValueError(f"invalid value {_short(value)} (must be a table)")
+    raise ValueError(f"invalid value {shown(value)} (must be a table)")
 
 
 def _map(kind: Kind, value: object) -> dict[str, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 
 from pytest_kubecluster.spec.model import FileSpec, KubeletSpec, NodeSpec
 from pytest_kubecluster.spec.parts import (
@@ -76,6 +76,9 @@ def statements_of(
     return _found(kubelet)
 
 
+SPEC = "the spec"
+"""Where something is stated if the place is not known."""
+
 _APART = ("node-labels", "register-with-taints", "registerWithTaints", "node-ip")
 """Settings that have a statement of their own."""
 
@@ -95,7 +98,7 @@ def _classic(kubelet: KubeletSpec, rendered: Mapping[str, bytes]) -> Statements:
         labels=kubelet.node_labels,
         taints=tuple(map(Taint.parse, kubelet.node_taints)),
         addresses=(kubelet.node_ips or ()) if "node-ip" in kubelet.settings else (),
-        files=(*(_rendered(file, rendered) for file in kubelet.files), *kubelet.own_files),
+        files=_files(kubelet, rendered),
         unit=_unit(kubelet, drop_ins=(), enabled=True),
         identity=replace(kubelet.identity, kubeconfig=kubelet.kubeconfig),
         server=kubelet.api_server or None,
@@ -120,22 +123,52 @@ def _found(kubelet: KubeletSpec) -> Statements:
         setting.name: setting
         for name, value in stated
         if name not in fields
-        for setting in [parse_setting(version, name, value, "spec")]
+        for setting in [parse_setting(version, name, value, kubelet.place(name) or SPEC)]
     }
     return Statements(
         version=version,
         settings=settings,
-        absent_settings={canonical_name(version, name): "spec" for name in absent},
+        absent_settings={
+            canonical_name(version, name): kubelet.place(name) or SPEC for name in absent
+        },
         labels={label.key: label.value for label in kubelet.labels},
         taints=kubelet.taints,
         addresses=kubelet.node_ips,
-        files=kubelet.own_files,
+        files=(*_modes(kubelet), *kubelet.own_files),
         unit=_unit(kubelet, drop_ins=None, enabled=None),
         identity=replace(kubelet.identity, kubeconfig=kubelet.kubeconfig or None),
         server=kubelet.api_server or None,
         hostname=kubelet.hostname or None,
         host=kubelet.host,
     )
+
+
+def _files(kubelet: KubeletSpec, rendered: Mapping[str, bytes]) -> tuple[FileStatement, ...]:
+    """Return the rendered files, and over them what the user states of the same or other paths."""
+    files = {file.path: _rendered(file, rendered) for file in kubelet.files}
+    for own in kubelet.own_files:
+        before = files.get(own.path)
+        if before and not own.absent:
+            stated = {
+                one.name: value
+                for one in fields(own)
+                if (value := getattr(own, one.name)) not in (None, False, "")
+            }
+            if own.digest or own.content is not None:
+                before = replace(before, digest=None, content=None)
+            files[own.path] = replace(before, **stated)
+        else:
+            files[own.path] = own
+    return tuple(files.values())
+
+
+def _modes(kubelet: KubeletSpec) -> Iterator[FileStatement]:
+    """Yield the modes that are stated of files by the names that rendered files have."""
+    own = {file.path for file in kubelet.own_files}
+    modes = dict(kubelet.modes)
+    for file in kubelet.files:
+        if file.name in modes and file.path not in own:
+            yield FileStatement(file.path, mode=file.mode, said_in=kubelet.place("modes"))
 
 
 def _unit(

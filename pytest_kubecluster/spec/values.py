@@ -72,6 +72,17 @@ def thawed(value: object) -> Any:
     return [thawed(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+def shown(value: object) -> str:
+    """Return a value for a message, cut to a line; Python does not print the longest numbers."""
+    if isinstance(value, int) and value.bit_length() > 3400:
+        return "of thousands of digits"
+    try:
+        text = repr(value)
+    except ValueError:
+        return "of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
 def parse_bool(text: str) -> bool:
     """Read a boolean as Go's strconv.ParseBool does. Raises ValueError."""
     if text not in TRUE | FALSE:

@@ -8,9 +8,9 @@ from textwrap import dedent
 
 import pytest
 
+from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.plugin.options import bind_bare_options
 from pytest_kubecluster.plugin.settings import read_settings
-from pytest_kubecluster.spec.model import cluster_spec
 
 PLAYBOOK = "- hosts: all\n"
 NEEDS_NODE = "def test_it(kube_node): assert kube_node\n"

@@ -46,7 +46,7 @@ def usage_error(pytester: pytest.Pytester, *args: str) -> str:
         (["--kube-network=fd00::/64"], "--kube-network: invalid IPv4 network 'fd00::/64'"),
         (["--kube-network=10.0.0.1/24"], "has host bits set"),
         (["--kube-network=everywhere"], "--kube-network: invalid IPv4 network 'everywhere'"),
-        (["--kube-hyperkube=latest"], "--kube-hyperkube: 'latest' is no kubelet version; write it as 1.7.5"),
+        (["--kube-hyperkube=latest"], "--kube-hyperkube: invalid kubelet version 'latest'; write it as 1.7.5"),
         (["--kube-hyperkube=1.30.0-rc.1"], "is a pre-release"),
         (["--kube-hyperkube=1.99.0"], "--kube-hyperkube: 1.99.0 is out of the range of known kubelets, 1.7 to 1.36"),
         (["--kube-timeout=0"], "--kube-timeout: invalid number of seconds '0': must be above 0"),

@@ -11,7 +11,7 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.plugin.resolution import Placement
 from pytest_kubecluster.plugin.workers import WorkerInput
-from pytest_kubecluster.spec.model import Machine
+from pytest_kubecluster.spec.topology import Machine
 
 
 def worker_input(folder: Path, placement: Placement) -> WorkerInput:

@@ -24,7 +24,8 @@ from pytest_kubecluster.machines.existing.ssh_arguments import (
 )
 from pytest_kubecluster.machines.existing.survey import Reach
 from pytest_kubecluster.machines.ssh import SshOptions
-from pytest_kubecluster.spec.model import NOT_ASKED, Machine
+from pytest_kubecluster.spec.parts import NO_ADDRESS
+from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.util.ansible_cli import ask_ansible
 
 _OWN_ADDRESS = ("private_ipv4", "node_ip", "ip")
@@ -112,7 +113,7 @@ class Inventory:
         return tuple(
             host.machine.name
             for host in self.hosts
-            if host.machine.address == NOT_ASKED or _is_public(host.reach.presumed)
+            if host.machine.address == NO_ADDRESS or _is_public(host.reach.presumed)
         )
 
     def explain_left_out(self) -> str:
@@ -321,7 +322,7 @@ def _host(
         presumed=None if own else reached,
         hint=_PASSWORD_HINT if _first(variables, _LOGIN_PASSWORDS) else "",
     )
-    return InventoryHost(Machine(name, role, own or reached or NOT_ASKED), reach)
+    return InventoryHost(Machine(name, role, own or reached or NO_ADDRESS), reach)
 
 
 def _ssh_options(

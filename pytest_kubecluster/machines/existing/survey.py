@@ -18,7 +18,7 @@ from pytest_kubecluster.machines.existing.addresses import (
     parse_address,
 )
 from pytest_kubecluster.machines.ssh import Ssh, SshOptions
-from pytest_kubecluster.spec.model import NOT_ASKED
+from pytest_kubecluster.spec.parts import NO_ADDRESS, IPAddress
 from pytest_kubecluster.util.parallel import each_in_parallel
 
 _SECONDS = 60.0
@@ -147,7 +147,7 @@ def survey_machine(ssh: Ssh, name: str, reach: Reach, *, sudo_password: str = ""
     return _with_address(replace(seen, sudo_password=password), ssh, name, reach)
 
 
-def address_missing(name: str, survey: Survey, reach: Reach, address: IPv4Address) -> str:
+def address_missing(name: str, survey: Survey, reach: Reach, address: IPAddress) -> str:
     """Return why ``address`` cannot be the node's and how to set it, or nothing if it may be.
 
     An address that the inventory or the spec states is not questioned; one that was only taken from
@@ -155,7 +155,7 @@ def address_missing(name: str, survey: Survey, reach: Reach, address: IPv4Addres
     """
     on_machine = {known.value.ip for known in survey.addresses}
     own = survey.address or "ADDRESS"
-    if address == NOT_ASKED:
+    if address == NO_ADDRESS:
         problem = survey.address_problem or "its address is unknown"
     elif address == reach.presumed and on_machine and address not in on_machine:
         there = ", ".join(map(str, node_addresses(survey.addresses)))

@@ -14,7 +14,8 @@ from pytest_kubecluster.machines.base import Machines
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
 from pytest_kubecluster.machines.ssh import SshOptions
 from pytest_kubecluster.machines.vagrant import NOT_CREATED, RUNNING, Vagrant
-from pytest_kubecluster.spec.model import NOT_ASKED, Machine
+from pytest_kubecluster.spec.parts import NO_ADDRESS
+from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.util.process import Commands
 
 _REMOVE_SECONDS = 600.0
@@ -110,7 +111,7 @@ def read_vagrantfile(folder: Path, patterns: RolePatterns) -> OwnVagrantfile:
     states = {s.name: s.state for s in _vagrant(folder, None, _ASK_SECONDS).status()}
     roles = {machine: patterns.role_of(machine) for machine in states}
     nodes = ((m, role) for m, role in roles.items() if role == "master" or role == "worker")
-    machines = [Machine(machine, role, NOT_ASKED) for machine, role in nodes]
+    machines = [Machine(machine, role, NO_ADDRESS) for machine, role in nodes]
     left_out = tuple(machine for machine, role in roles.items() if role is None)
     if not machines:
         raise KubeClusterError(

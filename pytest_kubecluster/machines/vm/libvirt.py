@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from pytest_kubecluster.machines.vm.base import VirtualMachines, login_script
 from pytest_kubecluster.machines.vm.box_build import INITRD, KERNEL
 from pytest_kubecluster.machines.vm.kvm import QEMU, kvm_works
 from pytest_kubecluster.spec.model import ClusterSpec
+from pytest_kubecluster.spec.parts import IPAddress
 from pytest_kubecluster.util.process import Commands, ask, last_lines
 
 URI = "qemu:///system"
@@ -229,9 +230,9 @@ def _plugin_lists() -> Iterator[Path]:
     yield from vagrant_home().glob("plugins.json")
 
 
-def mac(address: IPv4Address) -> str:
+def mac(address: IPAddress) -> str:
     """Return the hardware address of the node with that address, with KVM's prefix."""
-    return ":".join(["52:54:00", *(f"{byte:02x}" for byte in address.packed[1:])])
+    return ":".join(["52:54:00", *(f"{byte:02x}" for byte in address.packed[-3:])])
 
 
 def _virsh(*words: str, check: bool = True) -> list[str]:

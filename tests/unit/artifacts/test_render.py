@@ -14,8 +14,9 @@ import yaml
 
 from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
 from pytest_kubecluster.artifacts.render import render_node, systemd_word, write_files
+from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.spec.catalog import MINORS
-from pytest_kubecluster.spec.model import ClusterSpec, cluster_spec
+from pytest_kubecluster.spec.model import ClusterSpec
 from tests.make_golden import GOLDEN, SEED_NETWORK, golden_files
 
 SEED = Path(__file__).parents[3] / "examples" / "article"

@@ -19,7 +19,8 @@ from pytest_kubecluster.cluster.fingerprint import (
 )
 from pytest_kubecluster.cluster.registry import Record
 from pytest_kubecluster.kubelet.binary import KubeletBinary
-from pytest_kubecluster.spec.model import ClusterSpec, cluster_spec
+from pytest_kubecluster.layouts.cluster import cluster_spec
+from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.spec.version import KubeVersion
 from pytest_kubecluster.util.resources import provisioning
 

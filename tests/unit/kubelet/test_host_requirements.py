@@ -6,7 +6,7 @@ import pytest
 
 from pytest_kubecluster.kubelet import host_requirements as kernel
 from pytest_kubecluster.kubelet.host_requirements import kernel_problems, kernel_traits
-from pytest_kubecluster.spec.model import cluster_spec
+from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.spec.version import KubeVersion
 
 SWAPS = "Filename\tType\tSize\tUsed\tPriority\n"

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_kubecluster.cluster.config import Download, Libvirt, Settings
+from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.matrix.run import kernel_problem, read_versions
-from pytest_kubecluster.spec.model import cluster_spec
 from pytest_kubecluster.spec.version import KubeVersion
 
 OLD, NEW = (KubeVersion.parse(text) for text in ("1.7.5", "1.30.0"))

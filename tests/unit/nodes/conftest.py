@@ -13,10 +13,11 @@ import pytest
 
 from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
 from pytest_kubecluster.artifacts.render import render_node
+from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.nodes.agent import look, system
 from pytest_kubecluster.nodes.kubelet import Kubelet
 from pytest_kubecluster.spec.launcher import HOST_PROGRAM
-from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec, cluster_spec
+from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 from pytest_kubecluster.spec.version import KubeVersion
 
 PID = 4711

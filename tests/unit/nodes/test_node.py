@@ -7,10 +7,10 @@ import subprocess
 import pytest
 
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.nodes import node as node_module
 from pytest_kubecluster.nodes.node import Node
-from pytest_kubecluster.spec.model import cluster_spec
 
 
 class GoneAfterReboot:

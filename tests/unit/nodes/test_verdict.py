@@ -244,7 +244,7 @@ def test_same_value_in_other_words(classic: Classic) -> None:
     flags["kube-reserved"] = "cpu=100m,memory=2Gi"
     spec = found(node, extra_flags=tuple(flags.items()))
     (difference,) = (one for one in compare(node.look(), spec) if one.name == "--kube-reserved")
-    assert (difference.expected_in, difference.actual_in) == ("spec", path)
+    assert (difference.expected_in, difference.actual_in) == ("the spec", path)
 
 
 def test_table_shows_which_side_has_an_empty_value() -> None:

@@ -4,15 +4,9 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from pytest_kubecluster.spec.model import (
-    DEFAULT_NETWORK,
-    DEFAULT_VERSION,
-    KubeletSpec,
-    Machine,
-    SpecError,
-    cluster_spec,
-    spec_of,
-)
+from pytest_kubecluster.layouts.cluster import cluster_spec, spec_of
+from pytest_kubecluster.spec.model import DEFAULT_VERSION, KubeletSpec, SpecError
+from pytest_kubecluster.spec.topology import DEFAULT_NETWORK, Machine
 
 SEED = IPv4Network("172.17.5.0/24")
 
@@ -132,7 +126,7 @@ def test_unknown_node_is_named_with_those_there_are() -> None:
 
 
 def test_check_finds_a_flag_the_version_does_not_know() -> None:
-    message = r"worker01: kubelet 1\.7\.5 has no flag --fail-swap-on; it came with 1\.8"
+    message = r"worker01: kubelet 1\.7\.5 has no flag --fail-swap-on; it was added in 1\.8"
     with pytest.raises(SpecError, match=message):
         cluster_spec().with_flags({"fail-swap-on": "false"}, role="worker").check()
 
@@ -140,7 +134,7 @@ def test_check_finds_a_flag_the_version_does_not_know() -> None:
 @pytest.mark.parametrize("name", ["../m", "a/b", "*", "m 1", "-m", ""])
 def test_check_finds_names_that_are_no_file_names_or_are_patterns(name: str) -> None:
     machine = Machine(name, "master", IPv4Address("10.0.0.1"))
-    with pytest.raises(SpecError, match="cannot be a node's name"):
+    with pytest.raises(SpecError, match="invalid node name"):
         spec_of([machine], None, DEFAULT_VERSION).check()
 
 

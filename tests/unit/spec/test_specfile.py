@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kubecluster.spec.model import ClusterSpec, SpecError, cluster_spec
+from pytest_kubecluster.layouts.cluster import cluster_spec
+from pytest_kubecluster.spec.model import ClusterSpec, SpecError
 from pytest_kubecluster.spec.parts import Taint
 from pytest_kubecluster.spec.provenance import describe, explain_flag
 from pytest_kubecluster.spec.specfile import SpecFile, SpecFileError, find_spec_file
@@ -100,27 +101,27 @@ def test_no_file_says_nothing(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("masters = \nworkers = 1", "at line 1"),
-        ("mastres = 1", "unknown key mastres; known are api_server, kubelet, masters"),
-        ("masters = '3'", "masters: '3' is no number"),
-        ("masters = true", "masters: True is no number"),
-        ("workers = -1", "workers: -1 is below 0"),
+        ("mastres = 1", "unknown key mastres; known are api_server, files, host, identity, kubelet, masters"),
+        ("masters = '3'", "masters: invalid value '3' .must be a number"),
+        ("masters = true", "masters: invalid value True .must be a number"),
+        ("workers = -1", "workers: invalid value -1 .must be from 0"),
         ("version = '1.6.0'", "version: 1.6.0 is out of the range"),
-        ("version = 1.30", "version: 1.3 is no text in quotes"),
+        ("version = 1.30", "version: invalid value 1.3 .must be text in quotes"),
         ("network = '10.0.0.1/24'", "network: .*has host bits set"),
         ("kubelet = 3", "kubelet must be a table"),
         ("[kubelet]\nclusterDNS = '1.2.3.4'", "unknown key kubelet.clusterDNS; known are .*cluster_dns"),
         ("[kubelet]\ncluster_dns = 'ten'", "kubelet.cluster_dns: .*ten"),
-        ("[kubelet]\nanonymous_auth = 'no'", "kubelet.anonymous_auth: 'no' is no truth value"),
-        ("[kubelet]\nlock_file = 'lock'", "kubelet.lock_file: 'lock' is no absolute path"),
-        ("[kubelet]\nlaunched_by = 'podman'", "kubelet.launched_by: 'podman' is none of rkt, docker, host"),
-        ("[kubelet]\nnode_ip = '1.2.3.4'", "unknown key kubelet.node_ip"),
+        ("[kubelet]\nanonymous_auth = 'no'", "kubelet.anonymous_auth: invalid value 'no' .must be true or false"),
+        ("[kubelet]\nlock_file = 'lock'", "kubelet.lock_file: invalid value 'lock' .must be an absolute path"),
+        ("[kubelet]\nlaunched_by = 'podman'", "kubelet.launched_by: invalid choice 'podman' .choose from rkt, docker, host"),
+        ("[kubelet]\nnode_ip = 'x'", "kubelet.node_ip: invalid value 'x' .must be an IP address"),
         ("[role.boss]", "unknown key role.boss; known are master, worker"),
         ("[role.worker]\ntaints = ['a=b']", "role.worker.taints: invalid taint 'a=b'"),
         ("[role.worker]\ntaints = ['a=b:Never']", "with one of NoSchedule"),
-        ("[kubelet]\nlabels = { 'a b' = 'c' }", "kubelet.labels: 'a b=c' is no label"),
-        ("[kubelet]\nlabels = { zone = 'a-' }", "kubelet.labels: 'zone=a-' is no label"),
-        ("[kubelet]\nlabels = { 'Ex.org/a' = '' }", "kubelet.labels: 'Ex.org/a' is no label"),
-        ("[role.worker]\nlabels = ['a']", r"role.worker.labels: \['a'\] is no table of labels"),
+        ("[kubelet]\nlabels = { 'a b' = 'c' }", "kubelet.labels: invalid label 'a b=c'"),
+        ("[kubelet]\nlabels = { zone = 'a-' }", "kubelet.labels: invalid label 'zone=a-'"),
+        ("[kubelet]\nlabels = { 'Ex.org/a' = '' }", "kubelet.labels: invalid label 'Ex.org/a'"),
+        ("[role.worker]\nlabels = ['a']", r"role.worker.labels: invalid value \['a'\] .must be a table of labels"),
         ("[node.master01]\naddress = '10.0.0.300'", "node.master01.address: .*300"),
         ("[node.master01]\nflags = { v = { x = 1 } }", "node.master01.flags: flag v: "),
         ("[kubelet]\nremove_flags = ['look-file']", "no kubelet from 1.7 to 1.36 has a flag --look-file"),
@@ -138,7 +139,7 @@ def test_wrong_files_are_named_with_the_key_or_line(
 def test_node_there_is_not(tmp_path: Path) -> None:
     (tmp_path / "kubecluster.toml").write_text("[node.worker07]\nrestart_seconds = 1\n")
     with pytest.raises(
-        SpecFileError, match=r"node\.worker07: there is no such node; there are master01"
+        SpecFileError, match=r"node\.worker07: unknown node; the nodes are master01"
     ):
         applied(find_spec_file(tmp_path), cluster_spec())
 
@@ -166,10 +167,10 @@ def steps() -> list[tuple[str, ClusterSpec]]:
 @pytest.mark.parametrize(
     ("node", "flag", "expected"),
     [
-        ("master01", "cluster_domain", ["cluster.local, says the article", "it is in /etc/kubernetes/kubelet.yaml"]),
-        ("worker01", "cluster-domain", ["cluster.local, says the article", "(not set), says the hook", "kubelet 1.30.0 is not told --cluster-domain"]),
-        ("worker01", "v", ["4, says the hook", "it is on the command line in /etc/systemd/system/kubelet.service"]),
-        ("master01", "v", ["nobody sets --v; the kubelet's own default holds"]),
+        ("master01", "cluster_domain", ["cluster.local, set by the article", "it is in /etc/kubernetes/kubelet.yaml"]),
+        ("worker01", "cluster-domain", ["cluster.local, set by the article", "(not set), set by the hook", "nothing sets --cluster-domain; the kubelet's own default holds"]),
+        ("worker01", "v", ["4, set by the hook", "it is on the command line in /etc/systemd/system/kubelet.service"]),
+        ("master01", "v", ["nothing sets --v; the kubelet's own default holds"]),
     ],
 )  # fmt: skip
 def test_explanations(node: str, flag: str, expected: list[str]) -> None:
@@ -179,7 +180,7 @@ def test_explanations(node: str, flag: str, expected: list[str]) -> None:
 def test_explanation_has_the_versions_reason() -> None:
     lines = list(explain_flag(steps(), "master01", "require-kubeconfig"))
     assert lines[0].startswith("--require-kubeconfig dropped: unknown from 1.10;")
-    assert lines[1:] == ["kubelet 1.30.0 is not told --require-kubeconfig"]
+    assert lines[1:] == ["kubelet 1.30.0 does not have --require-kubeconfig"]
 
 
 def test_description_is_plain() -> None:

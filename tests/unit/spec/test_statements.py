@@ -6,8 +6,9 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.layouts.found import found_kubelet
-from pytest_kubecluster.spec.model import KubeletSpec, cluster_spec
+from pytest_kubecluster.spec.model import KubeletSpec
 from pytest_kubecluster.spec.parts import (
     FileStatement,
     HostStatement,

@@ -11,17 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kubecluster.artifacts.render import render_node
+from pytest_kubecluster.layouts.classic import classic_kubelet
+from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import parse_argv, same_value
-from pytest_kubecluster.spec.model import (
-    DEFAULT_VERSION,
-    ClusterSpec,
-    KubeletSpec,
-    SpecError,
-    cluster_spec,
-)
+from pytest_kubecluster.spec.model import DEFAULT_VERSION, ClusterSpec, KubeletSpec, Role, SpecError
 from pytest_kubecluster.spec.node_labels import refused_labels
 from pytest_kubecluster.spec.parts import Label, Taint
+from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.spec.translate import settings_of
 from pytest_kubecluster.spec.version import NEWEST, OLDEST, KubeVersion
 from tests.make_golden import NO_PKI
@@ -153,9 +150,9 @@ def test_an_own_file_is_not_mixed_with_ours() -> None:
 @pytest.mark.parametrize(
     ("version", "flag", "message"),
     [
-        ("1.10.5", "require-kubeconfig", r"1\.10\.5 has no flag --require-kubeconfig any more: it went with 1\.10; instead: drop it"),
-        ("1.24.0", "network-plugin", r"it went with 1\.24; instead: nothing \(CRI runtime config\)"),
-        ("1.7.5", "config", r"has no flag --config; it came with 1\.10"),
+        ("1.10.5", "require-kubeconfig", r"1\.10\.5 has no flag --require-kubeconfig; it was removed in 1\.10; instead: drop it"),
+        ("1.24.0", "network-plugin", r"it was removed in 1\.24; instead: nothing \(CRI runtime config\)"),
+        ("1.7.5", "config", r"has no flag --config; it was added in 1\.10"),
         ("1.30.0", "node-lables", r"has no flag --node-lables; did you mean --node-labels\?"),
         ("1.30.0", "qwertyuiop", r"has no flag --qwertyuiop, nor has any from 1\.7 to 1\.36"),
     ],
@@ -203,7 +200,7 @@ VALUES = st.one_of(st.just(""), NAMES)
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
 ADDRESSES = st.integers(0x0A000001, 0x0AFFFFFE).map(IPv4Address)
 VERSIONS = st.builds(KubeVersion, st.just(1), st.integers(OLDEST, NEWEST), st.integers(0, 20))
-ROLES = ("master", "worker")
+ROLES: tuple[Role, ...] = ("master", "worker")
 
 
 @st.composite
@@ -214,11 +211,12 @@ def kubelets(draw: st.DrawFn) -> KubeletSpec:
     labels = draw(st.dictionaries(KEYS, VALUES, max_size=3))
     taints = draw(st.dictionaries(KEYS, VALUES, max_size=2))
     effects = st.sampled_from(["NoSchedule", "PreferNoSchedule", "NoExecute"])
-    return KubeletSpec(
-        (draw(ADDRESSES),),
-        (Label(role_key), *(Label(key, value) for key, value in labels.items())),
-        (Taint(role_key), *(Taint(key, value, draw(effects)) for key, value in taints.items())),
-        version,
+    machine = Machine("node", role, draw(ADDRESSES))
+    own_taints = (Taint(key, value, draw(effects)) for key, value in taints.items())
+    return replace(
+        classic_kubelet(machine, version),
+        labels=(Label(role_key), *(Label(key, value) for key, value in labels.items())),
+        taints=(Taint(role_key), *own_taints),
         cluster_dns=tuple(draw(st.lists(ADDRESSES, min_size=1, max_size=3))),
         cluster_domain=draw(NAMES),
         anonymous_auth=draw(st.booleans()),

@@ -15,6 +15,9 @@ from pytest_kubecluster.spec.version import KubeVersion
         ("v1.7.5_coreos.1", "v1.7.5_coreos.1", "v1.7.5+coreos.1"),
         ("v1.7.5+coreos.1", "v1.7.5_coreos.1", "v1.7.5+coreos.1"),
         (" 1.10.13\n", "v1.10.13", "v1.10.13"),
+        ("v1.29.3-eks-ae9a62a", "v1.29.3-eks-ae9a62a", "v1.29.3-eks-ae9a62a"),
+        ("v1.30.1-gke.1329000", "v1.30.1-gke.1329000", "v1.30.1-gke.1329000"),
+        ("v1.30.0+k3s1", "v1.30.0_k3s1", "v1.30.0+k3s1"),
     ],
 )
 def test_spellings(text: str, tag: str, git: str) -> None:
@@ -46,7 +49,7 @@ def test_range_is_that_of_the_facts() -> None:
     "text", ["", "1", "latest", "1.7.5-", "v1.7.5.1", "1.7.x", "-1.7", "1.7.5 or so", "1,7"]
 )
 def test_what_is_no_version(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no kubelet version; write it as 1\.7\.5"):
+    with pytest.raises(ValueError, match=r"invalid kubelet version .*; write it as 1\.7\.5"):
         KubeVersion.parse(text)
 
 

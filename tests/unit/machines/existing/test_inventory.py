@@ -13,7 +13,7 @@ import pytest
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.existing.inventory import Inventory, read_inventory
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
-from pytest_kubecluster.spec.model import NOT_ASKED
+from pytest_kubecluster.spec.parts import NO_ADDRESS
 from pytest_kubecluster.util import ansible_cli
 
 INI = """\
@@ -66,7 +66,7 @@ def test_yaml_with_groups_of_groups_and_a_template(tmp_path: Path) -> None:
 
 def test_program_whose_host_must_be_asked_for_its_address(tmp_path: Path) -> None:
     inventory = read(tmp_path / "hosts.sh", PROGRAM, mode=0o755)
-    assert shown(inventory) == [("a", "master", str(NOT_ASKED))]
+    assert shown(inventory) == [("a", "master", str(NO_ADDRESS))]
 
 
 def test_vaulted_password_is_resolved_and_not_shown(
@@ -196,8 +196,8 @@ def test_hosts_beside_the_nodes_are_left_out(tmp_path: Path) -> None:
     assert shown(inventory) == [
         ("node1", "master", "10.3.0.1"),
         ("node2", "master", "95.54.0.13"),
-        ("node3", "worker", str(NOT_ASKED)),
-        ("node4", "worker", str(NOT_ASKED)),
+        ("node3", "worker", str(NO_ADDRESS)),
+        ("node4", "worker", str(NO_ADDRESS)),
     ]
     assert inventory.explain_left_out() == (
         "left out because neither name nor group tells a role: etcd1 (in etcd), "

@@ -24,7 +24,7 @@ from pytest_kubecluster.machines.existing.survey import (
     survey_machines,
 )
 from pytest_kubecluster.machines.ssh import Ssh
-from pytest_kubecluster.spec.model import NOT_ASKED
+from pytest_kubecluster.spec.parts import NO_ADDRESS
 
 VIRTUALBOX = """\
 user 1000
@@ -217,14 +217,14 @@ def test_access_has_what_was_learned() -> None:
 def test_advice_about_a_missing_address_is_valid_toml() -> None:
     name = "cp-1.k8s.example.org"
     seen = Survey(address_problem="cannot tell which address is the node's: 10.0.0.1 on eth0, …")
-    message = address_missing(name, seen, Reach({}), NOT_ASKED)
+    message = address_missing(name, seen, Reach({}), NO_ADDRESS)
     said, _, advice = message.partition("write in kubecluster.toml:\n")
     assert said == (
         f"{name}: cannot tell which address is the node's: 10.0.0.1 on eth0, …\n"
         "  set private_ipv4 in the inventory, or "
     )
     assert tomlkit.parse(advice).unwrap() == {"node": {name: {"address": "ADDRESS"}}}
-    assert "[node.cp-1]" in address_missing("cp-1", seen, Reach({}), NOT_ASKED)
+    assert "[node.cp-1]" in address_missing("cp-1", seen, Reach({}), NO_ADDRESS)
 
 
 def test_address_that_ssh_connects_to_has_to_be_the_machines() -> None:

@@ -17,7 +17,6 @@ from pytest_kubecluster.machines.vm import libvirt
 from pytest_kubecluster.machines.vm.base import login_script
 from pytest_kubecluster.machines.vm.libvirt import LibvirtMachines, libvirt_plan, mac
 from pytest_kubecluster.machines.vm.virtualbox import VirtualBoxMachines
-from pytest_kubecluster.spec.model import cluster_spec
 from pytest_kubecluster.spec.version import KubeVersion
 from pytest_kubecluster.util.process import Commands
 from tests.make_golden import GOLDEN, PLANS, golden_plans
