@@ -1,38 +1,241 @@
-"""A running node, written down as the kubecluster.toml that its kubelet satisfies."""
+"""A running node, written down as the kubecluster.toml that it satisfies."""
 
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
-from ipaddress import IPv4Address
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import tomlkit
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from pytest_kubecluster.artifacts.pki import ensure_pki
 from pytest_kubecluster.artifacts.render import write_files
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.layouts.cluster import cluster_spec, spec_of
+from pytest_kubecluster.layouts.cluster import spec_of
 from pytest_kubecluster.machines.access import Access
-from pytest_kubecluster.nodes.kubelet import Kubelet
 from pytest_kubecluster.nodes.node import Node
-from pytest_kubecluster.nodes.verdict import difference_table
-from pytest_kubecluster.spec.flags import TRUE, same_value
-from pytest_kubecluster.spec.model import KubeletSpec, NodeSpec, Role
-from pytest_kubecluster.spec.parts import Label
+from pytest_kubecluster.nodes.observation import File, Kubeconfig, Observation
+from pytest_kubecluster.nodes.verdict import Difference, compare
+from pytest_kubecluster.nodes.verdict.service import own_drop_ins
+from pytest_kubecluster.spec.flags import TRUE, FlagError
+from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, LayoutName, Role
+from pytest_kubecluster.spec.parts import NO_ADDRESS, Label, Taint
+from pytest_kubecluster.spec.settings import (
+    DEFAULT,
+    Setting,
+    SettingError,
+    effective_settings,
+    parse_setting,
+    same_value,
+)
 from pytest_kubecluster.spec.specfile import NAME, read_spec_file
 from pytest_kubecluster.spec.topology import Machine
+from pytest_kubecluster.spec.values import thawed
 from pytest_kubecluster.spec.version import KNOWN, KubeVersion
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_APART = frozenset(
+    {
+        *("config", "hostname-override", "kubeconfig"),
+        *("node-ip", "node-labels", "register-with-taints", "registerWithTaints"),
+    }
+)
+"""Settings that a spec file states by a key of their own."""
+
+_CUT = "(cut out)"
+"""What the agent leaves of a secret."""
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A spec file, and where the node breaks an invariant, which no spec can allow."""
+
+    text: str
+    differences: tuple[Difference, ...]
+
+
+def pin_node(
+    name: str, role: Role, access: Access, *, own: bool = False, minimal: bool = False
+) -> Pin:
+    """Look at a node and return the spec file that it satisfies.
+
+    A user's ``own`` machine is described in full: settings, labels, taints, files, unit, identity
+    and API server, wherever it has them; with ``minimal`` without settings that are the version's
+    default. Of a node with the bundled layout, only what differs from the article's is stated.
+    Raises KubeClusterError if no known kubelet runs there.
+    """
+    layout: LayoutName = "found" if own else "classic"
+    machine = Machine(name, role, NO_ADDRESS)
+    seen = _look(spec_from({}, machine, KubeVersion(1, 7, 5), layout), name, access)
+    version = _version(name, seen)
+    try:
+        table = pinned(seen, minimal=minimal) if own else {}
+    except FlagError as error:
+        raise KubeClusterError(f"{name}: its command line cannot be read: {error}") from None
+    if not own:
+        machine = replace(machine, address=seen.node_ip or machine.address)
+        table = _beside_the_article(seen, spec_from({}, machine, version, layout)[name].kubelet)
+    while True:
+        document = document_of(name, version, table)
+        spec = spec_from(document, machine, version, layout)
+        differences = compare(_look(spec, name, access), spec[name])
+        files = _files_that_differ(differences, table, _look(spec, name, access))
+        if not files or own:
+            return Pin(toml_of(document), tuple(differences))
+        table = {**table, "files": [*table.get("files", ()), *files]}
+
+
+def pinned(seen: Observation, *, minimal: bool = False) -> dict[str, Any]:
+    """Return the table of a node in a spec file: all that was seen and that a spec can state."""
+    table: dict[str, Any] = {}
+    credentials = seen.credentials
+    if credentials is not None and credentials.path:
+        table["kubeconfig"] = credentials.path
+        if re.match(r"https?://[^/:]", credentials.server):
+            table["api_server"] = credentials.server
+    if config := seen.flags.get("config"):
+        table["config_path"] = config
+    if name := seen.flags.get("hostname-override"):
+        table["hostname"] = name
+    if seen.node_ips or not minimal:
+        table["node_ip"] = [str(address) for address in seen.node_ips] or False
+    with suppress(ValueError):
+        if (taints := [str(Taint.parse(taint)) for taint in seen.taints]) or not minimal:
+            table["taints"] = taints
+    if seen.labels:
+        table["labels"] = dict(seen.labels)
+    if settings := dict(_settings(seen, minimal=minimal)):
+        table["settings"] = settings
+    if unit := _unit(seen):
+        table["unit"] = unit
+    if identity := _identity(credentials):
+        table["identity"] = identity
+    if host := _host(seen):
+        table["host"] = host
+    if files := list(_files(seen)):
+        table["files"] = files
+    return table
+
+
+def _settings(seen: Observation, *, minimal: bool) -> Iterator[tuple[str, Any]]:
+    """Yield the settings that something on the node states."""
+    version = seen.read_as
+    defaults: Mapping[str, Setting] = {}
+    if minimal:
+        with_file: dict[str, Any] | None = {} if seen.documents else None
+        defaults = effective_settings(version, {}, with_file)
+    for name, setting in seen.effective.items():
+        if setting.said_in == DEFAULT or name in _APART or _CUT in repr(setting.value):
+            continue
+        default = defaults.get(name)
+        if default and same_value(version, name, default.value, setting.value):
+            continue
+        with suppress(SettingError):
+            parse_setting(version, name, setting.value)
+            yield name, thawed(setting.value)
+
+
+def _unit(seen: Observation) -> dict[str, Any]:
+    unit: dict[str, Any] = {}
+    name = seen.unit.get("Id", "")
+    if name and name != KubeletSpec.unit:
+        unit["name"] = name
+    if not seen.unit_files:
+        return unit
+    if path := seen.unit.get("FragmentPath"):
+        unit["path"] = path
+    unit["drop_ins"] = list(own_drop_ins(seen))
+    unit["environment_files"] = [
+        path for path, (kind, _) in seen.unit_files.items() if kind == "environment"
+    ]
+    file = next((file for kind, file in seen.unit_files.values() if kind == "unit"), None)
+    if file is not None and file.content and not file.cut:
+        unit["text"] = file.text
+    return unit
+
+
+def _identity(credentials: Kubeconfig | None) -> dict[str, Any]:
+    """Return the user and groups of the client certificate, where there is one."""
+    if credentials is None or not credentials.certificates:
+        return {}
+    try:
+        certificate = x509.load_pem_x509_certificate(credentials.certificates[0].encode())
+    except ValueError:
+        return {}
+    users = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    groups = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    found: dict[str, Any] = {"user": str(users[0].value)} if users else {}
+    return {**found, "groups": sorted({str(group.value) for group in groups})}
+
+
+def _host(seen: Observation) -> dict[str, bool]:
+    host: dict[str, bool] = {}
+    started = int(seen.unit.get("ExecMainStartTimestampMonotonic") or 0)
+    ready = int(seen.resolved.get("ActiveEnterTimestampMonotonic") or 0)
+    if seen.resolved.get("ActiveState") == "active" and 0 < ready <= started:
+        host["resolver"] = True
+    if seen.failed_units:
+        host["no_failed_units"] = False
+    return host
+
+
+def known_files(seen: Observation) -> Iterator[tuple[File, bool]]:
+    """Yield the files that make the kubelet what it is, and whether to state their content.
+
+    What a statement of its own covers (settings, the unit, the API server, the identity) is left
+    out of it, and so are certificates that are renewed in place.
+    """
+    for kind, file in seen.unit_files.values():
+        if file is not None:
+            yield file, kind != "unit"
+    for document in seen.documents:
+        if document.file is not None:
+            yield document.file, False
+    for one in (seen.credentials, seen.credentials and seen.credentials.bootstrap):
+        if one is not None:
+            if one.file is not None:
+                yield one.file, False
+            yield from ((file, False) for file, _ in one.files.values() if file is not None)
+    if seen.client_ca.file is not None:
+        yield seen.client_ca.file, True
+
+
+def _files(seen: Observation) -> Iterator[dict[str, Any]]:
+    done: set[str] = set()
+    for file, with_content in known_files(seen):
+        if file.path not in done and file.path.startswith("/") and not file.problem:
+            done.add(file.path)
+            yield _statement(file, with_content=with_content)
+
+
+def _statement(file: File, *, with_content: bool) -> dict[str, Any]:
+    stated: dict[str, Any] = {
+        "path": file.path,
+        "owner": file.owner,
+        "group": file.group,
+        "mode": f"{file.mode:04o}",
+    }
+    return {**stated, "digest": file.digest} if with_content and file.digest else stated
+
+
+# --- a node of the bundled layout ------------------------------------------------------------
 
 _KEYS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "allow-privileged": ("allow_privileged", TRUE.__contains__),
     "anonymous-auth": ("anonymous_auth", TRUE.__contains__),
     "client-ca-file": ("client_ca_file", str),
-    "cluster-dns": ("cluster_dns", lambda text: str(IPv4Address(text))),
+    "cluster-dns": ("cluster_dns", lambda text: text.split(",")),
     "cluster-domain": ("cluster_domain", str),
     "cni-conf-dir": ("cni_conf_dir", str),
     "kubeconfig": ("kubeconfig", str),
@@ -41,131 +244,129 @@ _KEYS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "pod-manifest-path": ("manifests", str),
     "register-with-taints": ("taints", lambda text: text.split(",")),
 }
-"""What of a spec a file calls otherwise than the flag."""
+"""The keys of a spec file for flags, and how they write the value."""
 
 
-def pin_node(name: str, role: Role, access: Access, *, own: bool = False) -> str:
-    """Look at a node and return the TOML of a spec whose kubelet is its kubelet.
-
-    What is said there is what differs from the seed's node of the same version and role, and where
-    the API server is, if the machine is the user's ``own``; comments name what cannot be said so.
-    Raises KubeClusterError if no kubelet runs there, or none that is known.
-    """
-    view = _node(name, role, access, cluster_spec()["worker01"].kubelet).look()
-    if not view.running:
-        raise KubeClusterError(f"{name}: no kubelet runs there")
-    version = _version(name, view)
-    kubelet = cluster_spec(version=version)[f"{role}01"].kubelet
-    path = re.findall(r"--config[= ](\S+)", view.command_line_text)
-    kubelet = replace(kubelet, config_path=path[-1]) if path else kubelet
-    view = _node(name, role, access, kubelet).look()
+def _beside_the_article(seen: Observation, kubelet: KubeletSpec) -> dict[str, Any]:
+    """Return the keys of a node's table: where its command line or file differ."""
     kubelet = replace(
         kubelet,
-        node_ips=(view.node_ip,) if view.node_ip else kubelet.node_ips,
-        cgroup_v1=view.settings.get("fail-cgroupv1") == "false",
-        swap=view.settings.get("fail-swap-on") == "false",
+        cgroup_v1=seen.settings.get("fail-cgroupv1") == "false",
+        swap=seen.settings.get("fail-swap-on") == "false",
+        config_path=seen.flags.get("config", kubelet.config_path),
     )
-    server = ""
-    if own:
-        (cluster, *_) = view.kubeconfig.get("clusters") or [{}]
-        server = cluster.get("cluster", {}).get("server", "")
-    document = _document(name, version, server, _differing(view, kubelet))
-    machine = Machine(name, role, _address(kubelet))
-    return "".join([*_unsaid(document, machine, version, access), tomlkit.dumps(document)])
-
-
-def _node(name: str, role: Role, access: Access, kubelet: KubeletSpec) -> Node:
-    return Node(NodeSpec(name, role, _address(kubelet), kubelet), access)
-
-
-def _address(kubelet: KubeletSpec) -> IPv4Address:
-    return kubelet.node_ip if isinstance(kubelet.node_ip, IPv4Address) else IPv4Address(0)
-
-
-def _version(name: str, view: Kubelet) -> KubeVersion:
-    """Return the version that runs, as the unit's image tag has it where there is one."""
-    version = view.version
-    if version is None:
-        raise KubeClusterError(f"{name}: its kubelet does not say its version")
-    if not version.known:
-        raise KubeClusterError(f"{name}: kubelet {version.number} is not known, only {KNOWN}")
-    units = [file.text for _, file in view.unit_files.values() if file]
-    tag = re.search(r'KUBELET_IMAGE_TAG="?([\w.-]+)', "".join(units))
-    with suppress(ValueError):
-        if tag and (told := KubeVersion.parse(tag[1])).number == version.number:
-            return told
-    return version
-
-
-def _differing(view: Kubelet, kubelet: KubeletSpec) -> dict[str, Any]:
-    """Return the keys of the node's table: what the seed's kubelet is not told like that."""
     table: dict[str, Any] = {}
-    flags: dict[str, str] = {}
-    minor = kubelet.version.minor_version
-    if labels := _labels_beside_its_own(view, kubelet):
+    if labels := _labels_beside_the_roles(seen, kubelet):
         table["labels"] = {label.key: label.value for label in labels}
         kubelet = replace(kubelet, labels=(*kubelet.labels, *labels))
-    wanted, told = kubelet.settings, view.settings
-    for name, value in told.items():
-        moved = name in view.flags and name in kubelet.config
-        if name == "config" or (not moved and same_value(name, wanted.get(name), value, minor)):
+    flags: dict[str, str] = {}
+    wanted, actual = kubelet.settings, seen.settings
+    for name, value in actual.items():
+        on_command_line = name in seen.flags and name in kubelet.config
+        same = same_value(kubelet.version, name, wanted.get(name), value)
+        if name == "config" or (same and not on_command_line):
             continue
-        if name in _KEYS and not moved:
+        if name in _KEYS and not on_command_line:
             key, read = _KEYS[name]
-            with suppress(ValueError):
-                table[key] = read(value)
-                continue
-        flags[name] = value
-    missing = [name for name in wanted if name not in told]
-    if kubelet.config and "config" not in view.flags:
+            table[key] = read(value)
+        else:
+            flags[name] = value
+    missing = [name for name in wanted if name not in actual]
+    if kubelet.config and "config" not in seen.flags:
         missing.append("config")
     for trait, flag in (("cgroup_v1", "fail-cgroupv1"), ("swap", "fail-swap-on")):
         if getattr(kubelet, trait) and flag in wanted:
             table[trait] = True
     if kubelet.config and kubelet.config_path != "/etc/kubernetes/kubelet.yaml":
         table["config_path"] = kubelet.config_path
-    files = ((file, view.files[file.path]) for file in kubelet.files)
-    modes = {w.name: f"{s.mode:04o}" for w, s in files if s and s.mode != w.mode}
     return {
         **table,
-        **({"modes": modes} if modes else {}),
         **({"flags": flags} if flags else {}),
         **({"remove_flags": missing} if missing else {}),
     }
 
 
-def _labels_beside_its_own(view: Kubelet, kubelet: KubeletSpec) -> tuple[Label, ...]:
-    """Return the labels that make the kubelet's its node's, if any added to its own do."""
-    labels = tuple(Label(key, value) for key, value in view.labels.items())
+def _labels_beside_the_roles(seen: Observation, kubelet: KubeletSpec) -> tuple[Label, ...]:
+    """Return the labels that make the spec's the node's, if any added to the role's do."""
+    labels = tuple(Label(key, value) for key, value in seen.labels.items())
     labels = tuple(label for label in labels if label not in kubelet.labels)
-    told = replace(kubelet, labels=(*kubelet.labels, *labels)).node_labels
+    made = replace(kubelet, labels=(*kubelet.labels, *labels)).node_labels
     # Their order is part of the command line.
-    return labels if list(told.items()) == list(view.labels.items()) else ()
+    return labels if list(made.items()) == list(seen.labels.items()) else ()
 
 
-def _unsaid(
-    document: Mapping[str, Any], machine: Machine, version: KubeVersion, access: Access
-) -> Iterator[str]:
-    """Yield comments about what the node is otherwise than the document makes it."""
-    cluster = replace(spec_of([machine], None, version), api_server_url="https://unsaid")
-    *_, (_, cluster) = read_spec_file(Path(NAME), document).steps(cluster)
+def _files_that_differ(
+    differences: Iterable[Difference], table: Mapping[str, Any], seen: Observation
+) -> list[dict[str, Any]]:
+    """Return statements about the files that are not the rendered ones."""
+    stated = {one["path"] for one in table.get("files", ())}
+    names = [one.name for one in differences]
+    return [
+        _statement(file, with_content=f"{path} content" in names)
+        for path, file in seen.files.items()
+        if file is not None
+        and path not in stated
+        and any(name in (f"{path} owner", f"{path} mode", f"{path} content") for name in names)
+    ]
+
+
+# --- reading and writing ---------------------------------------------------------------------
+
+
+def _look(spec: ClusterSpec, name: str, access: Access) -> Observation:
+    """Look at a node with the files of its spec rendered beside it."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        write_files(cluster, ensure_pki(folder / "pki"), folder, foreign_pki=True)
-        node = Node(cluster[machine.name], replace(access, files=str(folder / machine.name)))
-        differences = node.look().differences(node.spec.kubelet)
-    yield f"# what {machine.name} was seen to be"
-    yield ", but for what no such file can say:\n" if differences else "\n"
-    for line in difference_table(differences) if differences else ():
-        yield f"#   {line}\n"
+        if spec[name].kubelet.layout == "classic":
+            write_files(spec, ensure_pki(folder / "pki"), folder, foreign_pki=True)
+        return Node(spec[name], replace(access, files=str(folder / name))).look()
 
 
-def _document(
-    name: str, version: KubeVersion, api_server: str, table: Mapping[str, Any]
-) -> tomlkit.TOMLDocument:
-    document = tomlkit.document()
-    document["version"] = str(version) if version.build else version.number
-    if api_server:
-        document["api_server"] = api_server
-    document["node"] = {name: dict(table)}
-    return document
+def spec_from(
+    document: Mapping[str, Any], machine: Machine, version: KubeVersion, layout: LayoutName
+) -> ClusterSpec:
+    """Return the spec that a document makes of one machine."""
+    spec = spec_of([machine], None, version, layout=layout)
+    # The kubeconfig of a single node may name any API server.
+    spec = replace(spec, api_server_url="https://127.0.0.1")
+    *_, (_, spec) = read_spec_file(Path(NAME), document).steps(spec)
+    return spec
+
+
+def _version(name: str, seen: Observation) -> KubeVersion:
+    """Return the version that runs, as the unit's image tag has it where there is one."""
+    if not seen.running:
+        raise KubeClusterError(f"{name}: no kubelet runs there")
+    version = seen.version
+    if version is None:
+        raise KubeClusterError(f"{name}: the version of its kubelet is not known")
+    if not version.known:
+        raise KubeClusterError(f"{name}: kubelet {version.number} is out of the range, {KNOWN}")
+    units = [file.text for _, file in seen.unit_files.values() if file]
+    tag = re.search(r'KUBELET_IMAGE_TAG="?([\w.-]+)', "".join(units))
+    with suppress(ValueError):
+        if tag and (stated := KubeVersion.parse(tag[1])).number == version.number:
+            return stated
+    return version
+
+
+def document_of(name: str, version: KubeVersion, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the spec file of one node as a document."""
+    text = str(version) if version.build else version.number
+    return {"version": text, "node": {name: dict(table)}}
+
+
+def toml_of(document: Mapping[str, Any]) -> str:
+    """Return a document as TOML; texts of several lines are written as such."""
+    written = tomlkit.dumps(_with_lines(document))
+    if tomllib.loads(written) == document:
+        return written
+    return tomlkit.dumps(document)
+
+
+def _with_lines(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_lines(one) for key, one in value.items()}
+    if isinstance(value, str) and "\n" in value:
+        return tomlkit.string(value, multiline=True)
+    return value

@@ -228,7 +228,8 @@ class KubeletSpec:
     def stated_flags(self) -> Mapping[str, str]:
         """What the fields and ``extra_flags`` state, by flag name."""
         own = {normal_name(name): value for name, value in self.extra_flags}
-        stated = {**{name: text for name, text in self._fields.items() if text}, **own}
+        fields = {"config": self.config_path, **self._fields}
+        stated = {**{name: text for name, text in fields.items() if text}, **own}
         return {name: text for name, text in stated.items() if text is not None}
 
     @property

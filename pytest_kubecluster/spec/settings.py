@@ -486,7 +486,14 @@ def _typed(kind: Kind, value: object) -> Value:
 
 
 def _any(_: Kind, value: object) -> Value:
-    return frozen(value)
+    return _without_nulls(frozen(value))
+
+
+def _without_nulls(value: Value) -> Value:
+    """Return a value without null fields: to Go they are fields that are not there."""
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    return tuple(map(_without_nulls, value)) if isinstance(value, tuple) else value
 
 
 def _string(_: Kind, value: object) -> str:

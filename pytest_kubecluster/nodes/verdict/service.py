@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from pytest_kubecluster.nodes.observation import Observation
 from pytest_kubecluster.nodes.verdict.difference import Case, Difference, Evidence, NothingToCheck
 from pytest_kubecluster.nodes.verdict.unit import all_directives
 
@@ -31,7 +32,7 @@ def unit_is_loaded_from_its_file(case: Case) -> Iterator[Difference]:
     if stated.path is not None and unit.get("FragmentPath") != stated.path:
         yield _differs("unit FragmentPath", stated.path, unit.get("FragmentPath") or None)
     if stated.drop_ins is not None:
-        actual = own_drop_ins(case)
+        actual = own_drop_ins(case.seen)
         for path in sorted({*stated.drop_ins} ^ {*actual}):
             there = path in actual
             yield _differs(
@@ -63,9 +64,9 @@ def unit_is_the_stated_one(case: Case) -> Iterator[Difference]:
             )
 
 
-def own_drop_ins(case: Case) -> tuple[str, ...]:
+def own_drop_ins(seen: Observation) -> tuple[str, ...]:
     """Return the unit's drop-ins, without those for all services (service.d, systemd.unit(5))."""
-    found = case.seen.unit.get("DropInPaths", "").split()
+    found = seen.unit.get("DropInPaths", "").split()
     return tuple(path for path in found if PurePosixPath(path).parent.name != "service.d")
 
 
