@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pytest_kubecluster.ansible.archive import Member, write_archive
 from pytest_kubecluster.artifacts.pki import Pki
+from pytest_kubecluster.layouts.cluster import completed
 from pytest_kubecluster.machines.access import FOLDER, USUAL, Access
 from pytest_kubecluster.machines.ssh import Ssh
 from pytest_kubecluster.spec.launcher import INSTALLED, WRAPPER
@@ -79,6 +80,12 @@ def write_inventory(source: InventorySource, folder: Path, ready: Path) -> Path:
 
     It is a program that prints the inventory once the file ``ready`` exists.
     """
+    # A user's playbook is offered the article's files, whatever the spec leaves open.
+    source = replace(
+        source,
+        spec=replace(source.spec, nodes=tuple(map(completed, source.spec))),
+        nodes=[replace(node, spec=completed(node.spec)) for node in source.nodes],
+    )
     content, script = folder / "inventory.json", folder / "inventory"
     archives = private_folder(folder / "archives")
     inventory = build_inventory(source, archives)

@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -32,6 +33,9 @@ from pytest_kubecluster.spec.parts import NO_ADDRESS
 from pytest_kubecluster.spec.version import KNOWN
 from pytest_kubecluster.util.progress import Progress
 
+if TYPE_CHECKING:
+    from pytest_kubecluster.nodes.pin import Pin
+
 
 def add_commands(add: AddCommand) -> None:
     """Add the subcommands."""
@@ -44,6 +48,9 @@ def add_commands(add: AddCommand) -> None:
         metavar="NODE",
         help="print the kubecluster.toml that describes this node of a kept cluster or of "
         "--kube-inventory",
+    )
+    spec.add_argument(
+        "--minimal", action="store_true", help="with --from: without settings that are the default"
     )
     spec.add_argument("--name", help=DEFAULT_CLUSTER)
     render = add("render", _render, "Write the files of every node", options=True)
@@ -58,7 +65,7 @@ def _spec(arguments: argparse.Namespace) -> int:
 
     session = session_of(arguments.options)
     if arguments.seen and session.settings.machines.existing:
-        return _pin_existing(arguments.seen, session)
+        return _pin_existing(arguments.seen, session, minimal=arguments.minimal)
     if arguments.seen:
         return _pin(arguments.seen, arguments.name)
     described = describe(session.spec)
@@ -82,11 +89,21 @@ def _pin(name: str, cluster: str | None) -> int:
         config.write_text(f"ControlPath none\nInclude {folder.path / 'ssh' / 'config'}\n")
         record = record_of(folder)
         access = Access(str(config), str(folder.path / "files" / name), python=record.python)
-        print(pin_node(name, record.nodes[name], access), end="")
+        _print_pin(name, pin_node(name, record.nodes[name], access))
     return DONE
 
 
-def _pin_existing(name: str, session: ClusterSession) -> int:
+def _print_pin(name: str, pin: Pin) -> None:
+    """Print a spec file, and apart from it what no spec can allow."""
+    from pytest_kubecluster.nodes.verdict import difference_table
+
+    print(pin.text, end="")
+    if pin.differences:
+        lines = difference_table(pin.differences)
+        print(f"{name} is not healthy:", *lines, sep="\n", file=sys.stderr)
+
+
+def _pin_existing(name: str, session: ClusterSession, *, minimal: bool) -> int:
     """Print the spec of an existing machine."""
     from pytest_kubecluster.nodes.pin import pin_node
 
@@ -97,7 +114,7 @@ def _pin_existing(name: str, session: ClusterSession) -> int:
     try:
         cluster = lifecycle.open(Progress(sys.stderr, quiet=True))
         access = next(one.access for one in cluster.nodes if one.name == name)
-        print(pin_node(name, node.role, access, own=True), end="")
+        _print_pin(name, pin_node(name, node.role, access, own=True, minimal=minimal))
     finally:
         lifecycle.finish(failed=False)
     return DONE

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
+from pytest_kubecluster.spec.model import LayoutName
 from pytest_kubecluster.spec.specfile import SpecFile
 from pytest_kubecluster.spec.version import KubeVersion
 
@@ -158,6 +159,12 @@ class Settings:
     def binary(self) -> KubeletBinary | None:
         """The real kubelet to run; None for the hollow one and for one to be downloaded."""
         return None if isinstance(self.kubelet, Hollow | Download) else self.kubelet
+
+    @property
+    def layout(self) -> LayoutName:
+        """The layout of the nodes: only what the bundled playbook makes is known to the byte."""
+        theirs = self.playbook is not None or (self.machines.existing and not self.provisions)
+        return "found" if theirs else "classic"
 
     @property
     def provisions(self) -> bool:

@@ -86,14 +86,15 @@ def pin_node(
     if not own:
         machine = replace(machine, address=seen.node_ip or machine.address)
         table = _beside_the_article(seen, spec_from({}, machine, version, layout)[name].kubelet)
-    while True:
-        document = document_of(name, version, table)
+    document = document_of(name, version, table)
+    spec = spec_from(document, machine, version, layout)
+    seen = _look(spec, name, access)
+    differences = compare(seen, spec[name])
+    if not own and (files := _files_that_differ(differences, seen)):
+        document = document_of(name, version, {**table, "files": files})
         spec = spec_from(document, machine, version, layout)
         differences = compare(_look(spec, name, access), spec[name])
-        files = _files_that_differ(differences, table, _look(spec, name, access))
-        if not files or own:
-            return Pin(toml_of(document), tuple(differences))
-        table = {**table, "files": [*table.get("files", ()), *files]}
+    return Pin(toml_of(document), tuple(differences))
 
 
 def pinned(seen: Observation, *, minimal: bool = False) -> dict[str, Any]:
@@ -296,17 +297,14 @@ def _labels_beside_the_roles(seen: Observation, kubelet: KubeletSpec) -> tuple[L
 
 
 def _files_that_differ(
-    differences: Iterable[Difference], table: Mapping[str, Any], seen: Observation
+    differences: Iterable[Difference], seen: Observation
 ) -> list[dict[str, Any]]:
     """Return statements about the files that are not the rendered ones."""
-    stated = {one["path"] for one in table.get("files", ())}
-    names = [one.name for one in differences]
+    names = {one.name for one in differences}
     return [
         _statement(file, with_content=f"{path} content" in names)
         for path, file in seen.files.items()
-        if file is not None
-        and path not in stated
-        and any(name in (f"{path} owner", f"{path} mode", f"{path} content") for name in names)
+        if file is not None and names & {f"{path} {what}" for what in ("owner", "mode", "content")}
     ]
 
 

@@ -74,6 +74,7 @@ def spec_steps(
         machines,
         network,
         settings.version,
+        layout=settings.layout,
         cgroup_v1=CGROUP_V1 in allowed,
         swap=SWAP in allowed,
     )

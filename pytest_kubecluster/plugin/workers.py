@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 
 import pytest
@@ -60,7 +60,7 @@ class WorkerInput:
         """Read the text that ``to_json`` returned."""
         data = json.loads(text)
         machines = data["machines"] and tuple(
-            Machine(name, role, IPv4Address(address)) for name, role, address in data["machines"]
+            Machine(name, role, ip_address(address)) for name, role, address in data["machines"]
         )
         return cls(
             Placement(machines, data["network"] and IPv4Network(data["network"])),

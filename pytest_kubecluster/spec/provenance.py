@@ -60,6 +60,8 @@ def explain_flag(steps: Iterable[tuple[str, ClusterSpec]], name: str, flag: str)
 def _place(node: NodeSpec, flag: str) -> str:
     """Return where the node's kubelet finds the value of a flag."""
     kubelet = node.kubelet
+    if flag in kubelet.flags and kubelet.layout == "found":
+        return "the node may set it by a flag or by a configuration file"
     if flag in kubelet.flags:
         return f"it is on the command line in {kubelet.unit_path or kubelet.unit}"
     if flag in kubelet.config:
