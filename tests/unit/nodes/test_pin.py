@@ -176,9 +176,9 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "--register-with-taints",
     ),
     "no taints": (flagged("--register-with-taints=a=b:NoSchedule"), "--register-with-taints"),
-    "another address": (flagged(NODE_IP, "--node-ip=10.0.0.22"), "node-ip"),
-    "a second address": (flagged(NODE_IP, "--node-ip=10.0.0.21,fd00::21"), "node-ip"),
-    "no address": (flagged(NODE_IP), "node-ip"),
+    "another address": (flagged(NODE_IP, "--node-ip=10.0.0.22"), "--node-ip"),
+    "a second address": (flagged(NODE_IP, "--node-ip=10.0.0.21,fd00::21"), "--node-ip"),
+    "no address": (flagged(NODE_IP), "--node-ip"),
     "another name": (
         flagged("--hostname-override=worker-one", "--hostname-override=worker-two"),
         "registered name",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.machines.ssh_key import ensure_ssh_key
 from pytest_kubecluster.machines.vagrant import vagrant_for_plan
 from pytest_kubecluster.machines.vm import libvirt
