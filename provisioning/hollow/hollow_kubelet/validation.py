@@ -61,7 +61,7 @@ def enforcement_problems(values: Mapping[str, Any]) -> list[str]:
     given = values.get("enforceNodeAllocatable") or []
     found = both_forms(given) if since(32) else []
     for place, level in enumerate(given):
-        if level in given[:place] and since(32):
+        if level in given[:place] and since(31):
             found.append(f"{invalid} duplicated enforcements {quote(level)} in {enforced}")
             continue
         if level == "none" and since(10):
@@ -203,12 +203,12 @@ def logging_problems(values: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with logging: k8s.io/component-base/logs."""
     found = []
     frequency, form = values.get("logging.flushFrequency"), values.get("logging.format")
-    if since(24) and frequency is not None and frequency <= 0:
+    if since(35) and frequency is not None and frequency <= 0:
         shown = quote(format_duration(frequency))
         found.append(f"logging.flushFrequency: Invalid value: {shown}: Must be greater than zero")
     if form not in (None, "text", "json"):
-        word = "Unsupported" if since(22) else "unsupported"
-        found.append(f"logging.format: Invalid value: {quote(form)}: {word} log format")
+        known = f"logging.format: Invalid value: {quote(form)}: Unsupported log format"
+        found.append(known if since(22) else f"unsupported log format: {form}")
     if (values.get("logging.verbosity") or 0) > 2**31 - 1:
         number = values["logging.verbosity"]
         found.append(f"logging.verbosity: Invalid value: {number}: Must be <= {2**31 - 1}")
