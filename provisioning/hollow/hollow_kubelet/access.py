@@ -20,10 +20,10 @@ VERBS = {"POST": "create", "GET": "get", "PUT": "update", "PATCH": "patch", "DEL
 
 
 class Gate:
-    """Decides who may use the kubelet's port: auth.go in cmd/kubelet/app and pkg/kubelet/server."""
+    """Authenticates and authorizes requests: auth.go in cmd/kubelet/app and pkg/kubelet/server."""
 
     def __init__(self, flags: FlagSet, node: str, api: ApiServer | None) -> None:
-        """Refuse what cannot work."""
+        """Refuse a configuration that cannot work."""
         self.node = node
         self.api = api
         self.anonymous = flags["anonymous-auth"]
@@ -44,14 +44,14 @@ class Gate:
             raise Failure(problem[0].lower() + problem[1:] if since(16) else problem)
 
     def refuse(self, request: Request) -> Page | None:
-        """Return the answer to a request that may not be made."""
+        """Return the answer to a request that is not allowed, or None."""
         user = self.authenticate(request)
         if user is None:
             return text_page("Unauthorized", 401)
         return self.forbid(user, request) if self.mode == "Webhook" else None
 
     def authenticate(self, request: Request) -> Client | None:
-        """Return who makes the request, or None if that is not known or allowed."""
+        """Return the client of a request, or None if it is unknown or not allowed."""
         client = request.client
         if client.name and not client.problem:
             return client

@@ -74,7 +74,7 @@ class ApiServer:
             load_key_pair(self.context, config.certificate, config.key)
 
     def request(self, method: str, path: str, body: Any = None, kind: str = "json") -> Any:
-        """Ask for something and return the answer; raise ApiError in client-go's words."""
+        """Send a request and return the answer; the ApiError is worded as client-go's error."""
         connection = HTTPConnection(self.host, self.port, timeout=self.SECONDS)
         if self.secure:
             connection = HTTPSConnection(
@@ -141,7 +141,7 @@ class ApiServer:
         return self.plugin_headers
 
     def problem(self, error: Exception) -> str:
-        """Return what Go says when a connection fails this way."""
+        """Return Go's message for a failed connection."""
         if isinstance(error, ssl.SSLCertVerificationError):
             if error.verify_code in X509_PROBLEMS:
                 return X509_PROBLEMS[error.verify_code]

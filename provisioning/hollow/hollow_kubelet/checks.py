@@ -12,7 +12,7 @@ from hollow_kubelet.validation import HAIRPIN_MODES
 
 
 def check_cloud(flags: FlagSet) -> None:
-    """Refuse a cloud provider that is not built in."""
+    """Refuse a cloud provider that is not compiled in."""
     name = flags["cloud-provider"]
     known = ("", "external", *(() if since(9) else ("auto-detect",)))
     if name in known or since(34):
@@ -48,7 +48,7 @@ def check_sources(flags: FlagSet) -> None:
 
 
 def check_runtime(flags: FlagSet) -> None:
-    """Insist on a container runtime that this version knows of."""
+    """Refuse a container runtime that this version does not support."""
     runtimes = ("docker", "remote") if since(11) else ("docker", "rkt", "remote")
     if flags["container-runtime"] not in runtimes:
         raise Failure(f"unsupported CRI runtime: {quote(flags['container-runtime'])}")
@@ -100,7 +100,7 @@ def check_kubelet(flags: FlagSet) -> None:
 
 
 def check_runtime_endpoint(flags: FlagSet) -> None:
-    """Insist on a runtime's endpoint, all that 1.24 and 1.25 look at."""
+    """Require a runtime's endpoint; 1.24 and 1.25 check nothing else."""
     if since(24) and not since(26) and not flags["container-runtime-endpoint"]:
         raise Failure(
             "unable to determine runtime API version: rpc error: code = Unavailable desc = "

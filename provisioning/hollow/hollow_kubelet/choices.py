@@ -46,6 +46,7 @@ TLS_SUITES = {
     "TLS_RSA_WITH_AES_256_GCM_SHA384",
     "TLS_RSA_WITH_RC4_128_SHA",
 }
+TLS_CURVES = (23, 24, 25, 29, 4587, 4588, 4589)
 NAMESPACED_SYSCTLS = (
     "kernel.shm*", "kernel.msg*", "kernel.sem", "fs.mqueue.*", "net.*",
 )  # fmt: skip
@@ -58,6 +59,15 @@ def check_tls(values: Mapping[str, Any]) -> None:
     for suite in suites:
         if suite not in TLS_SUITES:
             raise Failure(f"Cipher suite {suite} not supported or doesn't exist")
+    curves = values.get("tlsCurvePreferences") or []
+    for place, curve in enumerate(curves):
+        name = f"curve preference {curve}"
+        if not 0 < curve < 65536:
+            raise Failure(f"{name} is out of range (must be 1-65535)")
+        if curve in curves[:place]:
+            raise Failure(f"duplicate {name}")
+        if curve not in TLS_CURVES:
+            raise Failure(f"{name} is not supported by the current Go version")
     lowest = values.get("tlsMinVersion") or ""
     if lowest not in TLS_VERSIONS:
         raise Failure(f"unknown tls version {quote(lowest)}")

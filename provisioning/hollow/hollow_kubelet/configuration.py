@@ -130,7 +130,7 @@ class Configuration:
                 self.values[name] = os.path.join(folder, self.values[name])
 
     def wrong_kind(self, content: Any, text: str) -> str:
-        """Return why a document is no KubeletConfiguration; ``text`` is what it was read from."""
+        """Return why a document is not a KubeletConfiguration; ``text`` is its source."""
         if content is None:
             content = {}
         if not isinstance(content, dict):
@@ -158,7 +158,7 @@ class Configuration:
         return ""
 
     def merge(self, content: dict[str, Any], prefix: str, unknown: list[str], merged: bool) -> None:
-        """Take over a mapping's fields; ``merged`` maps keep what they had."""
+        """Set the fields of a mapping; with ``merged``, maps keep their other entries."""
         for name, value in content.items():
             path = f"{prefix}{name}"
             if path in FACTS["fields"]:
@@ -171,7 +171,7 @@ class Configuration:
                 unknown.append(path)
 
     def take(self, path: str, value: Any, unknown: list[str], merged: bool) -> None:
-        """Take over a field's value; an explicit zero means the default where the facts say so."""
+        """Set a field's value; an explicit zero means the default where the facts have it so."""
         kind, _, _, _, zero_is_default, shape = FACTS["fields"][path]
         if value is None:
             if kind == "duration" and path not in POINTERS and since(23):

@@ -1,4 +1,4 @@
-"""The ways in which a real kubelet gives up."""
+"""The ways in which a kubelet ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Refusal(Failure):
 
 
 class Fatal(Exception):
-    """What glog.Fatal says; it ends the program with exit status 255."""
+    """An error that glog.Fatal logs; it ends the program with exit status 255."""
 
     def __init__(self, where: str, text: str) -> None:
         super().__init__(text)
@@ -24,4 +24,4 @@ class Fatal(Exception):
 
 
 class Panic(Exception):
-    """A mistake in the real kubelet, kept: it ends the program with exit status 2."""
+    """A crash of the real kubelet, imitated: it ends the program with exit status 2."""

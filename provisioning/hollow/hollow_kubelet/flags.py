@@ -26,7 +26,7 @@ WARNINGS = {
         "2845-deprecate-klog-specific-flags-in-k8s-components"
     ),
 }
-"""What the flags of these marks say when they are used."""
+"""The warnings of deprecated flags, by the mark that the facts have."""
 
 
 class Flag:
@@ -52,7 +52,7 @@ class Flag:
 
     @property
     def boolean(self) -> bool:
-        """Whether the flag never takes the next word."""
+        """Whether the flag never takes the next word as its value."""
         return self.kind in ("bool", "version")
 
     def usage(self) -> str:
@@ -61,7 +61,7 @@ class Flag:
         return f"{letter}--{self.name}" + ("" if self.boolean else f" {self.kind.rstrip('<=!')}")
 
     def usage_default(self) -> str:
-        """Return the default as help shows it, which is not at all if it is a zero value."""
+        """Return the default as help shows it: not at all if it is a zero value."""
         shown = f" (DEPRECATED: {self.deprecated})" if self.deprecated else ""
         if self.default not in ("", "0", "0s", "[]", "false"):
             default = quote(self.default) if self.kind == "string" else self.default
@@ -69,7 +69,7 @@ class Flag:
         return shown.strip()
 
     def set(self, text: str) -> None:
-        """Give the flag a value; a list given again grows, a map is merged.
+        """Set the flag; a list given again grows, a map is merged.
 
         The first value given replaces the default, but for the map that takes any pair.
         """
@@ -93,7 +93,7 @@ ABSENT: dict[str, Any] = {
     "network-plugin": "", "provider-id": "", "register-schedulable": True,
     "require-kubeconfig": False, "runonce": False,
 }  # fmt: skip
-"""What counts for a flag in the versions that do not have it."""
+"""The values of flags in versions that do not have them."""
 
 
 class FlagSet:
@@ -109,11 +109,11 @@ class FlagSet:
         self.shorthands = {"h": self.flags["help"], "v": self.flags["v"]}
 
     def __getitem__(self, name: str) -> Any:
-        """Return a flag's value, or what counts in a version that does not have the flag."""
+        """Return a flag's value, or its value in a version that does not have the flag."""
         return self.flags[name].value if name in self.flags else ABSENT[name]
 
     def changed(self, name: str) -> bool:
-        """Say whether the flag is on the command line."""
+        """Return whether the flag is on the command line."""
         return name in self.flags and self.flags[name].changed
 
     def parse(self, words: list[str], interspersed: bool = True) -> list[str]:

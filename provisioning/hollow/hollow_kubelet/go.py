@@ -153,7 +153,7 @@ def decimal(amount: int, unit: int) -> str:
 
 
 def is_ip(text: str, *families: socket.AddressFamily) -> bool:
-    """Say whether net.ParseIP takes the text, as an address of one of the families if given."""
+    """Return whether net.ParseIP accepts the text, as an address of one of the given families."""
     for family in families or (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, text)
@@ -183,7 +183,7 @@ GO_TYPES = {str: "string", bool: "bool", dict: "object", list: "array", int: "nu
 
 
 def in_background(work: Callable[..., object], *arguments: Any) -> None:
-    """Run something that must not keep the program alive."""
+    """Run a function in a thread that does not keep the program alive."""
     threading.Thread(target=work, args=arguments, daemon=True).start()
 
 
@@ -193,7 +193,7 @@ def timestamp() -> str:
 
 
 def text_of(path: str) -> str:
-    """Return a small file as text, or nothing without the file."""
+    """Return a small file as text, or an empty text if it cannot be read."""
     try:
         return read_file(path).decode(errors="replace")
     except Failure:

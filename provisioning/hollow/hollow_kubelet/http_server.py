@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Request(NamedTuple):
-    """What was asked for, and by whom."""
+    """A request and its client."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ class Request(NamedTuple):
 
 
 class Page(NamedTuple):
-    """An answer."""
+    """An HTTP answer."""
 
     status: int
     body: bytes
@@ -63,7 +63,7 @@ def moved(status: int, location: str, words: str) -> Page:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Carries requests to the server's pages and their answers back."""
+    """Passes requests to the server's pages and sends their answers."""
 
     protocol_version = "HTTP/1.1"
     server: Server
@@ -162,7 +162,7 @@ class Server(socketserver.ThreadingTCPServer):
         request.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Let go of a client that went away; say what else went wrong."""
+        """Ignore a client that disconnected; log any other error."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             log("I", "logs.go:41", f"http: panic serving {client_address}: {error!r}")
@@ -172,7 +172,7 @@ def keep_trying(
     seconds: int, report: Callable[[Failure], None], host: str, port: int,
     answer: Callable[[Request], Page],
 ) -> None:  # fmt: skip
-    """Open a port in the background, however long it is taken by somebody else."""
+    """Open a port in the background, retrying while another process holds it."""
 
     def attempt() -> bool:
         try:

@@ -1,4 +1,4 @@
-"""Kubeconfigs: what of one is left after its context is followed."""
+"""Kubeconfigs: the server and the credentials that the current context selects."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CONTEXT_FIELDS = {"cluster": str, "user": str}
 
 
 class ClientConfig(NamedTuple):
-    """How to reach the API server: what of a kubeconfig is left after its context is followed."""
+    """Server and credentials that a kubeconfig's current context selects."""
 
     server: str
     insecure: bool = False
@@ -98,7 +98,7 @@ def client_config(path: str, server: str = "") -> ClientConfig:
 
 
 def token_in(path: str) -> str:
-    """Return the token in a file, if there is one to read."""
+    """Return the token in a file, or an empty text without a path."""
     return read_file(path).decode(errors="replace").strip() if path else ""
 
 
@@ -136,7 +136,7 @@ def read_kubeconfig(path: str) -> tuple[str, Entries, Entries, Entries]:
 def named(
     config: dict[str, Any], plural: str, singular: str, fields: Mapping[str, type]
 ) -> Entries:
-    """Return a kubeconfig's list of named things by name; the last of a name counts."""
+    """Return a kubeconfig's list of named entries by name; the last entry of a name counts."""
     entries = config.get(plural) or []
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise Failure(f"only encoded map or array can be decoded into a slice: {plural}")
@@ -185,7 +185,7 @@ def absolute(entry: dict[str, Any], base: str) -> dict[str, Any]:
 
 
 def user_problems(name: str, user: dict[str, Any]) -> list[str]:
-    """Return what validateAuthInfo finds (clientcmd/validation.go)."""
+    """Return the problems that validateAuthInfo finds (clientcmd/validation.go)."""
     certificate, key = user["client-certificate"], user["client-key"]
     problems = []
     if certificate or user["client-certificate-data"]:
@@ -216,7 +216,7 @@ def user_problems(name: str, user: dict[str, Any]) -> list[str]:
 
 
 def plugin_problems(name: str, user: dict[str, Any]) -> list[str]:
-    """Return what validateAuthInfo finds about an exec plugin; there are none before 1.10."""
+    """Return the problems that validateAuthInfo finds with an exec plugin, from 1.10 on."""
     plugin = user["exec"]
     if not plugin or not since(10):
         return []
@@ -231,7 +231,7 @@ def plugin_problems(name: str, user: dict[str, Any]) -> list[str]:
 
 
 def cluster_problems(name: str, cluster: dict[str, Any]) -> list[str]:
-    """Return what validateClusterInfo finds (clientcmd/validation.go)."""
+    """Return the problems that validateClusterInfo finds (clientcmd/validation.go)."""
     problems = []
     if not cluster["server"]:
         problems.append(
@@ -248,7 +248,7 @@ def cluster_problems(name: str, cluster: dict[str, Any]) -> list[str]:
 
 
 def unreadable(what: str, path: str, name: str) -> list[str]:
-    """Return the problem with a file that a kubeconfig names, if there is one."""
+    """Return the problem with a file that a kubeconfig names, if any."""
     try:
         if path:
             open(path, "rb").close()
@@ -259,13 +259,13 @@ def unreadable(what: str, path: str, name: str) -> list[str]:
 
 
 def content(entry: dict[str, Any], name: str) -> bytes:
-    """Return what a field's -data form or the file it names holds."""
+    """Return the content of a field's -data form or of the file it names."""
     data: bytes = entry[f"{name}-data"]
     return data or (read_file(entry[name]) if entry[name] else b"")
 
 
 def is_secure(server: str) -> bool:
-    """Say whether the connection to a server would be encrypted, and so may carry secrets."""
+    """Return whether the connection to a server is encrypted, and may carry secrets."""
     try:
         return server_url(server).startswith("https:")
     except Failure:

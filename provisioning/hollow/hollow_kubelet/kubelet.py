@@ -57,7 +57,7 @@ class Kubelet:
         self.client_ca: bytes | None = None
 
     def secure(self) -> None:
-        """Have certificate, key and client CA at hand: InitializeTLS."""
+        """Load certificate, key and client CA: InitializeTLS."""
         flags = self.flags
         if since(10):
             check_tls(self.configuration.values)
@@ -69,7 +69,7 @@ class Kubelet:
             self.client_ca = load_client_ca(flags["client-ca-file"])
 
     def run(self) -> NoReturn:
-        """Start everything in the real one's order, and stay."""
+        """Start everything in the order of the real kubelet, then wait for signals."""
         flags = self.flags
         self.check()
         shown = self.configuration.shown()
@@ -134,7 +134,7 @@ class Kubelet:
             self.bootstrap()
 
     def handle_signals(self) -> None:
-        """End as asked to: until 1.10 as dockershim does (pkg/util/interrupt), if it is there."""
+        """End on signals: until 1.10 as dockershim does (pkg/util/interrupt), if it is used."""
         if since(11):
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: os._exit(0))
@@ -143,7 +143,7 @@ class Kubelet:
                 signal.signal(number, lambda *_: os._exit(1))
 
     def bootstrap(self) -> None:
-        """Refuse to make a kubeconfig: bootstrapClientCert in cmd/kubelet/app/bootstrap.go."""
+        """Refuse to create a kubeconfig: bootstrapClientCert in cmd/kubelet/app/bootstrap.go."""
         path = self.flags["bootstrap-kubeconfig"] or self.flags["experimental-bootstrap-kubeconfig"]
         if path and not os.path.exists(self.flags["kubeconfig"]):
             try:
@@ -222,7 +222,7 @@ class Kubelet:
             return ClientConfig(server)
 
     def static_pods(self) -> StaticPods:
-        """Return the static pods, followed if there is a path to follow."""
+        """Return the static pods, and follow their path if one is configured."""
         path = self.flags["pod-manifest-path"]
         pods = StaticPods(path, self.flags["file-check-frequency"], self.node.name)
         if path:
@@ -240,7 +240,7 @@ class Kubelet:
                 raise Failure(f"mkdir {path}: {errno_text(error)}") from None
 
     def serve_cadvisor(self) -> None:
-        """Open --cadvisor-port, if not now then later."""
+        """Open --cadvisor-port, retrying until it is free."""
         port = self.flags["cadvisor-port"]
 
         def report(error: Failure) -> None:
@@ -281,7 +281,7 @@ class Kubelet:
 
 
 def notify_systemd(state: str) -> None:
-    """Tell systemd how it stands, if it wants to know: sd_notify(3)."""
+    """Notify systemd of a state if it listens: sd_notify(3)."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if path:
         address = "\0" + path[1:] if path.startswith("@") else path

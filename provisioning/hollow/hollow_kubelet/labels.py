@@ -23,7 +23,7 @@ SUBDOMAIN_ADVICE = (
 
 
 def label_value_advice() -> str:
-    """Return what a label's value must look like."""
+    """Return the rule for a label's value."""
     return (
         "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "
         "'.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or "
@@ -32,7 +32,7 @@ def label_value_advice() -> str:
 
 
 def label_value_problems(value: str) -> list[str]:
-    """Return what is wrong with a label's value: k8s.io/apimachinery/pkg/util/validation."""
+    """Return the problems with a label's value: k8s.io/apimachinery/pkg/util/validation."""
     problems = []
     if len(value) > 63:
         few = "bytes" if since(34) else "characters"
@@ -43,7 +43,7 @@ def label_value_problems(value: str) -> list[str]:
 
 
 def qualified_name_problems(key: str) -> list[str]:
-    """Return what is wrong with a label's or a taint's key."""
+    """Return the problems with a label's or a taint's key."""
     parts = key.split("/")
     if len(parts) > 2:
         kind = "valid label key" if since(35) else "qualified name"
@@ -84,7 +84,7 @@ LABEL_NAMESPACES = ("kubelet.kubernetes.io", "node.kubernetes.io")
 
 
 def check_labels(labels: dict[str, str]) -> None:
-    """Refuse what --node-labels may not set: ValidateKubeletFlags, from 1.13 on."""
+    """Refuse labels that --node-labels may not set: ValidateKubeletFlags, from 1.13 on."""
     if not since(13):
         return
     allowed = (*KUBELET_LABELS, *(LABELS_FROM_1_17 if since(17) else LABELS_TO_1_16))
@@ -112,12 +112,12 @@ def check_labels(labels: dict[str, str]) -> None:
 
 
 def in_domain(prefix: str, domains: tuple[str, ...]) -> bool:
-    """Say whether a label's prefix is one of the domains or below it."""
+    """Return whether a label's prefix is one of the domains or below one."""
     return any(f".{prefix}".endswith(f".{domain}") for domain in domains)
 
 
 def check_label_syntax(labels: dict[str, str]) -> None:
-    """Refuse labels that the API would not take."""
+    """Refuse labels that the API would not accept."""
     problems = [(key, qualified_name_problems(key)) for key in labels]
     problems += [(value, label_value_problems(value)) for value in labels.values()]
     found = [f"'{text}' - {', '.join(advice)}" for text, advice in problems if advice]

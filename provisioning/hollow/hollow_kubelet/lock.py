@@ -15,9 +15,9 @@ INOTIFY_NAMES = {IN_OPEN: "IN_OPEN", IN_DELETE_SELF: "IN_DELETE_SELF"}
 
 
 def take_lock(path: str, exit_on_contention: bool) -> None:
-    """Hold --lock-file, waiting for it if need be: run() and pkg/util/flock.
+    """Take --lock-file, waiting for it if necessary: run() and pkg/util/flock.
 
-    With --exit-on-lock-contention, whoever opens the file afterwards ends this kubelet.
+    With --exit-on-lock-contention, any process that opens the file later ends this kubelet.
     """
     if exit_on_contention and not path:
         raise Failure("cannot exit on lock file contention: no lock file specified")
@@ -57,7 +57,7 @@ def watch_lock(path: str) -> Inotify:
 
 
 def exit_on_event(watch: Inotify) -> None:
-    """End the kubelet, as if all were well, on the first event."""
+    """End the kubelet with status 0 on the first event."""
     mask, path = watch.next()
     names = "|".join(name for bit, name in INOTIFY_NAMES.items() if mask & bit)
     event = f"{quote(path)}: {mask:#x} == {names}"

@@ -46,7 +46,7 @@ class Node:
         self.registered = False
 
     def follow(self, api: ApiServer) -> None:
-        """Register with the API server and report to it, for ever."""
+        """Register with the API server and report to it, forever."""
         while True:
             if self.flags["register-node"]:
                 self.register(api)
@@ -71,7 +71,7 @@ class Node:
         log("I", "kubelet_node_status.go:85", f"Successfully registered node {self.name}")
 
     def create(self, api: ApiServer, node: dict[str, Any]) -> bool:
-        """Create the Node object, or take over the one there is if it is this machine's."""
+        """Create the Node object, or reuse the existing one if it is this machine's."""
         try:
             api.request("POST", "/api/v1/nodes", node)
             return True
@@ -214,7 +214,7 @@ class Node:
             return str(probe.getsockname()[0])
 
     def check_node_ip(self, node_ip: str) -> None:
-        """Insist on an address that one of this machine's interfaces has (validateNodeIP)."""
+        """Require an address of one of this machine's interfaces (validateNodeIP)."""
         problem = ""
         if node_ip.startswith("127.") or node_ip == "::1":
             problem = "nodeIP can't be loopback address"
@@ -226,7 +226,7 @@ class Node:
             raise Failure(f"failed to validate nodeIP: {problem}")
 
     def resources(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Return what the machine has, and what of it pods may use."""
+        """Return the machine's capacity, and how much of it pods may use."""
         cores, memory = os.cpu_count() or 1, memory_bytes()
         pods = self.flags["max-pods"]
         if self.flags["pods-per-core"] > 0:
@@ -252,7 +252,7 @@ class Node:
         return capacity, allocatable
 
     def conditions(self, before: Any) -> list[dict[str, str]]:
-        """Return the node's conditions; one that did not change keeps the time when it last did."""
+        """Return the node's conditions; an unchanged one keeps its time of transition."""
         status, reason, message = "True", "KubeletReady", "kubelet is posting ready status"
         if not self.network_ready():
             status, reason = "False", "KubeletNotReady"
@@ -274,7 +274,7 @@ class Node:
         ]
 
     def network_ready(self) -> bool:
-        """Say whether the network plugin has a configuration, if it needs one."""
+        """Return whether the network plugin has the configuration it needs, if any."""
         if self.flags["network-plugin"] != "cni":
             return True
         try:

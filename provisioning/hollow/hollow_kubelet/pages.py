@@ -91,7 +91,7 @@ class KubeletPages:
         self.open_to_all = {**self.services, **closed}
 
     def read_only(self, request: Request) -> Page:
-        """Answer on --read-only-port: nobody is refused, and little is shown."""
+        """Answer on --read-only-port, which asks for no authentication and shows little."""
         return self.page(request, gate=None, services=self.open_to_all, configz=False)
 
     def protected(self, gate: Gate, debugging: bool) -> Callable[[Request], Page]:
@@ -106,7 +106,7 @@ class KubeletPages:
         services: dict[str, Callable[[str], Page]],
         configz: bool,
     ) -> Page:
-        """Answer a request; what is no page at all is not found even for those kept out."""
+        """Answer a request; an unknown path is not found, whoever asks."""
         path = request.path
         root = next((one for one in services if f"{path}/".startswith(f"{one.rstrip('/')}/")), "")
         simple = self.simple_page(request, configz)
@@ -137,7 +137,7 @@ class KubeletPages:
         return NO_ROUTE if below else list_of_pods(self.pods.items())
 
     def running_pods(self, below: str) -> Page:
-        """Return what runs: nothing ever does."""
+        """Return the running pods: there are never any."""
         return NO_ROUTE if below else list_of_pods(None)
 
     def stats(self, below: str) -> Page:
@@ -167,7 +167,7 @@ class KubeletPages:
         return Page(200, f"<pre>\n{links}</pre>\n".encode(), "text/html; charset=utf-8")
 
     def profile(self, below: str) -> Page:
-        """Return the command line, the one profile that there is something to say about."""
+        """Return the command line, the only profile that has content."""
         return Page(200, "\0".join(sys.argv).encode()) if below == "cmdline" else NO_ROUTE
 
     def no_container(self, below: str) -> Page:
@@ -181,7 +181,7 @@ class KubeletPages:
         return DISABLED
 
     def nothing(self, below: str) -> Page:
-        """Answer for a service that is not there."""
+        """Answer for a service that does not exist."""
         return NO_ROUTE
 
 
@@ -202,7 +202,7 @@ def machine_info() -> dict[str, Any]:
 
 
 def metrics_page() -> Page:
-    """Return the few metrics of a kubelet that runs nothing."""
+    """Return the metrics of a kubelet without pods."""
     text = (
         "# TYPE kubelet_running_container_count gauge\nkubelet_running_container_count 0\n"
         "# TYPE kubelet_running_pod_count gauge\nkubelet_running_pod_count 0\n"

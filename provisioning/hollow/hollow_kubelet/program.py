@@ -79,7 +79,7 @@ STEPS = {
     ),
     "run": ("Failed to run kubelet", "{}"),
 }
-"""What is said of each step's failure: from 1.21 on, and from 1.24 on with the failure in it."""
+"""Messages for the failure of each step from 1.21 on, and from 1.24 on with the failure in it."""
 
 
 def main(argv: list[str]) -> int:
@@ -220,7 +220,7 @@ def prepare(flags: FlagSet, words: list[str]) -> Configuration:
 
 
 def warn_again(words: list[str]) -> None:
-    """Read the flags once more as all do until 1.26, which prints their warnings once more."""
+    """Read the flags again, as kubelets do until 1.26, which repeats their warnings."""
     flags = FlagSet()
     for flag in flags.flags.values():
         if flag.origin == "library":
@@ -229,14 +229,14 @@ def warn_again(words: list[str]) -> None:
 
 
 def start(kubelet: Kubelet, called: str) -> NoReturn:
-    """Be the kubelet, under the name it was called by."""
+    """Run the kubelet under the name it was called by."""
     log.verbosity = kubelet.flags["v"]
     libc.prctl(PR_SET_NAME, called.partition(".")[0].encode())
     kubelet.run()
 
 
 def give_up(refusal: Refusal, usage: str, path: str) -> int:
-    """End as the version does: with a fatal log line, with one and the usage, or with an error."""
+    """End as the version does: with a fatal log line, also with the usage, or with an error."""
     text, step = str(refusal), refusal.step
     if not since(21):
         if step in ("parse", "words"):
@@ -269,7 +269,7 @@ def hyperkube_usage() -> str:
 
 
 def refuse(problem: str, gap: str, usage: str) -> int:
-    """Print a problem as hyperkube does, in 1.7 again behind the usage; return the exit status."""
+    """Print an error as hyperkube does, in 1.7 also after the usage; return the exit status."""
     last = "" if since(8) else f"Error: {problem}"
     complain(f"Error: {problem}\n{gap}{usage}{last}".rstrip("\n"))
     return 1

@@ -80,7 +80,7 @@ def statements_of(given: Any, mark: str) -> list[str]:
 
 
 def known_signal(name: str) -> str:
-    """Return an eviction signal's name if there is such a signal."""
+    """Return an eviction signal's name; raise a Failure for an unknown one."""
     if name not in FACTS["signals"]:
         raise Failure(f"unsupported eviction signal {name}")
     return name

@@ -50,14 +50,14 @@ def evaluate(expression: Any, values: Mapping[str, Any]) -> Any:
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Return whether two values are equal; what is not set equals a zero value, and null."""
+    """Return whether two values are equal; an unset value equals null and a zero value."""
     if left is None or right is None:
         return left is right or (left is None and right in ZEROS and right is not False)
     return bool(left == right)
 
 
 def is_less(left: Any, right: Any) -> bool:
-    """Return whether a number is less than another; what is not set never is."""
+    """Return whether a number is less than another; an unset value never is."""
     return left is not None and right is not None and bool(left < right)
 
 

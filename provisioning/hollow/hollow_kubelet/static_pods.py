@@ -37,7 +37,7 @@ class StaticPods:
         return [pod for _, pod in sorted(self.pods.items())] or None
 
     def follow(self) -> None:
-        """Read the path now and whenever something changes in it, for ever."""
+        """Read the path now and after every change, forever."""
         while True:
             try:
                 self.watch()
@@ -46,7 +46,7 @@ class StaticPods:
             time.sleep(self.period / SECOND)
 
     def watch(self) -> None:
-        """Read the path and follow its changes until it goes away."""
+        """Read the path and follow its changes until it is removed."""
         if not os.path.exists(self.path):
             self.pods = {}
             raise Failure("path does not exist, ignoring")
@@ -67,7 +67,7 @@ class StaticPods:
             inotify.close()
 
     def read_all(self) -> dict[str, Any]:
-        """Return what can be read of the pods in the path, a folder or a single file."""
+        """Return the readable pods in the path, a folder or a single file."""
         if os.path.isfile(self.path):
             return {self.path: self.read(self.path)}
         pods = {}
@@ -83,7 +83,7 @@ class StaticPods:
         return pods
 
     def react(self, mask: int, path: str) -> None:
-        """Do what an event in the path asks for."""
+        """React to an event in the path."""
         if os.path.basename(path).startswith(".") or mask & IN_ISDIR:
             return
         if mask & IN_DELETE_SELF:
@@ -97,7 +97,7 @@ class StaticPods:
             log("E", "file_linux.go:114", f"can't process config file {quote(path)}: {error}")
 
     def read(self, path: str) -> dict[str, Any]:
-        """Return the pod in a file as the kubelet sees it."""
+        """Return the pod in a file with what the kubelet adds."""
         data = read_file(path)
         try:
             manifest = load_yaml_or_json(data).value
@@ -122,7 +122,7 @@ class StaticPods:
 
 
 def wrong_kind(manifest: Any) -> str:
-    """Return why a document is no pod."""
+    """Return why a document is not a pod."""
     if not isinstance(manifest, dict):
         found = GO_TYPES.get(type(manifest), "number")
         return f"couldn't get version/kind; json parse error: cannot unmarshal {found}"
@@ -135,7 +135,7 @@ def wrong_kind(manifest: Any) -> str:
 
 
 def pod_problems(manifest: dict[str, Any]) -> list[str]:
-    """Return what validation finds first of all about a pod."""
+    """Return the first problems that validation finds in a pod."""
     metadata, spec = manifest.get("metadata"), manifest.get("spec")
     problems = []
     if not isinstance(metadata, dict) or not metadata.get("name"):

@@ -34,7 +34,7 @@ X509_PROBLEMS = {
     10: "x509: certificate has expired or is not yet valid",
     26: "x509: certificate specifies an incompatible key usage",
 }
-"""What Go says for the errors of OpenSSL's x509_vfy.h that are not about the authority."""
+"""Go's messages for errors of OpenSSL's x509_vfy.h that are not about the authority."""
 
 
 def pem_blocks(data: bytes) -> list[str]:
@@ -69,7 +69,7 @@ def load_key_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> No
 
 @contextmanager
 def in_memory(data: bytes) -> Iterator[str]:
-    """Give data a file name without writing it to a disk; OpenSSL takes keys no other way."""
+    """Give data a file name without writing it to a disk; OpenSSL loads keys only from files."""
     descriptor = libc.memfd_create(b"pem", MFD_CLOEXEC)
     try:
         with open(descriptor, "wb", closefd=False) as file:
@@ -80,7 +80,7 @@ def in_memory(data: bytes) -> Iterator[str]:
 
 
 def trust(context: ssl.SSLContext, pem: bytes) -> None:
-    """Trust the certificates in a PEM text, each as an authority of its own as Go does."""
+    """Trust each certificate in a PEM text as an authority, as Go does."""
     context.load_verify_locations(cadata=pem.decode("ascii", "ignore"))
     context.verify_flags |= X509_PARTIAL_CHAIN
 
@@ -105,9 +105,9 @@ def load_client_ca(path: str) -> bytes:
 
 
 def serving_files(flags: FlagSet, host: str) -> tuple[str, str]:
-    """Return certificate and key of the kubelet's port, made if none are given.
+    """Return certificate and key of the kubelet's port, creating them if none are given.
 
-    InitializeTLS in cmd/kubelet/app/server.go: those in --cert-dir are used again.
+    InitializeTLS in cmd/kubelet/app/server.go: files in --cert-dir are reused.
     """
     given = flags["tls-cert-file"], flags["tls-private-key-file"]
     if any(given):
@@ -137,7 +137,7 @@ def write_file(path: str, data: bytes, mode: int) -> None:
 
 
 def self_signed(host: str) -> tuple[bytes, bytes]:
-    """Make a certificate as GenerateSelfSignedCertKey in k8s.io/client-go/util/cert does."""
+    """Create a certificate as GenerateSelfSignedCertKey in k8s.io/client-go/util/cert does."""
     kind = "IP" if is_ip(host) else "DNS"
     request = f"""
         [req]
@@ -173,7 +173,7 @@ def self_signed(host: str) -> tuple[bytes, bytes]:
 
 
 class Client(NamedTuple):
-    """Who is at the other end of a TLS connection."""
+    """The client of a TLS connection."""
 
     name: str = ""
     groups: tuple[str, ...] = ()
@@ -184,10 +184,10 @@ CA_SECONDS = 60
 
 
 class ServingTls:
-    """TLS as the kubelet serves it: a client certificate is asked for but never insisted on.
+    """TLS as the kubelet serves it: a client certificate is requested but not required.
 
-    One that does not verify does not break the connection; its problem is remembered for whoever
-    decides about the request.
+    A certificate that does not verify does not break the connection; its problem is kept for the
+    authentication of the request.
     """
 
     def __init__(
@@ -202,7 +202,7 @@ class ServingTls:
         self.contexts = [self.new_context()]
 
     def new_context(self) -> ssl.SSLContext:
-        """Return how to shake hands, trusting the client CA of the moment."""
+        """Return a TLS context that trusts the current client CA."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         load_key_pair(context, *self.pair)
@@ -215,10 +215,10 @@ class ServingTls:
         return context
 
     def look_at_client_ca(self) -> None:
-        """Take over a client CA that was replaced, as from 1.17 on.
+        """Load a client CA that was replaced, from 1.17 on.
 
-        apiserver/pkg/server/dynamiccertificates/dynamic_cafile_content.go: a look every minute, and
-        from 1.23 on a watch. One that cannot be used changes nothing.
+        apiserver/pkg/server/dynamiccertificates/dynamic_cafile_content.go: a check every minute,
+        and from 1.23 on a watch. An unusable file changes nothing.
         """
         if self.client_ca is None or not since(17):
             return
@@ -235,7 +235,7 @@ class ServingTls:
             self.contexts.append(self.new_context())
 
     def accept(self, connection: socket.socket) -> tuple[ssl.SSLSocket, Client]:
-        """Shake hands; return the encrypted connection and who is there."""
+        """Perform the TLS handshake; return the encrypted connection and the client."""
         self.problems.first = ""
         self.look_at_client_ca()
         encrypted = self.contexts[-1].wrap_socket(connection, server_side=True)
@@ -248,7 +248,7 @@ class ServingTls:
         return encrypted, Client(names[-1], groups, self.problems.first)
 
     def _tolerate_any_certificate(self, context: ssl.SSLContext) -> None:
-        """Make OpenSSL go on whatever it finds about a client's certificate.
+        """Make OpenSSL continue the handshake with any client certificate.
 
         The ssl module offers no such mode, so that its own OpenSSL is called through ctypes. Where
         that cannot be found, a certificate that does not verify breaks the handshake.

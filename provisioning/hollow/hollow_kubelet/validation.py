@@ -41,7 +41,7 @@ def field_name(path: str, name: str, flag: str) -> str:
 
 
 def configuration_problems(values: Mapping[str, Any]) -> list[str]:
-    """Return what ValidateKubeletConfiguration finds; 1.7 has less to say (check_configuration)."""
+    """Return the problems that ValidateKubeletConfiguration finds, from 1.8 on."""
     found: list[str] = []
     for rule in FACTS["rules"]:
         found += PARTS[rule](values) if isinstance(rule, str) else [broken(rule, values)]
@@ -49,7 +49,7 @@ def configuration_problems(values: Mapping[str, Any]) -> list[str]:
 
 
 def enforcement_problems(values: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the levels that reservations are enforced on."""
+    """Return the problems with the levels on which reservations are enforced."""
     invalid = "invalid configuration:" if since(10) else "Invalid configuration:"
     flag = "enforce-node-allocatable"
     enforced = field_name("enforceNodeAllocatable", "EnforceNodeAllocatable", flag)
@@ -91,7 +91,7 @@ def both_forms(given: list[str]) -> list[str]:
 
 
 def unknown_level(level: str, levels: list[str], invalid: str, enforced: str) -> str:
-    """Return the message about a level that there is not."""
+    """Return the message about an unknown level."""
     # 1.10 to 1.15 name the first option twice, and never the last.
     none = [levels[0] if not since(16) else "none"] if since(10) else []
     quoted = [quote(one) for one in levels + none]
@@ -108,7 +108,7 @@ def unknown_level(level: str, levels: list[str], invalid: str, enforced: str) ->
 
 
 def cgroup_needed(values: Mapping[str, Any], level: str, invalid: str, enforced: str) -> list[str]:
-    """Insist on the cgroup that a reservation is enforced in, from 1.16 on."""
+    """Require the cgroup in which a reservation is enforced, from 1.16 on."""
     what = level.rpartition("-compressible")[0] or level
     path = "systemReservedCgroup" if what.startswith("system") else "kubeReservedCgroup"
     if not since(16) or what == "pods" or values.get(path):
@@ -123,7 +123,7 @@ def cgroup_needed(values: Mapping[str, Any], level: str, invalid: str, enforced:
 
 
 def system_problems(values: Mapping[str, Any]) -> list[str]:
-    """Return what does not fit this machine: validation_linux.go."""
+    """Return the problems on this machine: validation_linux.go."""
     if since(31) and not os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
         support = "is unsupported and will be removed in a future release"
         if values.get("failCgroupV1"):
@@ -149,7 +149,7 @@ IDS_PER_POD = 65536
 
 
 def taint_problems(values: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with registerWithTaints."""
+    """Return the problems with registerWithTaints."""
     found = []
     for taint in values.get("registerWithTaints") or ():
         key, value, effect = (taint.get(name) or "" for name in ("key", "value", "effect"))
@@ -162,7 +162,7 @@ def taint_problems(values: Mapping[str, Any]) -> list[str]:
 
 
 def reserved_memory_problems(values: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with reservedMemory: validation_reserved_memory.go."""
+    """Return the problems with reservedMemory: validation_reserved_memory.go."""
     found, seen = [], set()
     for reservation in values.get("reservedMemory") or ():
         node = reservation.get("numaNode") or 0
@@ -183,7 +183,7 @@ def reserved_memory_problems(values: Mapping[str, Any]) -> list[str]:
 
 
 def cpu_problems(values: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the list in reservedSystemCPUs."""
+    """Return the problems with the list in reservedSystemCPUs."""
     given = values.get("reservedSystemCPUs") or ""
     if not given:
         return []
@@ -200,7 +200,7 @@ def cpu_problems(values: Mapping[str, Any]) -> list[str]:
 
 
 def logging_problems(values: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with logging: k8s.io/component-base/logs."""
+    """Return the problems with logging: k8s.io/component-base/logs."""
     found = []
     frequency, form = values.get("logging.flushFrequency"), values.get("logging.format")
     if since(35) and frequency is not None and frequency <= 0:
@@ -227,7 +227,7 @@ def logging_problems(values: Mapping[str, Any]) -> list[str]:
 
 
 def tracing_problems(values: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with tracing: k8s.io/component-base/tracing."""
+    """Return the problems with tracing: k8s.io/component-base/tracing."""
     found, tracing = [], values.get("tracing") or {}
     rate, endpoint = tracing.get("samplingRatePerMillion"), tracing.get("endpoint")
     where = "tracing.samplingRatePerMillion: Invalid value:"
@@ -249,7 +249,7 @@ def tracing_problems(values: Mapping[str, Any]) -> list[str]:
 
 
 def metrics_problems(values: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with showHiddenMetricsForVersion."""
+    """Return the problems with showHiddenMetricsForVersion."""
     shown = values.get("showHiddenMetricsForVersion") or ""
     if shown in ("", f"1.{FACTS['minor'] - 1}"):
         return []
@@ -273,7 +273,7 @@ PARTS: dict[str, Callable[[Mapping[str, Any]], list[str]]] = {
 
 
 def check_configuration(flags: FlagSet, values: Mapping[str, Any]) -> None:
-    """Check what validation does before anything is started."""
+    """Validate the configuration before anything is started."""
     if since(8):
         problems = configuration_problems(values)
         if problems:

@@ -59,7 +59,7 @@ def parse_map(text: str) -> dict[str, str]:
 
 
 def parse_pairs(text: str, mark: str = "=", kind: str = "string", split: bool = True) -> Any:
-    """Read a map that insists on its pairs: map_string_string.go and its like beside that file."""
+    """Read a map of which every item is a pair: map_string_string.go and similar files."""
     pairs = {}
     for pair in filter(None, text.split(",") if split else [text]):
         key, found, value = pair.partition(mark)
@@ -222,7 +222,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "uint64": parse_unsigned,
     "version": parse_version,
 }
-"""What reads each type of flag; durations are kept in nanoseconds."""
+"""The reader of each type of flag; durations are kept in nanoseconds."""
 MAPS = {kind for kind in PARSERS if "map" in kind}
 LISTS = {"[]api.Taint", "[]v1.Taint", "reserved-memory", "reservedMemory"}
 READ = ("bool", "duration", "float64", "int", "int32", "int64", "uint", "uint64", "Level")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from hollow_kubelet.choices import HTTP2_SUITES, http2_problem
 from hollow_kubelet.configuration import Configuration
 from hollow_kubelet.errors import Failure, Panic
 from hollow_kubelet.resources import parse_evictions
@@ -220,6 +221,7 @@ def test_values_that_1_36_refuses(load: Load, text: str) -> None:
     [
         ("tlsMinVersion: nope", 'unknown tls version "nope"'),
         ("tlsCipherSuites: [NOPE]", "Cipher suite NOPE not supported or doesn't exist"),
+        ("tlsCurvePreferences: [5]", "curve preference 5 is not supported"),
         ("cpuManagerPolicy: nope", 'unknown policy: "nope"'),
         ("cpuManagerPolicy: static", "the static policy requires systemreserved.cpu"),
         ("memoryManagerPolicy: nope", 'unknown policy: "nope"'),
@@ -243,6 +245,15 @@ def test_values_that_are_refused_later_in_the_start(
     )
     assert ended.status == 1
     assert problem in ended.problem.replace('\\"', '"')
+
+
+def test_cipher_suites_without_one_that_http2_needs() -> None:
+    suites = ["TLS_RSA_WITH_AES_128_GCM_SHA256"]
+    problem = http2_problem({"tlsCipherSuites": suites})
+    assert "is missing an HTTP/2-required AES_128_GCM_SHA256 cipher" in problem
+    assert http2_problem({"tlsCipherSuites": suites, "tlsMinVersion": "VersionTLS13"}) == ""
+    assert http2_problem({"tlsCipherSuites": [*suites, HTTP2_SUITES[0]]}) == ""
+    assert http2_problem({}) == ""
 
 
 @pytest.mark.parametrize("number", range(10, 37))
