@@ -18,7 +18,8 @@ from pytest_kubecluster.machines.ssh_key import SshKey
 from pytest_kubecluster.machines.vm.libvirt import libvirt_plan
 from pytest_kubecluster.machines.vm.virtualbox import virtualbox_plan
 from pytest_kubecluster.spec.catalog import MINORS
-from pytest_kubecluster.spec.model import DEFAULT_VERSION, ClusterSpec
+from pytest_kubecluster.spec.defaults import DEFAULT_VERSION
+from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.spec.version import KubeVersion
 
 GOLDEN = Path(__file__).parent / "golden"

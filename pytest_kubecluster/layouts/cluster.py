@@ -8,15 +8,10 @@ from ipaddress import IPv4Network
 
 from pytest_kubecluster.layouts.classic import classic_kubelet
 from pytest_kubecluster.layouts.found import found_kubelet
+from pytest_kubecluster.spec.defaults import DEFAULT_NETWORK, DEFAULT_VERSION
 from pytest_kubecluster.spec.launcher import launcher_for
-from pytest_kubecluster.spec.model import (
-    DEFAULT_VERSION,
-    ClusterSpec,
-    KubeletSpec,
-    LayoutName,
-    NodeSpec,
-)
-from pytest_kubecluster.spec.topology import DEFAULT_NETWORK, Machine, article_machines
+from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, LayoutName, NodeSpec
+from pytest_kubecluster.spec.topology import Machine, article_machines
 from pytest_kubecluster.spec.version import KubeVersion
 
 LAYOUTS: Mapping[LayoutName, Callable[[Machine, KubeVersion], KubeletSpec]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 from copy import copy
 
@@ -23,7 +24,6 @@ from pytest_kubecluster.plugin.fixtures import (  # noqa: F401 - pytest finds th
 from pytest_kubecluster.plugin.items import needs_cluster
 from pytest_kubecluster.plugin.options import add_options, bind_bare_options
 from pytest_kubecluster.plugin.session import NEED_NODE, SESSION, ClusterSession
-from pytest_kubecluster.spec.model import KubeletSpec
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -108,8 +108,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """Explain ``node.kubelet == spec`` as a table, flag by flag."""
+    if op != "==" or "pytest_kubecluster.spec.model" not in sys.modules:
+        return None  # neither side can be a spec
+    from pytest_kubecluster.spec.model import KubeletSpec
+
     spec, other = (left, right) if isinstance(left, KubeletSpec) else (right, left)
-    if op != "==" or not isinstance(spec, KubeletSpec):
+    if not isinstance(spec, KubeletSpec):
         return None
     from pytest_kubecluster.nodes.kubelet import Kubelet
     from pytest_kubecluster.nodes.verdict import difference_table

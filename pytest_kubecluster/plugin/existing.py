@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kubecluster.cluster.config import FromInventory, FromVagrantfile, Settings
+from pytest_kubecluster.cluster.config import Settings
+from pytest_kubecluster.cluster.sources import FromInventory, FromVagrantfile
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.util.paths import readable_file, readable_folder
 

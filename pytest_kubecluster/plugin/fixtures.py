@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_kubecluster.plugin.session import SESSION
-from pytest_kubecluster.spec.model import ClusterSpec
 
 if TYPE_CHECKING:
     from pytest_kubecluster.artifacts.pki import Pki
     from pytest_kubecluster.cluster.booted import Cluster
     from pytest_kubecluster.nodes.node import Node
+    from pytest_kubecluster.spec.model import ClusterSpec
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from pytest_kubecluster.spec.model import ClusterSpec
+if TYPE_CHECKING:
+    from pytest_kubecluster.spec.model import ClusterSpec
 
 
 @pytest.hookspec()

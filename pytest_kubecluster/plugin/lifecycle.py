@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_kubecluster.cluster.booted import Cluster
-from pytest_kubecluster.cluster.config import Download, Settings
+from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.cluster.joined import joined_cluster
 from pytest_kubecluster.cluster.network import free_network
 from pytest_kubecluster.cluster.registry import ClusterFolder, find_cluster, kept_cluster
 from pytest_kubecluster.cluster.removal import remove_abandoned
+from pytest_kubecluster.cluster.sources import Download
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.plugin.options import REPORT
 from pytest_kubecluster.plugin.session import ClusterSession
 from pytest_kubecluster.plugin.terminal import Terminal
-from pytest_kubecluster.spec.topology import DEFAULT_NETWORK
+from pytest_kubecluster.spec.defaults import DEFAULT_NETWORK
 from pytest_kubecluster.util.paths import cache_folder
 from pytest_kubecluster.util.progress import Phase, Progress
 

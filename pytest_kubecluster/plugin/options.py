@@ -7,12 +7,10 @@ from typing import Any, Generic, Literal, TypeVar
 
 import pytest
 
-from pytest_kubecluster.cluster.config import PROVIDERS
-from pytest_kubecluster.kubelet.host_requirements import TOLERABLE
+from pytest_kubecluster.cluster.sources import PROVIDERS
 from pytest_kubecluster.plugin import parsing
 from pytest_kubecluster.plugin.parsing import Parser, optional
-from pytest_kubecluster.spec.model import DEFAULT_VERSION
-from pytest_kubecluster.spec.topology import DEFAULT_NETWORK
+from pytest_kubecluster.spec.defaults import DEFAULT_NETWORK, DEFAULT_VERSION
 from pytest_kubecluster.spec.version import KNOWN
 from pytest_kubecluster.util.paths import user_path
 
@@ -116,7 +114,7 @@ TOLERATE = Option(
     "tolerate",
     "Host features to allow although the kubelet refuses them by default",
     parsing.tolerated,
-    ",".join(TOLERABLE),
+    "cgroup-v1,swap",
 )
 NETWORK = Option(
     "network",

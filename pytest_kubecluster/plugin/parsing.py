@@ -11,15 +11,16 @@ from collections.abc import Callable
 from ipaddress import IPv4Network
 from math import inf
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from pytest_kubecluster.cluster.config import ASK, Download, Hollow
-from pytest_kubecluster.kubelet.host_requirements import TOLERABLE
-from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
-from pytest_kubecluster.spec.topology import DEFAULT_NETWORK
+from pytest_kubecluster.cluster.sources import Download, Hollow
+from pytest_kubecluster.spec.defaults import DEFAULT_NETWORK
 from pytest_kubecluster.spec.version import KubeVersion
-from pytest_kubecluster.util.checksum import Checksum
 from pytest_kubecluster.util.paths import readable_file, readable_folder, user_path
+
+if TYPE_CHECKING:
+    from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
+    from pytest_kubecluster.util.checksum import Checksum
 
 T = TypeVar("T")
 Parser = Callable[[str, Path], T]
@@ -128,17 +129,23 @@ def kubelet(text: str, folder: Path) -> Hollow | Download | Path:
 
 def tolerated(text: str, folder: Path) -> frozenset[str]:
     """Read a list of TOLERABLE, with commas."""
+    from pytest_kubecluster.kubelet.host_requirements import TOLERABLE
+
     words = filter(None, (word.strip() for word in text.split(",")))
     return frozenset(choice(word, TOLERABLE) for word in words)
 
 
 def checksum(text: str, folder: Path) -> Checksum:
     """Read ``sha256:HEX``."""
+    from pytest_kubecluster.util.checksum import Checksum
+
     return Checksum.parse(text)
 
 
 def roles(text: str, folder: Path) -> RolePatterns:
     """Read patterns such as ``cp*=master``."""
+    from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
+
     return RolePatterns.parse(text)
 
 
@@ -167,6 +174,8 @@ def playbook(text: str, folder: Path) -> Path:
 
 def password(text: str, folder: Path) -> str:
     """Return ASK, or the first line of the file that ``text`` names."""
+    from pytest_kubecluster.cluster.config import ASK
+
     if text in ("", ASK):
         return text
     path = readable_file(user_path(text, folder))

@@ -12,8 +12,9 @@ import pytest
 from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.kubelet.host_requirements import CGROUP_V1, SWAP, kernel_traits
 from pytest_kubecluster.layouts.cluster import spec_of
+from pytest_kubecluster.spec.defaults import DEFAULT_NETWORK
 from pytest_kubecluster.spec.model import ClusterSpec, SpecError
-from pytest_kubecluster.spec.topology import DEFAULT_NETWORK, Machine, article_machines
+from pytest_kubecluster.spec.topology import Machine, article_machines
 
 HOOK = "pytest_kubecluster_spec"
 

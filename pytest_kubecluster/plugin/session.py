@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.plugin.options import CLUSTER, REPORT
 
@@ -20,6 +19,7 @@ from pytest_kubecluster.plugin.options import CLUSTER, REPORT
 if TYPE_CHECKING:
     from pytest_kubecluster.artifacts.pki import Pki
     from pytest_kubecluster.cluster.booted import Cluster
+    from pytest_kubecluster.cluster.config import Settings
     from pytest_kubecluster.machines.existing.inventory import Inventory
     from pytest_kubecluster.machines.existing.vagrantfile import OwnVagrantfile
     from pytest_kubecluster.nodes.node import Node

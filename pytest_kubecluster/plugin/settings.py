@@ -11,7 +11,8 @@ from typing import Any, Generic, NoReturn, TypeVar
 import pytest
 
 from pytest_kubecluster.ansible.node_python import PythonTarball, python_tarball
-from pytest_kubecluster.cluster.config import (
+from pytest_kubecluster.cluster.config import Settings
+from pytest_kubecluster.cluster.sources import (
     PROVIDERS,
     Bundled,
     Download,
@@ -20,7 +21,6 @@ from pytest_kubecluster.cluster.config import (
     FromVagrantfile,
     Hollow,
     MachineSource,
-    Settings,
 )
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.binary import KubeletBinary, inspect_kubelet, path_for_version

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_kubecluster.cluster.config import FOUND, Existing
+from pytest_kubecluster.cluster.config import FOUND
+from pytest_kubecluster.cluster.sources import Existing
 from pytest_kubecluster.plugin.session import ClusterSession
-from pytest_kubecluster.spec.model import DEFAULT_VERSION, ClusterSpec
+from pytest_kubecluster.spec.defaults import DEFAULT_VERSION
+from pytest_kubecluster.spec.model import ClusterSpec
 
 if TYPE_CHECKING:
     from pytest_kubecluster.spec.translate import Change

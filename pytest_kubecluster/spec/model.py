@@ -9,6 +9,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Address
 from typing import Any, Literal
 
+from pytest_kubecluster.spec.defaults import DEFAULT_VERSION
 from pytest_kubecluster.spec.flags import Flags, normal_name
 from pytest_kubecluster.spec.launcher import (
     Launcher,
@@ -49,8 +50,6 @@ Role = Literal["master", "worker"]
 
 LayoutName = Literal["classic", "found"]
 """``classic`` states everything that is rendered, ``found`` only what the user stated."""
-
-DEFAULT_VERSION = KubeVersion.parse("v1.7.5_coreos.1")
 
 _FOLLOWERS = {"kubeconfig": "require-kubeconfig", "lock-file": "exit-on-lock-contention"}
 """Boolean flags that the article sets right after another flag."""

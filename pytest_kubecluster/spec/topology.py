@@ -8,9 +8,6 @@ from ipaddress import IPv4Address, IPv4Network
 from pytest_kubecluster.spec.model import Role, SpecError
 from pytest_kubecluster.spec.parts import IPAddress
 
-DEFAULT_NETWORK = IPv4Network("10.17.5.0/24")
-"""Apart from the article's 172.17.5.0/24, which lies inside Docker's default bridge."""
-
 _FIRST_HOST = {"master": 101, "worker": 201}
 """The article's first addresses: 172.17.5.101 to .103 for masters, .201 for the worker."""
 

@@ -7,8 +7,6 @@ import os
 import stat
 from pathlib import Path
 
-import platformdirs
-
 from pytest_kubecluster.errors import KubeClusterError
 
 _KINDS = {
@@ -23,11 +21,15 @@ _KINDS = {
 
 def cache_folder() -> Path:
     """Return the cache folder, for what is worth keeping between runs."""
+    import platformdirs  # not needed where nothing is cached
+
     return platformdirs.user_cache_path("kubecluster")
 
 
 def registry_root() -> Path:
     """Return the folder of the registry: $XDG_STATE_HOME/kubecluster."""
+    import platformdirs
+
     return platformdirs.user_state_path("kubecluster")
 
 

@@ -145,6 +145,23 @@ def test_plugin_imports_little() -> None:
     modules = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     heavy = {"cryptography", "jinja2", "rich", "testinfra", "vagrant", "psutil", "yaml", "xdist"}
     assert heavy.isdisjoint(modules)
+    ours = {name.removeprefix("pytest_kubecluster.") for name in modules if "kubecluster." in name}
+    assert ours == {
+        "cluster",
+        "cluster.sources",
+        "errors",
+        "plugin",
+        "plugin.fixtures",
+        "plugin.items",
+        "plugin.options",
+        "plugin.parsing",
+        "plugin.session",
+        "spec",
+        "spec.defaults",
+        "spec.version",
+        "util",
+        "util.paths",
+    }
 
 
 @pytest.mark.parametrize("options", [[], ["-n2"]])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kubecluster.cluster import fingerprint as module
-from pytest_kubecluster.cluster.config import Bundled, Docker, Hollow, Libvirt, Settings
+from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.cluster.fingerprint import (
     Fingerprint,
     Step,
@@ -18,6 +18,7 @@ from pytest_kubecluster.cluster.fingerprint import (
     next_step,
 )
 from pytest_kubecluster.cluster.registry import Record
+from pytest_kubecluster.cluster.sources import Bundled, Docker, Hollow, Libvirt
 from pytest_kubecluster.kubelet.binary import KubeletBinary
 from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.spec.model import ClusterSpec

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_kubecluster.cluster.config import Download, Libvirt, Settings
+from pytest_kubecluster.cluster.config import Settings
+from pytest_kubecluster.cluster.sources import Download, Libvirt
 from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.matrix.run import kernel_problem, read_versions
 from pytest_kubecluster.spec.version import KubeVersion

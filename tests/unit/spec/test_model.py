@@ -5,8 +5,9 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from pytest_kubecluster.layouts.cluster import cluster_spec, spec_of
-from pytest_kubecluster.spec.model import DEFAULT_VERSION, KubeletSpec, SpecError
-from pytest_kubecluster.spec.topology import DEFAULT_NETWORK, Machine
+from pytest_kubecluster.spec.defaults import DEFAULT_NETWORK, DEFAULT_VERSION
+from pytest_kubecluster.spec.model import KubeletSpec, SpecError
+from pytest_kubecluster.spec.topology import Machine
 
 SEED = IPv4Network("172.17.5.0/24")
 

@@ -14,8 +14,9 @@ from pytest_kubecluster.artifacts.render import render_node
 from pytest_kubecluster.layouts.classic import classic_kubelet
 from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.spec import catalog
+from pytest_kubecluster.spec.defaults import DEFAULT_VERSION
 from pytest_kubecluster.spec.flags import parse_argv, same_value
-from pytest_kubecluster.spec.model import DEFAULT_VERSION, ClusterSpec, KubeletSpec, Role, SpecError
+from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, Role, SpecError
 from pytest_kubecluster.spec.node_labels import refused_labels
 from pytest_kubecluster.spec.parts import Label, Taint
 from pytest_kubecluster.spec.topology import Machine
