@@ -439,7 +439,7 @@ class Cluster:
     def _make_handles(self) -> None:
         """Make the nodes' handles, which work once the nodes are up."""
         machines = self._machines
-        hosts = machines.ssh_options(self.spec)
+        hosts = machines.ssh_options(self.spec, self.folder.plain_path())
         ssh = write_ssh_config(self.folder.ssh_config, hosts, sockets=self.folder.sockets())
         files = self.folder.subfolder("files")
         access = {

@@ -69,8 +69,9 @@ class JoinedCluster(Cluster, Generic[Own]):
             self._reach = self._find(self._deadline)
             if self._sudo_password == ASK:
                 self._sudo_password = _asked_password()
+            self.folder.subfolder("ssh")
             ssh = write_ssh_config(
-                self.folder.subfolder("ssh") / "config",
+                self.folder.ssh_config,
                 {name: one.ssh_options for name, one in self._reach.items()},
                 sockets=self.folder.sockets(),
                 include=[path.expanduser() for path in _SSH_CONFIGS],

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.spec.model import ClusterSpec
-from pytest_kubecluster.util.process import last_lines
+from pytest_kubecluster.util.process import capture, last_lines
 
 SshOptions = Mapping[str, str]
 """How ssh(1) reaches a machine: keywords of ssh_config(5) and their values, quoted as needed.
@@ -25,6 +25,7 @@ USER = "core"
 _ATTEMPT_SECONDS = 5
 _EXISTING_ATTEMPT_SECONDS = 15
 _POLL_SECONDS = 0.1
+_SETTINGS_SECONDS = 30
 _NOT_ACCEPTED = "Host key verification failed"
 _ACCEPT = """
   log in once with ssh and accept the host key, or let keys of new machines be accepted with
@@ -151,9 +152,13 @@ class Ssh:
         return settings["hostname"], int(settings["port"])
 
     def _settings(self, node: str) -> dict[str, str]:
-        """Return what ssh would use to reach ``node``, by keyword in lower case."""
-        argv = ["ssh", "-F", str(self.config), "-G", node]
-        shown = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        """Return what ssh would use to reach ``node``, by keyword in lower case.
+
+        Raises KubeClusterError if ssh cannot read its configuration.
+        """
+        shown = capture(["ssh", "-F", str(self.config), "-G", node], timeout=_SETTINGS_SECONDS)
+        if shown.status != 0:
+            raise KubeClusterError(f"{node} cannot be reached over ssh: {shown.stderr.strip()}")
         return dict(line.split(" ", 1) for line in shown.stdout.splitlines() if " " in line)
 
 
