@@ -130,19 +130,26 @@ class Ssh:
 
     def _log_in(self, node: str, seconds: int) -> str:
         """Try to open the shared connection, and return why that failed or an empty string."""
-        # -f puts ssh into the background once the login has succeeded. Its messages, and those of
-        # the ssh to a jump host, go to a file: in the background it would keep a pipe open.
+        # -f puts ssh into the background once the login has succeeded. Its messages go to a file,
+        # because in the background it would keep a pipe open.
         log = self.config.with_name(f"{node}.log")
         log.unlink(missing_ok=True)
         options = ["-o", "ControlMaster=yes", "-o", f"ConnectTimeout={seconds}"]
         done = _status(["ssh", "-F", str(self.config), *options, "-fNT", node], seconds, log)
         if done == 0:
             return ""
-        lines = last_lines(log)
-        reasons = [line for line in lines if not _CLOSED_BY_PROXY.fullmatch(line)] or lines
-        return " ".join(reasons[-2:]) or (
+        lines = last_lines(log, 2)
+        if lines and all(map(_CLOSED_BY_PROXY.fullmatch, lines)):
+            lines = self._error_of_proxy(node, seconds, log) or lines
+        return " ".join(lines) or (
             "the login was refused" if done else f"the login took longer than {3 * seconds} s"
         )
+
+    def _error_of_proxy(self, node: str, seconds: int, log: Path) -> list[str]:
+        """Return what a jump host or proxy command prints, which ssh drops with ControlPersist."""
+        options = ["-o", "ControlPath=none", "-o", f"ConnectTimeout={seconds}"]
+        _status(["ssh", "-F", str(self.config), *options, "-T", node, "true"], seconds, log)
+        return [line for line in last_lines(log) if not _CLOSED_BY_PROXY.fullmatch(line)][-2:]
 
     def _place(self, node: str) -> tuple[str, int] | None:
         """Return the host and port of the node's ssh server, if it can be reached directly."""
