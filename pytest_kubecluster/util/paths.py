@@ -106,3 +106,8 @@ def _check_kind(path: Path, wanted: int) -> None:
         raise KubeClusterError(f"{path} is {found}, not {_KINDS[wanted]}")
     if not os.access(path, os.R_OK):
         raise KubeClusterError(f"{path} cannot be read: {os.strerror(errno.EACCES)}")
+
+
+def is_url(text: str) -> bool:
+    """Tell the URL of a file to download from a path."""
+    return text.startswith(("http://", "https://"))

@@ -153,12 +153,14 @@ def capture(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: bytes = b"",
+    executable: Path | None = None,
 ) -> Captured:
     """Run ``argv`` for at most ``timeout`` seconds and return what it printed.
 
-    Output goes to files, not pipes, so that a background process that keeps standard output open
-    does not make the program look unfinished. Raises KubeClusterError if the program cannot be
-    started, or if it takes longer: it is then ended with everything that it started.
+    ``executable`` is the program, where that is not the first word. Output goes to files, not
+    pipes, so that a background process that keeps standard output open does not make the program
+    look unfinished. Raises KubeClusterError if the program cannot be started, or if it takes
+    longer: it is then ended with everything that it started.
     """
     with (
         tempfile.TemporaryFile() as given,
@@ -175,6 +177,7 @@ def capture(
                 stderr=stderr,
                 env=env,
                 cwd=cwd,
+                executable=executable,
                 start_new_session=True,  # Ctrl-C is for us to handle
             )
         except OSError as error:
