@@ -23,7 +23,7 @@ from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.spec.version import KubeVersion
 
 GOLDEN = Path(__file__).parent / "golden"
-SEED_NETWORK = IPv4Network("172.17.5.0/24")
+ARTICLE_NETWORK = IPv4Network("172.17.5.0/24")
 NODES = {"master": "master01", "worker": "worker01"}
 KEY = SshKey(Path("/state/ssh/id_ed25519"), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA kubecluster")
 PLANS: Mapping[str, Callable[[ClusterSpec, str, SshKey], dict[str, Any]]] = {
@@ -52,11 +52,11 @@ NO_PKI = Pki(Path(), b"", b"", b"", b"")
 
 
 def spec_of(minor: str) -> ClusterSpec:
-    """Return the seed's cluster with a kubelet of ``minor``; for 1.7, with the seed's own."""
+    """Return the article's cluster with a kubelet of ``minor``; for 1.7, with the article's own."""
     version = KubeVersion.parse(minor)
     if minor == DEFAULT_VERSION.minor_version:
         version = DEFAULT_VERSION
-    return cluster_spec(network=SEED_NETWORK, version=version)
+    return cluster_spec(network=ARTICLE_NETWORK, version=version)
 
 
 def golden_files(minor: str) -> Iterator[tuple[Path, bytes]]:

@@ -1,6 +1,6 @@
-"""The cluster's certificates: the kube CA and the kubelet's, exactly as the seed makes them.
+"""The cluster's certificates: the kube CA and the kubelet's, exactly as the article makes them.
 
-Two things differ from the seed: serial numbers are random (RFC 5280, section 4.1.2.2), and validity
+Two things differ: serial numbers are random (RFC 5280, section 4.1.2.2), and validity
 starts an hour in the past, since a guest's clock may be behind.
 """
 
@@ -67,7 +67,7 @@ class Pki:
 def ensure_pki(directory: Path) -> Pki:
     """Return the certificates in ``directory``, made now if a whole and valid set is not there.
 
-    A set is kept, as the seed does, unless it is half-written, does not fit together, or ends
+    A set is kept, as the article does, unless it is half-written, does not fit together, or ends
     within a day; then all of it is made anew. Runs that share a folder get the same set. Raises
     KubeClusterError where the folder cannot be written.
     """
@@ -88,7 +88,7 @@ def _load(directory: Path) -> Pki | None:
 
 
 def _fits_together(pki: Pki) -> bool:
-    """Is this one whole set of the seed's kind that can be used now? Raises one of _UNUSABLE."""
+    """Is this one whole set of the article's kind that can be used now? Raises one of _UNUSABLE."""
     ca = x509.load_pem_x509_certificate(pki.ca_cert)
     kubelet = x509.load_pem_x509_certificate(pki.kubelet_cert)
     ca_key = serialization.load_pem_private_key(pki.ca_key, None)
@@ -132,7 +132,7 @@ def _make(directory: Path) -> Pki:
 
 
 def _name(organization: str, common_name: str) -> x509.Name:
-    """Return /C=SG/ST=Singapore/L=Singapore/O=…/OU=IT/CN=…, the seed's subjects."""
+    """Return /C=SG/ST=Singapore/L=Singapore/O=…/OU=IT/CN=…, the article's subjects."""
     parts = (
         (NameOID.COUNTRY_NAME, "SG"),
         (NameOID.STATE_OR_PROVINCE_NAME, "Singapore"),

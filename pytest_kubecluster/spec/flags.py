@@ -1,4 +1,4 @@
-"""A kubelet's command line: written as the seed writes it, read as the kubelet reads it."""
+"""A kubelet's command line, written as in the article and read as the kubelet reads it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SHORTHANDS = {"v": "v", "h": "help"}
 
 
 class FlagError(ValueError):
-    """A command line the kubelet would refuse; the message is the kubelet's own."""
+    """A command line that the kubelet refuses; the message is the kubelet's own."""
 
 
 class Flags(Mapping[str, str]):
     """Flags by name (without dashes, words joined by ``-``), in the order of the command line.
 
-    A boolean that is on has the value ``"true"``, as pflag sees it. Immutable and hashable.
+    A boolean that is on has the value ``"true"``, as in pflag. Immutable and hashable.
     """
 
     def __init__(self, flags: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
@@ -58,10 +58,10 @@ class Flags(Mapping[str, str]):
 
 @dataclass(frozen=True)
 class CommandLine:
-    """A process's argv, taken apart.
+    """The argv of a process, parsed.
 
-    ``launcher`` is all before the first flag, whatever it is (``hyperkube kubelet``, ``kubelet``,
-    an interpreter and its script); ``extra`` are words that belong to no flag.
+    ``launcher`` is everything before the first flag (``hyperkube kubelet``, ``kubelet``, an
+    interpreter and its script); ``extra`` are words that belong to no flag.
     """
 
     launcher: tuple[str, ...]
@@ -105,7 +105,7 @@ def parse_argv(argv: Sequence[str], minor: str) -> CommandLine:
 
 
 def _split(word: str) -> tuple[str, str | None]:
-    """Take ``--name=value``, ``--name``, ``-vVALUE`` and ``-v=VALUE`` apart."""
+    """Split ``--name=value``, ``--name``, ``-vVALUE`` and ``-v=VALUE`` into name and value."""
     if word.startswith("--"):
         name, equals, value = word[2:].partition("=")
     else:

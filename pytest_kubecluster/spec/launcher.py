@@ -1,4 +1,4 @@
-"""How systemd starts a kubelet, and what it starts: what that was, version by version.
+"""The program that a unit starts, and the container runtime, as they were version by version.
 
 From cluster/images/hyperkube and the history of Container Linux's and Flatcar's kubelet-wrapper.
 """
@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from pytest_kubecluster.spec.version import KubeVersion
 
 LauncherName = Literal["rkt", "docker", "host"]
-"""kubelet-wrapper with an ACI (the seed), with a ``docker://`` image, or a binary on the host."""
+"""kubelet-wrapper with an ACI (as in the article), or with a ``docker://`` image, or a binary."""
 
 LAUNCHERS: tuple[LauncherName, ...] = get_args(LauncherName)
 
@@ -20,30 +20,30 @@ Runtime = Literal["docker", "containerd"]
 LAST_COREOS_IMAGE = 10
 """quay.io/coreos/hyperkube ends at v1.10.5_coreos.0."""
 LAST_HYPERKUBE = 16
-"""From 1.17 on the image holds a kubelet, and a script that plays hyperkube."""
+"""From 1.17 on the image contains a kubelet, and a script in place of hyperkube."""
 LAST_IMAGE = 18
-"""hyperkube's image ends here."""
+"""The last minor version with a hyperkube image."""
 LAST_DOCKERSHIM = 23
 
 WRAPPER = "/usr/lib/coreos/kubelet-wrapper"
 HOST_PROGRAM = "/opt/bin/kubelet"
 INSTALLED = "/opt/hyperkube"
-"""Below here, in a folder of its tag, is the kubelet that the bundled provisioning installs."""
+"""The bundled provisioning installs a kubelet below this folder, in one named like its tag."""
 
 
 @dataclass(frozen=True)
 class Launcher:
-    """The program that a unit starts, and the image it is told to run, if any."""
+    """The program that a unit starts, and the image it is configured with, if any."""
 
     name: LauncherName
     program: str
     image_url: str = ""
     image_args: str = ""
-    """KUBELET_IMAGE_ARGS, where kubelet-wrapper's own ``--exec=/kubelet`` does not do."""
+    """KUBELET_IMAGE_ARGS, where the default of kubelet-wrapper, ``--exec=/kubelet``, is wrong."""
 
 
 def launcher_for(version: KubeVersion, name: LauncherName | None = None) -> Launcher:
-    """Return the launcher ``name``, or the one that people had at the time of ``version``."""
+    """Return the launcher ``name``, or the usual one at the time of ``version``."""
     if name is None:
         name = "host"
         if version.minor <= LAST_IMAGE:
@@ -56,10 +56,10 @@ def launcher_for(version: KubeVersion, name: LauncherName | None = None) -> Laun
 
 
 def executable_name(version: KubeVersion) -> str:
-    """Return what the kubelet's executable is called in that version's release."""
+    """Return the name of the kubelet's executable in that version's release."""
     return "hyperkube" if version.minor <= LAST_HYPERKUBE else "kubelet"
 
 
 def runtime_for(version: KubeVersion) -> Runtime:
-    """Return the container runtime that a kubelet of that version works with out of the box."""
+    """Return the container runtime that a kubelet of that version uses by default."""
     return "docker" if version.minor <= LAST_DOCKERSHIM else "containerd"

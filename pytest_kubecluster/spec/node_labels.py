@@ -1,4 +1,4 @@
-"""Which labels a kubelet may give its own node: a rule that came with 1.13 and bites from 1.16 on.
+"""The labels that a kubelet may set on its own node: a warning from 1.13 on, an error from 1.16.
 
 From ValidateKubeletFlags in cmd/kubelet/app/options and well_known_labels.go at each minor.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-RULED_SINCE = 16
+REFUSED_SINCE = 16
 
 _NAMESPACES = ("kubernetes.io", "k8s.io")
 _ALLOWED_PREFIXES = ("kubelet.kubernetes.io", "node.kubernetes.io")
@@ -41,9 +41,9 @@ _ALLOWED_SINCE_17 = frozenset(
 
 def refused_labels(keys: Iterable[str], minor: int) -> list[str]:
     """Return the label keys for which a kubelet of 1.``minor`` does not start."""
-    if minor < RULED_SINCE:
+    if minor < REFUSED_SINCE:
         return []
-    allowed = _ALWAYS_ALLOWED | (_ALLOWED_UNTIL_16 if minor == RULED_SINCE else _ALLOWED_SINCE_17)
+    allowed = _ALWAYS_ALLOWED | (_ALLOWED_UNTIL_16 if minor == REFUSED_SINCE else _ALLOWED_SINCE_17)
     return sorted({key for key in keys if key not in allowed and not _may_set(key)})
 
 

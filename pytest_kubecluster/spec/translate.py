@@ -1,8 +1,8 @@
-"""What is meant, said so that a version's kubelet understands it: flags, and a file for --config.
+"""Translate a spec into the terms of one version: flags, and a file for --config.
 
-What a node shall be is written in the words of the seed's kubelet, 1.7.5, and resolves there to
-the seed's command line to the letter. Each other version says some of it differently, or not at
-all; every such difference is a Change, with its reason and where that can be read.
+A spec is written in the terms of the article's kubelet, 1.7.5, and resolves there to the article's
+command line to the letter. Every other version expresses some of it differently, or not at all;
+each such difference is a Change, with its reason and its source.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import TRUE, Flags
 from pytest_kubecluster.spec.launcher import LAST_DOCKERSHIM
-from pytest_kubecluster.spec.node_labels import RULED_SINCE, refused_labels
+from pytest_kubecluster.spec.node_labels import REFUSED_SINCE, refused_labels
 from pytest_kubecluster.spec.settings import (
     CONFIG_SINCE,
     FLAG_DEFAULTS,
@@ -39,7 +39,7 @@ _CONFIGZ = {
     "cluster-domain": "clusterDomain",
     "pod-manifest-path": "podManifestPath",
 }
-"""Where /configz has flags before there was a file for them: 1.7 to 1.9, as seen on real ones."""
+"""Where /configz has flags in 1.7 to 1.9, which read no file; as seen on real kubelets."""
 _CONFIGZ_UNTIL_8 = {
     "exit-on-lock-contention": "exitOnLockContention",
     "lock-file": "lockFilePath",
@@ -69,10 +69,10 @@ _GONE = {
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that a version says otherwise than the seed's kubelet."""
+    """A difference between the configuration of a version and that of the article's kubelet."""
 
     what: str
-    """The flag, and what becomes of it."""
+    """The flag, and what happens to it."""
     reason: str
     source: str
 
@@ -96,11 +96,11 @@ class Resolution:
 
     @property
     def settings(self) -> Flags:
-        """All that the kubelet is told, wherever it is told: by flag name."""
-        told = dict(self.config)
-        told.update(self.flags)
-        told.pop("config", None)
-        return Flags(told)
+        """What flags and file set, by flag name."""
+        chosen = dict(self.config)
+        chosen.update(self.flags)
+        chosen.pop("config", None)
+        return Flags(chosen)
 
 
 def resolve(
@@ -113,50 +113,51 @@ def resolve(
     cgroup_v1: bool = False,
     swap: bool = False,
 ) -> Resolution:
-    """Return what to tell a kubelet of ``version``.
+    """Return the flags and the configuration of a kubelet of ``version``.
 
-    ``intended`` are the seed's flags, in its order; ``own`` are a user's flags, which stay as they
-    are, or remove one of the seed's where their value is None. ``cgroup_v1`` and ``swap`` say what
-    the host has that newer kubelets must be told to put up with. Facts: kubelet 1.7 to 1.36.
+    ``intended`` are the article's flags, in its order. ``own`` are a user's flags, which stay as
+    they are, or remove one of the article's where their value is None. ``settings`` are a user's
+    settings, with None for one that must not be set. ``cgroup_v1`` and ``swap`` are features of
+    the host that newer kubelets have to be allowed to run on. Facts: kubelet 1.7 to 1.36.
     """
     known = catalog.flags(version.minor_version)
     changes: list[Change] = []
-    told: dict[str, str] = {}
+    chosen: dict[str, str] = {}
     for name, value in intended.items():
         if name in own:
             continue
         if name in known:
-            told[name] = _reworded(name, value, version.minor, changes)
+            chosen[name] = _translated(name, value, version.minor, changes)
         else:
             changes.append(_gone(name))
-    told = {name: value for name, value in told.items() if value}
-    for name, value, change in _needed(version.minor, cgroup_v1, swap):
+    chosen = {name: value for name, value in chosen.items() if value}
+    for name, value, change in _required(version.minor, cgroup_v1, swap):
         if name not in own:
-            told[name] = value
+            chosen[name] = value
             changes.append(change)
     has_file = version.minor >= CONFIG_SINCE and "config" not in own
     fields: dict[str, Any] = {}
     for kind, value in settings:
         if kind.flag:
-            told.pop(kind.flag, None)
+            chosen.pop(kind.flag, None)
         if value is None:
             continue
         if has_file and kind.path:
             fields[kind.path] = value
         elif kind.flag:
-            told[kind.flag] = flag_text(kind, value)
+            chosen[kind.flag] = flag_text(kind, value)
         else:
             raise SettingError(f"{kind.name}: only a configuration file can set it")
     config: dict[str, str] = {}
     if has_file:
-        config, change = _moved(told, own, known)
+        config, change = _configured(chosen, own, known)
         changes.append(change)
         for kind, value in settings:
             if kind.flag:
                 config.pop(kind.flag, None)
                 if kind.path in fields:
                     config[kind.flag] = flag_text(kind, value)
-    flags = {name: value for name, value in told.items() if name not in config}
+    flags = {name: value for name, value in chosen.items() if name not in config}
     if config:
         flags = {"config": config_path, **flags}
     return Resolution(Flags(flags).changed(own), Flags(config), tuple(changes), fields)
@@ -189,7 +190,7 @@ def configuration(
 
 
 def settings_of(document: Mapping[str, Any], version: KubeVersion) -> dict[str, str]:
-    """Return what a KubeletConfiguration, or an answer of /configz, says: values by flag name.
+    """Return the values of a KubeletConfiguration or an answer of /configz, by flag name.
 
     Fields that no flag of the spec has are left out.
     """
@@ -198,7 +199,7 @@ def settings_of(document: Mapping[str, Any], version: KubeVersion) -> dict[str, 
 
 
 def configz_fields(version: KubeVersion) -> dict[str, str]:
-    """Return where /configz has the settings of a spec: dotted paths by flag name."""
+    """Return the dotted paths at which /configz has the settings of a spec, by flag name."""
     if version.minor < CONFIG_SINCE:
         return _CONFIGZ | (_CONFIGZ_UNTIL_8 if version.minor <= 8 else {})
     known = catalog.flags(version.minor_version).values()
@@ -206,16 +207,16 @@ def configz_fields(version: KubeVersion) -> dict[str, str]:
 
 
 def field_at(document: Mapping[str, Any], path: str) -> Any:
-    """Return what a document has at a dotted path, or None."""
+    """Return the value at a dotted path of a document, or None."""
     value: Any = document
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
 
-def _reworded(name: str, value: str, minor: int, changes: list[Change]) -> str:
-    """Return a flag's value in the words of a minor; an empty one takes the flag away."""
-    if name == "node-labels" and minor >= RULED_SINCE:
+def _translated(name: str, value: str, minor: int, changes: list[Change]) -> str:
+    """Return a flag's value in the terms of a minor version; an empty one removes the flag."""
+    if name == "node-labels" and minor >= REFUSED_SINCE:
         pairs = value.split(",") if value else []
         keys = [pair.partition("=")[0] for pair in pairs]
         roles = {key for key in refused_labels(keys, minor) if key.startswith(ROLE)}
@@ -251,8 +252,8 @@ def _gone(name: str) -> Change:
     return Change(f"--{name} dropped", f"unknown from {since}; {reason}", source)
 
 
-def _needed(minor: int, cgroup_v1: bool, swap: bool) -> Iterator[tuple[str, str, Change]]:
-    """Yield what a minor must be told beside what the seed says."""
+def _required(minor: int, cgroup_v1: bool, swap: bool) -> Iterator[tuple[str, str, Change]]:
+    """Yield the settings that a minor version requires beside the article's."""
     if minor > LAST_DOCKERSHIM:
         reason = "there is no Docker runtime any more; containerd must be named until 1.26"
         change = Change("--container-runtime-endpoint set", reason, "KEP-2221")
@@ -265,16 +266,16 @@ def _needed(minor: int, cgroup_v1: bool, swap: bool) -> Iterator[tuple[str, str,
         yield "fail-cgroupv1", "false", Change("--fail-cgroupv1=false", reason, "KEP-5573")
 
 
-def _moved(
-    told: Mapping[str, str], own: Mapping[str, str | None], known: Mapping[str, catalog.Flag]
+def _configured(
+    chosen: Mapping[str, str], own: Mapping[str, str | None], known: Mapping[str, catalog.Flag]
 ) -> tuple[dict[str, str], Change]:
-    """Return what goes into the configuration file, and that it does."""
+    """Return the content of the configuration file, and the change that this is."""
     kept = {
         name: value
         for name, value in FLAG_DEFAULTS.items()
-        if name not in told and own.get(name) is None
+        if name not in chosen and own.get(name) is None
     }
-    moved = {name: value for name, value in told.items() if known[name].field}
+    moved = {name: value for name, value in chosen.items() if known[name].field}
     change = Change(
         f"--config: a KubeletConfiguration has {', '.join(f'--{name}' for name in moved)}",
         "these flags are deprecated from 1.10 on; what a file would change beside them "

@@ -44,7 +44,7 @@ def openssl(*words: str) -> str:
     return subprocess.run(["openssl", *words], capture_output=True, text=True, check=True).stdout
 
 
-def test_subjects_are_the_seeds(pki: Pki) -> None:
+def test_subjects_are_the_articles(pki: Pki) -> None:
     ca, kubelet = certificates(pki)
     assert (
         ca.subject.rfc4514_string() == "CN=kube-ca,OU=IT,O=bootkube,L=Singapore,ST=Singapore,C=SG"

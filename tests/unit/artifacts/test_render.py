@@ -17,11 +17,11 @@ from pytest_kubecluster.artifacts.render import render_node, systemd_word, write
 from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.spec.catalog import MINORS
 from pytest_kubecluster.spec.model import ClusterSpec
-from tests.make_golden import GOLDEN, SEED_NETWORK, golden_files
+from tests.make_golden import ARTICLE_NETWORK, GOLDEN, golden_files
 
-SEED = Path(__file__).parents[3] / "examples" / "article"
-SEED_ROLE = SEED / "provisioning" / "roles" / "kubelet"
-SEED_UNIT = SEED_ROLE / "templates" / "kubelet.service.j2"
+ARTICLE = Path(__file__).parents[3] / "examples" / "article"
+ARTICLE_ROLE = ARTICLE / "provisioning" / "roles" / "kubelet"
+ARTICLE_UNIT = ARTICLE_ROLE / "templates" / "kubelet.service.j2"
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,8 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 
 
 @pytest.fixture
-def seed() -> ClusterSpec:
-    return cluster_spec(network=SEED_NETWORK)
+def article() -> ClusterSpec:
+    return cluster_spec(network=ARTICLE_NETWORK)
 
 
 def unit(spec: ClusterSpec, node: str, pki: Pki) -> str:
@@ -45,37 +45,39 @@ def test_files_are_the_golden_ones(minor: str) -> None:
 
 
 @pytest.mark.parametrize("node", ["master01", "master02", "master03", "worker01"])
-def test_unit_is_what_the_seeds_own_template_makes(node: str, seed: ClusterSpec, pki: Pki) -> None:
-    spec = seed[node]
+def test_unit_is_what_the_articles_own_template_makes(
+    node: str, article: ClusterSpec, pki: Pki
+) -> None:
+    spec = article[node]
     variables = {
         "inventory_hostname": node,
         "hostvars": {node: {"role": spec.role, "private_ipv4": str(spec.address)}},
     }
     # Ansible's own settings: trim_blocks, and the last newline kept.
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True)
-    template = environment.from_string(SEED_UNIT.read_text())
-    assert unit(seed, node, pki) == template.render(variables)
+    template = environment.from_string(ARTICLE_UNIT.read_text())
+    assert unit(article, node, pki) == template.render(variables)
 
 
-def test_kubeconfig_is_the_golden_one(seed: ClusterSpec, tmp_path: Path) -> None:
+def test_kubeconfig_is_the_golden_one(article: ClusterSpec, tmp_path: Path) -> None:
     pki = Pki(tmp_path, b"the CA\n", b"", b"the certificate\n", b"the key\n")
-    rendered = render_node(seed, seed["worker01"], pki)["kubeconfig"].decode()
+    rendered = render_node(article, article["worker01"], pki)["kubeconfig"].decode()
     assert rendered == (GOLDEN / "kubeconfig").read_text()
 
 
-def test_kubeconfig_holds_the_certificates(seed: ClusterSpec, pki: Pki) -> None:
-    config = yaml.safe_load(render_node(seed, seed["master01"], pki)["kubeconfig"])
+def test_kubeconfig_holds_the_certificates(article: ClusterSpec, pki: Pki) -> None:
+    config = yaml.safe_load(render_node(article, article["master01"], pki)["kubeconfig"])
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
     assert base64.b64decode(cluster["certificate-authority-data"]) == pki.ca_cert
     assert base64.b64decode(user["client-certificate-data"]) == pki.kubelet_cert
     assert base64.b64decode(user["client-key-data"]) == pki.kubelet_key
 
 
-def test_kubectl_accepts_the_kubeconfig(seed: ClusterSpec, pki: Pki, tmp_path: Path) -> None:
+def test_kubectl_accepts_the_kubeconfig(article: ClusterSpec, pki: Pki, tmp_path: Path) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed (Debian: kubernetes-client)")
     path = tmp_path / "kubeconfig"
-    path.write_bytes(render_node(seed, seed["master01"], pki)["kubeconfig"])
+    path.write_bytes(render_node(article, article["master01"], pki)["kubeconfig"])
     argv = ["kubectl", "config", "view", f"--kubeconfig={path}", "--output=json"]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert done.stderr == ""
@@ -100,12 +102,12 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     assert [line for line in said if not missing.search(line)] == []
 
 
-def test_changed_flags_are_in_the_unit(seed: ClusterSpec, pki: Pki) -> None:
-    changed = seed.with_flags({"v": "4", "allow-privileged": None}, node="master02")
+def test_changed_flags_are_in_the_unit(article: ClusterSpec, pki: Pki) -> None:
+    changed = article.with_flags({"v": "4", "allow-privileged": None}, node="master02")
     rendered = unit(changed, "master02", pki)
     assert rendered.rstrip().splitlines()[-6].strip() == "--v=4"
     assert "--allow-privileged" not in rendered
-    assert unit(changed, "master01", pki) == unit(seed, "master01", pki)
+    assert unit(changed, "master01", pki) == unit(article, "master01", pki)
 
 
 @pytest.mark.parametrize(
@@ -125,15 +127,15 @@ def test_words_are_quoted_for_systemd(word: str, written: str) -> None:
     assert systemd_word(word) == written
 
 
-def test_files_are_written_as_rendered(seed: ClusterSpec, pki: Pki, tmp_path: Path) -> None:
+def test_files_are_written_as_rendered(article: ClusterSpec, pki: Pki, tmp_path: Path) -> None:
     mask = os.umask(0)
     try:
-        paths = write_files(seed, pki, tmp_path / "files")
+        paths = write_files(article, pki, tmp_path / "files")
     finally:
         os.umask(mask)
     assert list(paths) == ["master01", "master02", "master03", "worker01"]
     for name, files in paths.items():
-        contents = render_node(seed, seed[name], pki)
+        contents = render_node(article, article[name], pki)
         assert {file: path.read_bytes() for file, path in files.items()} == contents
         for file, path in files.items():
             mode = stat.S_IMODE(path.stat().st_mode)
@@ -141,8 +143,8 @@ def test_files_are_written_as_rendered(seed: ClusterSpec, pki: Pki, tmp_path: Pa
     assert stat.S_IMODE((tmp_path / "files" / "master01").stat().st_mode) == 0o700
 
 
-def test_what_a_template_lacks_is_an_error(seed: ClusterSpec, pki: Pki) -> None:
+def test_what_a_template_lacks_is_an_error(article: ClusterSpec, pki: Pki) -> None:
     from pytest_kubecluster.artifacts.render import _environment
 
     with pytest.raises(jinja2.UndefinedError):
-        _environment().from_string("{{ cluster.no_such_thing }}").render(cluster=seed)
+        _environment().from_string("{{ cluster.no_such_thing }}").render(cluster=article)

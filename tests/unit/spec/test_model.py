@@ -9,9 +9,9 @@ from pytest_kubecluster.spec.defaults import DEFAULT_NETWORK, DEFAULT_VERSION
 from pytest_kubecluster.spec.model import KubeletSpec, SpecError
 from pytest_kubecluster.spec.topology import Machine
 
-SEED = IPv4Network("172.17.5.0/24")
+ARTICLE = IPv4Network("172.17.5.0/24")
 
-SEED_MASTER = [
+ARTICLE_MASTER = [
     "--kubeconfig=/etc/kubernetes/kubeconfig",
     "--require-kubeconfig",
     "--client-ca-file=/etc/kubernetes/ca.crt",
@@ -30,8 +30,8 @@ SEED_MASTER = [
 ]
 
 
-def test_default_is_the_seeds_cluster() -> None:
-    spec = cluster_spec(network=SEED)
+def test_default_is_the_articles_cluster() -> None:
+    spec = cluster_spec(network=ARTICLE)
     assert [(node.name, node.role, str(node.address)) for node in spec] == [
         ("master01", "master", "172.17.5.101"),
         ("master02", "master", "172.17.5.102"),
@@ -42,20 +42,20 @@ def test_default_is_the_seeds_cluster() -> None:
     assert (spec.image_url, spec.image_tag) == ("quay.io/coreos/hyperkube", "v1.7.5_coreos.1")
 
 
-def test_master_has_the_seeds_flags_in_its_order() -> None:
-    assert cluster_spec(network=SEED)["master03"].kubelet.flags.words() == SEED_MASTER
+def test_master_has_the_articles_flags_in_its_order() -> None:
+    assert cluster_spec(network=ARTICLE)["master03"].kubelet.flags.words() == ARTICLE_MASTER
 
 
 def test_worker_has_its_label_and_no_taint() -> None:
-    words = cluster_spec(network=SEED)["worker01"].kubelet.flags.words()
-    expected = [word for word in SEED_MASTER if "taint" not in word]
+    words = cluster_spec(network=ARTICLE)["worker01"].kubelet.flags.words()
+    expected = [word for word in ARTICLE_MASTER if "taint" not in word]
     expected[10:12] = ["--node-labels=node-role.kubernetes.io/worker", "--node-ip=172.17.5.201"]
     assert words == expected
 
 
 @pytest.mark.parametrize(("masters", "expected"), [(1, 101), (2, 102), (3, 103), (5, 103)])
 def test_api_server_is_the_third_master_or_the_last(masters: int, expected: int) -> None:
-    assert cluster_spec(masters, 0, SEED).api_server == f"https://172.17.5.{expected}:443"
+    assert cluster_spec(masters, 0, ARTICLE).api_server == f"https://172.17.5.{expected}:443"
 
 
 def test_default_network_is_apart_from_dockers_bridge() -> None:
@@ -69,12 +69,12 @@ def test_small_network_is_filled_from_its_start() -> None:
 
 
 def test_many_workers_fill_the_network_from_its_start() -> None:
-    spec = cluster_spec(3, 200, SEED)
+    spec = cluster_spec(3, 200, ARTICLE)
     assert str(spec.nodes[0].address) == "172.17.5.2"
     assert len({node.address for node in spec}) == 203
 
 
-def test_large_network_keeps_the_seeds_hosts() -> None:
+def test_large_network_keeps_the_articles_hosts() -> None:
     spec = cluster_spec(1, 1, IPv4Network("10.0.0.0/16"))
     assert [str(node.address) for node in spec] == ["10.0.0.101", "10.0.0.201"]
 

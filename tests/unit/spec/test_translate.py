@@ -35,9 +35,9 @@ def whats(kubelet: KubeletSpec) -> list[str]:
 
 
 @pytest.mark.parametrize("version", ["1.7.5", "1.8.7", "1.9.8"])
-def test_the_seeds_flags_until_there_is_a_file(version: str) -> None:
-    seed = cluster_spec()["master01"].kubelet
-    assert kubelet(version).flags == seed.flags
+def test_the_articles_flags_until_there_is_a_file(version: str) -> None:
+    article = cluster_spec()["master01"].kubelet
+    assert kubelet(version).flags == article.flags
     assert kubelet(version).changes == ()
     assert not kubelet(version).config
 
@@ -276,8 +276,8 @@ def dotted(document: object, above: str = "") -> list[str]:
 
 @given(kubelets())
 def test_what_is_dropped_is_accounted_for(kubelet: KubeletSpec) -> None:
-    seed = replace(kubelet, version=DEFAULT_VERSION, launched_by=None)
-    missing = set(seed.settings) - set(kubelet.settings)
+    article = replace(kubelet, version=DEFAULT_VERSION, launched_by=None)
+    missing = set(article.settings) - set(kubelet.settings)
     accounted = {change.what.split()[0].strip("-:") for change in kubelet.changes}
     assert missing <= accounted
     assert all(change.reason and change.source for change in kubelet.changes)
