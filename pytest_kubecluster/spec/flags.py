@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -112,24 +111,3 @@ def _split(word: str) -> tuple[str, str | None]:
         name, value = _SHORTHANDS.get(word[1], word[1]), word[2:].removeprefix("=")
         equals = value
     return normal_name(name), value if equals else None
-
-
-def same_value(name: str, one: str | None, other: str | None, minor: str) -> bool:
-    """Say whether two values of a flag mean the same to the kubelet of ``minor``."""
-    if one is None or other is None:
-        return one is other
-    flag = catalog.flags(minor).get(name)
-    kind = flag.type if flag else None
-    return _meaning(kind, one) == _meaning(kind, other)
-
-
-def _meaning(kind: str | None, value: str) -> object:
-    if kind == "bool" and value in TRUE | FALSE:
-        return value in TRUE
-    if kind in _MAPS:
-        # Evictions are compared with <, all else is set with =.
-        pairs = (re.split("([=<])", pair, maxsplit=1) for pair in value.split(",") if pair)
-        return {key.strip(): rest[-1].strip() if rest else "" for key, *rest in pairs}
-    if kind == "stringSlice":
-        return value.split(",")
-    return value

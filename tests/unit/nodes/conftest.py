@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -130,9 +130,8 @@ class FakeNode:
     def folders(self) -> list[str]:
         """The folders that the article's unit makes."""
         kubelet = self.spec.kubelet
-        return [
-            path for path in ("/etc/kubernetes", kubelet.manifests, kubelet.cni_conf_dir) if path
-        ]
+        folder = str(PurePosixPath(kubelet.kubeconfig).parent)
+        return [path for path in (folder, kubelet.manifests, kubelet.cni_conf_dir) if path]
 
     def describe(self, path: str) -> dict[str, Any] | None:
         """Return a file as root's, whoever runs the tests."""
@@ -169,8 +168,12 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 def classic(tmp_path: Path, pki: Pki) -> Callable[..., FakeNode]:
     """Return a node of the bundled layout that is as it must be."""
 
-    def make(version: str = "1.30.4", role: str = "master") -> FakeNode:
-        cluster: ClusterSpec = cluster_spec(1, 1, version=KubeVersion.parse(version))
+    def make(
+        version: str = "1.30.4",
+        role: str = "master",
+        change: Callable[[ClusterSpec], ClusterSpec] = lambda cluster: cluster,
+    ) -> FakeNode:
+        cluster = change(cluster_spec(1, 1, version=KubeVersion.parse(version)))
         spec = cluster[f"{role}01"]
         content = render_node(cluster, spec, pki)
         files = {file.path: content[file.name] for file in spec.kubelet.files}

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kubecluster.spec import catalog
-from pytest_kubecluster.spec.flags import FlagError, Flags, parse_argv, same_value
+from pytest_kubecluster.spec.flags import FlagError, Flags, parse_argv
+from pytest_kubecluster.spec.settings import same_value
+from pytest_kubecluster.spec.version import KubeVersion
 
 MINOR = "1.7"
 
@@ -98,7 +100,7 @@ def test_what_is_written_is_read_back(values: dict[str, str]) -> None:
     ],
 )
 def test_same_value(name: str, one: str | None, other: str | None, same: bool) -> None:
-    assert same_value(name, one, other, MINOR) is same
+    assert same_value(KubeVersion.parse(MINOR), name, one, other) is same
 
 
 def test_maps_that_were_plain_strings_once() -> None:
@@ -109,8 +111,9 @@ def test_maps_that_were_plain_strings_once() -> None:
         "memory.available<1Gi,nodefs.available<5%",
         "nodefs.available<5%,memory.available<1Gi",
     )
-    assert same_value("eviction-hard", one, other, "1.10")
-    assert not same_value("eviction-hard", one, other.replace("5%", "6%"), "1.10")
+    version = KubeVersion.parse("1.10")
+    assert same_value(version, "eviction-hard", one, other)
+    assert not same_value(version, "eviction-hard", one, other.replace("5%", "6%"))
 
 
 def test_flags_are_a_mapping_by_any_spelling() -> None:
