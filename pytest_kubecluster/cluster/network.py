@@ -1,11 +1,11 @@
-"""The cluster's network: what is free on this host, and who has the rest."""
+"""The networks of this host: which are taken, by whom, and which is free for a cluster."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from ipaddress import IPv4Interface, IPv4Network
 
 import psutil
@@ -23,14 +23,15 @@ def check_network(network: IPv4Network) -> None:
     complain([*_subnet_problems(network)], NetworkTakenError)
 
 
-def free_network(first: IPv4Network) -> IPv4Network:
+def free_network(first: IPv4Network, refused: Collection[IPv4Network] = ()) -> IPv4Network:
     """Return ``first``, or the next network of its size that nothing on this host overlaps.
 
-    Returns ``first`` where all of 10.0.0.0/8 behind it is taken: booting then says by whom.
+    ``refused`` are networks that could not be had although nothing was seen to overlap them.
+    Returns ``first`` if all of 10.0.0.0/8 after it is taken: booting then says by whom.
     """
-    taken = [subnet for subnet, _ in _taken_networks()]
-    size = first.num_addresses
-    for number in range(int(first.network_address), int(_PRIVATE.broadcast_address), size):
+    taken = [subnet for subnet, _ in _taken_networks()] + [*refused]
+    start, size = int(first.network_address), first.num_addresses
+    for number in range(start, int(_PRIVATE.broadcast_address), size):
         network = IPv4Network((number, first.prefixlen))
         if not any(network.overlaps(subnet) for subnet in taken):
             return network

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from pytest_kubecluster.cluster.booted import Cluster
+from pytest_kubecluster.cluster.cluster import Cluster
 from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.host_requirements import (

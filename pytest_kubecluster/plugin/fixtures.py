@@ -11,7 +11,7 @@ from pytest_kubecluster.plugin.session import SESSION
 
 if TYPE_CHECKING:
     from pytest_kubecluster.artifacts.pki import Pki
-    from pytest_kubecluster.cluster.booted import Cluster
+    from pytest_kubecluster.cluster.cluster import Cluster
     from pytest_kubecluster.nodes.node import Node
     from pytest_kubecluster.spec.model import ClusterSpec
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_kubecluster.cluster.booted import Cluster
+from pytest_kubecluster.cluster.booted import Booting
+from pytest_kubecluster.cluster.cluster import Cluster
 from pytest_kubecluster.cluster.config import Settings
-from pytest_kubecluster.cluster.joined import joined_cluster
+from pytest_kubecluster.cluster.joined import Joining
 from pytest_kubecluster.cluster.network import free_network
 from pytest_kubecluster.cluster.registry import ClusterFolder, find_cluster, kept_cluster
 from pytest_kubecluster.cluster.removal import remove_abandoned
@@ -113,46 +114,47 @@ class Lifecycle:
 
     def _join(self, existing: Inventory | OwnVagrantfile, progress: Progress) -> None:
         session = self.session
-        project = session.config.rootpath
-        cluster = joined_cluster(existing, session.spec, session.settings, project, progress)
-        self._own(cluster)
-        addresses = cluster.survey()
-        cluster.join(session.locate(addresses) if addresses else session.spec)
+        joining = Joining(self._own(progress), existing)
+        addresses = joining.survey()
+        joining.join(session.locate(addresses) if addresses else session.spec)
 
     def _reuse(self, kept: ClusterFolder, progress: Progress, *, provision: bool) -> None:
         session = self.session
         if (record := kept.read()) and record.network:
             session.move_to(IPv4Network(record.network))
-        cluster = Cluster(session.spec, session.settings, session.config.rootpath, progress)
-        self._own(cluster)
-        cluster.reuse(kept, provision=provision)
+        Booting(self._own(progress)).reuse(kept, provision=provision)
 
     def _boot_new(self, progress: Progress, name: str | None, *, background: bool) -> None:
         session = self.session
-        for attempts_left in reversed(range(_ATTEMPTS)):
-            network = free_network(session.spec.network or DEFAULT_NETWORK)
+        refused: list[IPv4Network] = []
+        while True:
+            network = free_network(session.spec.network or DEFAULT_NETWORK, refused)
             if session.move_to(network):
                 progress.say(f"the default network is taken; using {network}")
-            cluster = Cluster(session.spec, session.settings, session.config.rootpath, progress)
-            self._own(cluster)
+            booting = Booting(self._own(progress))
             try:
-                cluster.claim(name)
+                booting.claim(name)
                 break
             except NetworkTakenError:
-                if session.settings.network is not None or not attempts_left:
+                refused.append(network)
+                if session.settings.network is not None or len(refused) == _ATTEMPTS:
                     raise
         if background:
-            self._booting = Thread(target=self._boot_in_background, args=[cluster])
+            self._booting = Thread(target=self._boot_in_background, args=[booting])
             self._booting.start()
         else:
-            cluster.boot()
+            booting.boot()
 
-    def _own(self, cluster: Cluster) -> None:
-        self._cluster = self.session.cluster = cluster
+    def _own(self, progress: Progress) -> Cluster:
+        """Return a cluster to bring up, which is removed or kept at the end."""
+        session = self.session
+        cluster = Cluster(session.spec, session.settings, session.config.rootpath, progress)
+        self._cluster = session.cluster = cluster
+        return cluster
 
-    def _boot_in_background(self, cluster: Cluster) -> None:
+    def _boot_in_background(self, booting: Booting) -> None:
         try:
-            cluster.boot()
+            booting.boot()
         except KubeClusterError as error:
             if not self._finishing:
                 self._terminal.show_error(str(error))

@@ -18,7 +18,7 @@ from pytest_kubecluster.plugin.options import CLUSTER, REPORT
 # plugin installed, too.
 if TYPE_CHECKING:
     from pytest_kubecluster.artifacts.pki import Pki
-    from pytest_kubecluster.cluster.booted import Cluster
+    from pytest_kubecluster.cluster.cluster import Cluster
     from pytest_kubecluster.cluster.config import Settings
     from pytest_kubecluster.machines.existing.inventory import Inventory
     from pytest_kubecluster.machines.existing.vagrantfile import OwnVagrantfile
@@ -153,7 +153,7 @@ class ClusterSession:
         from pytest_kubecluster.artifacts.pki import ensure_pki
 
         if self.cluster is not None:
-            return self.cluster.pki
+            return self.cluster.pki()
         if self.worker is not None:
             return ensure_pki(self.worker.pki)
         self._scratch = tempfile.TemporaryDirectory(prefix="kubecluster-pki-")
@@ -181,7 +181,7 @@ class ClusterSession:
             {node.name: node.access for node in self.cluster.nodes},
             self.protected,
             self.cluster.booted,
-            self.cluster.pki.directory,
+            self.cluster.pki().directory,
             self.cluster.folder.subfolder("locks"),
         )
 

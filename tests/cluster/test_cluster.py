@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from pytest_kubecluster.artifacts.pki import Pki
-from pytest_kubecluster.cluster.booted import Cluster
+from pytest_kubecluster.cluster.cluster import Cluster
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.spec.launcher import WRAPPER
 from pytest_kubecluster.spec.model import ClusterSpec

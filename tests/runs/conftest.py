@@ -1,4 +1,4 @@
-"""An empty project of its own for each test here, and a look at what its runs leave behind."""
+"""An empty project for each test, and a look at what its runs leave behind."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import psutil
 import pytest
@@ -17,14 +19,15 @@ ONE_NODE = ("--kube-masters=1", "--kube-workers=0")
 
 
 class Bench:
-    """An empty project with a state folder of its own."""
+    """An empty project, with its own state folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Clusters are named after their project's folder: this one's are told from all others.
+        # Clusters are named after their project's folder, so this name tells them from all others.
         self.project = path / f"project{secrets.token_hex(3)}"
         self.project.mkdir()
         self.state = path / "state"
+        self._started: list[subprocess.Popen[str]] = []
         self.pytest = [sys.executable, "-m", "pytest"]
         self.options = ["--kube-cluster", *ONE_NODE]
         self.environment = {
@@ -34,13 +37,14 @@ class Bench:
         }
 
     def write(self, name: str, text: str) -> None:
-        (self.project / name).write_text(text)
+        """Write a file of the project; the common indentation of its lines is removed."""
+        (self.project / name).write_text(dedent(text))
 
     def start_argv(self, *args: str) -> list[str]:
         return [*self.pytest, "-p", "no:cacheprovider", *self.options, *args]
 
     def start(self, *args: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.start_argv(*args),
             cwd=self.project,
             env=self.environment,
@@ -51,10 +55,18 @@ class Bench:
             # A test run in the background of a shell ignores SIGINT; these must not.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
         )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End the runs of a test that failed before they did."""
+        for process in self._started:
+            with process:
+                process.kill()
 
     def run(self, *args: str) -> tuple[int, str]:
         process = self.start(*args)
-        output, _ = process.communicate(timeout=240)
+        output = output_of(process, 240)
         return process.returncode, output
 
     def start_line(self, text: str, *args: str) -> subprocess.Popen[str]:
@@ -64,8 +76,13 @@ class Bench:
         assert text in seen, seen
         return process
 
+    def containers(self) -> list[str]:
+        """Return the names of the containers of this project's clusters."""
+        label, name = "label=kubecluster", f"name={self.project.name}"
+        return docker("ps", "--all", "--format", "{{.Names}}", "--filter", label, "--filter", name)
+
     def left(self) -> dict[str, list[str]]:
-        """What of this bench's clusters is still there: in Docker, on disk, as a process."""
+        """Return what is left of this project's clusters: in Docker, on disk, as a process."""
         form = '{{.Label "kubecluster"}}'
         containers = docker("ps", "--all", "--format", form, "--filter", "label=kubecluster")
         networks = docker("network", "ls", "--format", form, "--filter", "label=kubecluster")
@@ -100,8 +117,27 @@ def docker(*words: str) -> list[str]:
 NOTHING: dict[str, list[str]] = {"containers": [], "networks": [], "state": [], "processes": []}
 
 
+def output_of(process: subprocess.Popen[str], seconds: float = 60) -> str:
+    """Return the rest of a run's output once it has ended; a run that hangs is killed."""
+    try:
+        return process.communicate(timeout=seconds)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
+        raise AssertionError(f"the run did not end within {seconds} s:\n{output}") from None
+
+
+def until(
+    condition: Callable[[], object], what: str, *, seconds: float = 60, pause: float = 0.05
+) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited for {what}"
+        time.sleep(pause)
+
+
 def read_until(process: subprocess.Popen[str], text: str) -> str:
-    """Read a run's output up to a line with ``text``, or to its end."""
+    """Return a run's output up to a line with ``text``, or to its end."""
     assert process.stdout is not None
     seen = ""
     for line in process.stdout:
@@ -121,4 +157,5 @@ def needs_docker() -> None:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     yield bench
+    bench.end()
     assert bench.left() == NOTHING

@@ -19,6 +19,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     bench.write("test_it.py", PASSES)
     yield bench
+    bench.end()
     for cluster in json.loads(command(bench, "list", "--json")[1]):
         command(bench, "destroy", cluster["name"])
     assert bench.left() == NOTHING

@@ -98,7 +98,7 @@ def test_node_that_cannot_be_reached_fails_alone(kept: Kept) -> None:
     with paused(kept.worker):
         status, output = kept.bench.run("--kube-timeout=300")
     assert status == 1, output
-    assert "not used: worker01 did not let us log in over ssh" in output
+    assert "not used: worker01: no login over ssh" in output
     assert "1 of 2 nodes of cluster" in output
     assert "1 failed, 1 passed" in output
     assert "FAILED test_it.py::test_it[worker01]" in output
@@ -109,7 +109,7 @@ def test_node_that_cannot_be_reached_fails_alone_under_xdist(kept: Kept) -> None
         status, output = kept.bench.run("-n1", "-q")
     assert status == 1, output
     assert "1 failed, 1 passed" in output
-    assert "worker01 did not let us log in over ssh" in output
+    assert "worker01: no login over ssh" in output
 
 
 def test_signal_while_a_node_is_waited_for(kept: Kept) -> None:
@@ -127,17 +127,17 @@ def test_signal_while_a_node_is_waited_for(kept: Kept) -> None:
         assert kept.state() == "kept"
 
 
-def test_node_whose_run_is_full_fails_alone(kept: Kept) -> None:
+def test_node_whose_run_is_full_harms_no_other(kept: Kept) -> None:
     fill = "mount -o remount,size=32m /run && cat /dev/zero >/run/fill"
     subprocess.run(["docker", "exec", kept.worker, "sh", "-c", fill], check=False)
     try:
-        status, output = kept.bench.run()
+        status, output = kept.bench.run("-rA")
     finally:
         docker("exec", kept.worker, "rm", "/run/fill")
         docker("exec", kept.worker, "mount", "-o", "remount,size=50%", "/run")
-    assert status == 1, output
-    assert "1 failed, 1 passed" in output
-    assert "FAILED test_it.py::test_it[worker01]" in output
+    # It may be looked at all the same, or fail its own test.
+    assert "PASSED test_it.py::test_it[master01]" in output
+    assert status == ("FAILED test_it.py::test_it[worker01]" in output)
 
 
 def test_state_of_a_run_that_provisioned_and_was_killed_is_not_trusted(kept: Kept) -> None:
