@@ -87,6 +87,8 @@ class Authority:
     certificates: tuple[str, ...]
     problem: str = ""
     file: File | None = None
+    key_file: File | None = None
+    """Its private key, if that is beside it."""
 
 
 @dataclass(frozen=True)
@@ -510,6 +512,7 @@ def _authority(seen: Mapping[str, Any]) -> Authority:
         tuple(seen.get("certificates", ())),
         seen.get("problem", ""),
         _file(path, file) if file else None,
+        _file(seen["key_path"], seen["key_file"]) if seen.get("key_file") else None,
     )
 
 

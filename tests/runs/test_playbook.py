@@ -22,7 +22,7 @@ def test_suite_says_what_is_wrong_with_the_articles_modes(bench: Bench) -> None:
     status, output = bench.run(*SUITE, "-k", "readable_by_root_only", "--kube-workers=0")
     assert status == 1, output
     assert "ca_key_is_readable_by_root_only[master01]" in output
-    assert re.search(r"ca\.key mode +0600 .*0644", output)
+    assert re.search(r"ca\.key mode +not readable by others than root +0644", output)
 
 
 INVENTORY = """

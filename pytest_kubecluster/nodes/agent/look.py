@@ -273,11 +273,14 @@ def ca_certificates(path: str, root: str) -> dict[str, Any]:
     except system.Unreadable as error:
         return {"path": path, "certificates": [], "problem": str(error)}
     found = documents.certificates(pem)
+    key = os.path.splitext(path)[0] + ".key"
     return {
         "path": path,
         "certificates": found,
         "problem": "" if found else "it has no certificate",
         "file": system.ownership(path, root),
+        "key_path": key,
+        "key_file": system.ownership(key, root),
     }
 
 

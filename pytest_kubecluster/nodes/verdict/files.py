@@ -82,11 +82,15 @@ def _embeds_a_secret(document: Mapping[str, object]) -> bool:
 
 
 def ca_key_is_readable_by_root_only(case: Case) -> Iterator[Difference]:
-    """Expect that nobody but root reads the CA's key, where there must be one."""
+    """Expect that nobody but root reads the CA's key, where there is one."""
     stated = _statement(case, case.kubelet.ca_key_file)
-    if stated is None:
-        raise NothingToCheck("the spec states no CA key on this node")
-    yield from _ownership(case, stated)
+    if stated is not None:
+        yield from _ownership(case, stated)
+        return
+    file = case.seen.client_ca.key_file
+    if file is None:
+        raise NothingToCheck("there is no CA key on this node, and the spec states none")
+    yield from _only_root(file, _READABLE, "not readable by others than root")
 
 
 def configuration_is_readable_by_root_only(case: Case) -> Iterator[Difference]:

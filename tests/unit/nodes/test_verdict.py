@@ -128,6 +128,10 @@ FAULTS: dict[str, tuple[Callable[[FakeNode], None], set[str]]] = {
         lambda node: (node.root / KUBECONFIG[1:]).chmod(0o644),
         {"kubeconfig_is_readable_by_root_only"},
     ),
+    "readable key of the CA": (
+        lambda node: (node.root / "etc/kubernetes/ca.key").chmod(0o644),
+        {"ca_key_is_readable_by_root_only"},
+    ),
     "writable folder of static pods": (
         more(static_pods={"path": "/m", "file": {**FOLDER, "group": "staff"}, "names": []}),
         {"folders_are_owned_by_root"},
