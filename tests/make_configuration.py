@@ -2,9 +2,9 @@
 
     python tests/make_configuration.py 1.7=TREE 1.8=TREE ... > configuration.json
 
-Each tree holds what belongs to the kubelet of one minor, its libraries in vendor/k8s.io. The types
-say which fields a KubeletConfiguration has and how they are written, its defaulting which values
-they get, the options which flag sets which field, and the feature lists which gates are known.
+Each tree holds the sources of one minor's kubelet, with its libraries in vendor/k8s.io. The types
+give the fields of a KubeletConfiguration and how they are written, the defaulting their values, the
+options the flag that sets a field, and the feature lists the known gates.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ELSEWHERE = (
     "vendor/k8s.io/component-base/logs/api/v1/types.go",
     "vendor/k8s.io/component-base/config/v1alpha1/types.go",
 )
-"""Types of fields that stand in other packages."""
+"""Types of fields that are defined in other packages."""
 
 STRUCT = re.compile(r"^type (\w+) struct \{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 FIELD = re.compile(r'^\t(?:(\w+) +)?(\S+) +`json:"(\w*),?([\w,]*)"', re.MULTILINE)
@@ -76,7 +76,7 @@ INDIRECT_FLAGS = {
         )
     },
 }  # fmt: skip
-"""Flags that are bound in other ways or by the logging library."""
+"""Flags that are bound indirectly, or by the logging library."""
 
 CONSTANTS = {
     "ports.KubeletPort": 10250,
@@ -166,7 +166,7 @@ def main(*trees: str) -> None:
 
 
 def folded(values: Mapping[int, Any]) -> list[list[Any]]:
-    """Fold what holds per minor into [first, last, value]."""
+    """Fold values by minor into [first, last, value]."""
     marks: list[list[Any]] = []
     for number, value in sorted(values.items()):
         if marks and marks[-1][1] == number - 1 and marks[-1][2] == value:
@@ -210,7 +210,7 @@ def read_fields(tree: Path, number: int) -> dict[str, Any]:
         if NOT_UPSTREAM.match(path):
             continue
         if path == "failSwapOn":
-            default = True  # in 1.8 and 1.9 the flag itself says so
+            default = True  # in 1.8 and 1.9 it is the default of the flag
         if path == "nodeLabels":
             default = {}  # made with the options
         found[path] = [
@@ -360,7 +360,7 @@ def read_gates(tree: Path, number: int) -> dict[str, str]:
     for path, text in texts.items():
         linked = number < 17 or LINKED_BY_HYPERKUBE not in str(path)
         if NOT_THE_KUBELETS.search(str(path)) or not linked:
-            continue  # what of these a kubelet knows is listed in pkg/features, too
+            continue  # those that a kubelet knows are listed in pkg/features, too
         for constant, body in SPEC.findall(text):
             if constant in names:
                 stages = [

@@ -2,9 +2,9 @@
 
     python tests/make_facts.py kubelet-flags.json 1.7=help-1.7.txt > kubelet.json
 
-The facts say which minor knows which flag. ``hyperkube kubelet --help`` of a minor says each
-flag's type and default, which flags its hyperkube adds, and its feature gates. What no help shows
-(hidden, deprecated and newer flags) stands in the tables below, read from the sources of the same
+The facts list the flags of each minor. ``hyperkube kubelet --help`` of a minor gives each flag's
+type and default, the flags that its hyperkube adds, and its feature gates. What help does not show
+(hidden, deprecated and newer flags) is in the tables below, read from the sources of the same
 releases. A help text must come from a binary built with cgo: without it cAdvisor's flags are
 missing.
 """
@@ -30,7 +30,7 @@ GATE = re.compile(r"^(\w+)=true\|false \(", re.MULTILINE)
 PFLAG_TYPES = {"": "bool", "/": "string", "float": "float64"}
 INT64 = {"max-open-files"}
 
-# What the help of 1.7 does not show: cmd/kubelet/app/options, cmd/hyperkube/hyperkube.go and the
+# Flags that the help of 1.7 does not show: cmd/kubelet/app/options, cmd/hyperkube/hyperkube.go and the
 # defaults in pkg/apis/componentconfig/v1alpha1/defaults.go at v1.7.5.
 UNSHOWN_1_7 = {
     "api-servers": ("stringSlice", "[]"),
@@ -51,7 +51,7 @@ UNSHOWN_1_7 = {
 }
 HYPERKUBE_HIDDEN = {"make-symlinks"}
 
-# Accepted by a real 1.20.8, with this warning, and by 1.21 in its sources; the facts leave it out.
+# Accepted by a real 1.20.8, with this warning, and by the sources of 1.21; missing in the facts.
 SEEN = {"redirect-container-streaming": ("1.20", "1.21")}
 SEEN_WARNING = (
     "Container streaming redirection has been removed from the kubelet as of v1.20, and "
@@ -59,7 +59,7 @@ SEEN_WARNING = (
     "http://git.k8s.io/enhancements/keps/sig-node/20191205-container-streaming-requests.md"
 )
 
-# Types of flags that came after 1.7; what is in neither table is a string.
+# Types of flags added after 1.7; a flag in neither table is a string.
 NEWER_TYPES = {
     "bool": """
         add-dir-header docker-tls enable-cadvisor-json-endpoints experimental-logging-sanitization
@@ -127,7 +127,7 @@ def main(facts_path: str, *helps: str) -> None:
         field, _, via = (about.get("config_field") or "").partition(" (via ")
         instead = via.rstrip(")") or about.get("replacement")
         if field and name.startswith("experimental-"):
-            # The field is that of the flag that came after it.
+            # The field belongs to the flag that replaced it.
             instead = instead or f"the KubeletConfiguration field {field}"
         elif field:
             flag["field"] = [number(about["config_field_since"]), field]

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,9 +19,10 @@ from urllib.parse import urlsplit
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.util.checksum import Checksum
-from pytest_kubecluster.util.paths import user_path
+from pytest_kubecluster.util.paths import is_url, user_path
 from pytest_kubecluster.util.resources import provisioning
 
+_LARGEST = 1 << 30
 _CHECK = "check --kube-python-checksum, or get it again"
 _IN_TARBALL = re.compile(r"(\./)?([^/]+/)?bin/(python3|pypy3)")
 _GZIP, _BZIP2, _XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ"
@@ -41,7 +41,7 @@ class PythonTarball:
     @property
     def is_remote(self) -> bool:
         """Whether it is still to be fetched."""
-        return _is_url(self.where)
+        return is_url(self.where)
 
     @property
     def identity(self) -> str:
@@ -60,27 +60,19 @@ class PythonTarball:
         if not self.is_remote:
             return self
         assert self.checksum is not None
-        # Imported here: what talks to servers is not needed where nothing is fetched.
-        from filelock import FileLock
+        # Imported here: where nothing is downloaded, an HTTP client need not be loaded.
+        from pytest_kubecluster.util.cache import new_file, one_at_a_time
+        from pytest_kubecluster.util.http import download
 
-        from pytest_kubecluster.kubelet.download import download
-
+        what = "Python for the nodes"
         kept = cache / "pythons" / self.checksum.digest
-        try:
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(kept.with_suffix(".lock")):
-                if not kept.exists() or self.checksum.of(kept) != self.checksum.digest:
-                    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".") as folder:
-                        fresh = Path(folder) / kept.name
-                        download(self.where, fresh, what="Python for the nodes", progress=progress)
-                        self.checksum.verify(fresh, "what was downloaded", _CHECK)
-                        _check_tarball(fresh, "what was downloaded")
-                        fresh.replace(kept)
-        except OSError as error:
-            raise KubeClusterError(
-                f"{kept} cannot be written: {error.strerror or error}\n"
-                "  make room or make the folder writable, and run again"
-            ) from error
+        lock = kept.with_suffix(".lock")
+        with one_at_a_time(lock, lambda: progress(f"another run is downloading {what}")):
+            if not kept.exists() or self.checksum.of(kept) != self.checksum.digest:
+                with new_file(kept) as fresh:
+                    download(self.where, fresh, what=what, limit=_LARGEST, progress=progress)
+                    self.checksum.verify(fresh, "the downloaded file", _CHECK)
+                    _check_tarball(fresh, "the downloaded file")
         return PythonTarball(str(kept), self.checksum)
 
 
@@ -94,7 +86,7 @@ def python_tarball(text: str, checksum: Checksum | None, folder: Path) -> Python
         if checksum:
             raise ValueError("a checksum says nothing without what it is of: --kube-python")
         return None
-    if _is_url(text):
+    if is_url(text):
         if not urlsplit(text).hostname:
             raise ValueError("the URL has no host")
         if checksum is None:
@@ -149,10 +141,6 @@ def no_python(node: str, *, provisions: bool = True) -> str:
         f"{node} has no Python that Ansible and the checks can use, 3.9 or newer\n"
         f"  bring one along with --kube-python=TARBALL{how}"
     )
-
-
-def _is_url(text: str) -> bool:
-    return text.startswith(("http://", "https://"))
 
 
 def _check_tarball(path: Path, what: str) -> None:

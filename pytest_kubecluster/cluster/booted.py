@@ -269,7 +269,7 @@ class Booting:
         cluster = self._cluster
         forks, mount_folders = len(cluster.spec.nodes), machines.sees_this_host
         cluster.describe_machines(MachineTraits(forks, mount_folders=mount_folders))
-        hosts = machines.ssh_options(cluster.spec)
+        hosts = machines.ssh_options(cluster.spec, cluster.folder.plain_path())
         sockets = cluster.folder.sockets()
         ssh = write_ssh_config(cluster.folder.ssh_config, hosts, sockets=sockets)
         access = {

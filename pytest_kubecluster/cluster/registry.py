@@ -14,7 +14,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -28,7 +27,7 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import USUAL
 from pytest_kubecluster.spec.model import Role
 from pytest_kubecluster.util.atomic import private_folder, write_atomically
-from pytest_kubecluster.util.paths import registry_root
+from pytest_kubecluster.util.paths import is_plain, new_socket_folder, registry_root
 
 FORMAT = 2
 _KEPT_LOGS = 10
@@ -117,6 +116,19 @@ class ClusterFolder:
             raise KubeClusterError(f"the record of cluster {self.name} cannot be read")
         return Path(record.sockets)
 
+    def plain_path(self) -> Path:
+        """Return a path of the cluster's folder that can be written into any configuration.
+
+        Quotation marks, percent signs and newlines have no escape in ssh_config(5). If its own path
+        has any, it is a link in the folder for sockets.
+        """
+        if is_plain(self.path):
+            return self.path
+        link = self.sockets() / "cluster"
+        if not link.is_symlink():
+            link.symlink_to(self.path)
+        return link
+
     def write(self, **changes: object) -> None:
         """Change the record. Raises KubeClusterError if it cannot be read or written."""
         if (record := self.read()) is None:
@@ -129,7 +141,7 @@ class ClusterFolder:
 
     def subfolder(self, name: str) -> Path:
         """Return a private folder inside this one, created if it is missing."""
-        return private_folder(self.path / name)
+        return private_folder(self.plain_path() / name)
 
     def try_lock(self) -> bool:
         """Take the lock unless another process holds it.
@@ -167,7 +179,7 @@ class ClusterFolder:
         record = self.read()
         sockets = Path(record.sockets) if record else None
         if sockets is None or not sockets.is_dir():
-            sockets = Path(tempfile.mkdtemp(prefix="kubecluster-"))
+            sockets = new_socket_folder()
         self.write(pid=os.getpid(), started=time.time(), sockets=str(sockets))
 
     def keep(self) -> None:
@@ -230,7 +242,7 @@ def create_cluster_folder(project: Path, name: str | None = None) -> ClusterFold
         _forget_old_logs(root)
         private_folder(folder.path)
         private_folder(folder.logs)
-        sockets = tempfile.mkdtemp(prefix="kubecluster-")
+        sockets = str(new_socket_folder())
         folder._write(Record(name, str(project), os.getpid(), time.time(), sockets))
     except BaseException as error:
         shutil.rmtree(sockets, ignore_errors=True)

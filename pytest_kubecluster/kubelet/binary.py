@@ -1,4 +1,4 @@
-"""A real kubelet on this host: is it one, for this machine, and of which version?"""
+"""A real kubelet on this host: what it is, which machine it is for, and its version."""
 
 from __future__ import annotations
 
@@ -6,21 +6,32 @@ import glob
 import os
 import platform
 import re
-import subprocess
+import stat
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.kubelet.elf import elf_machine
 from pytest_kubecluster.spec.version import KubeVersion
+from pytest_kubecluster.util.process import capture
 
 PLACE = "{version}"
 _SECONDS = 20
+_MACHINES = {
+    0x03: "i686",
+    0x15: "ppc64le",
+    0x16: "s390x",
+    0x28: "armv7l",
+    0x3E: "x86_64",
+    0xB7: "aarch64",
+    0xF3: "riscv64",
+}
+"""The values of e_machine, by their names in ``uname -m``."""
 
 
 @dataclass(frozen=True)
 class KubeletBinary:
-    """A kubelet's executable: a ``hyperkube``, which is told to be a kubelet, or a ``kubelet``."""
+    """A kubelet's executable: ``kubelet``, or ``hyperkube``, which has it as a command."""
 
     path: Path
     name: str
@@ -28,29 +39,28 @@ class KubeletBinary:
 
     @property
     def hollow(self) -> bool:
-        """Whether it is a stand-in after all, and says so."""
+        """True if its version says that it is a hollow kubelet."""
         return self.version.build.endswith("hollow")
 
     def of(self, version: KubeVersion) -> KubeletBinary:
-        """Return this kubelet, if it is of ``version``, whatever the build.
+        """Return this kubelet if its version is ``version``, whatever the build.
 
-        Raises KubeClusterError naming both where it is of another.
+        Raises KubeClusterError naming both versions if they differ.
         """
         if self.version.number != version.number:
             raise KubeClusterError(
                 f"{self.path} is version {self.version.git_version}, but the spec is for "
-                f"{version.git_version}; say --kube-hyperkube {self.version.tag} or give another "
-                "file"
+                f"{version.git_version}; use --kube-hyperkube={self.version.tag} or another file"
             )
         return self
 
 
 def path_for_version(path: Path, version: KubeVersion) -> Path:
-    """Return a path with its ``{version}`` filled in; as it is if it has none.
+    """Return a path with ``{version}`` replaced; a path without it is returned as it is.
 
-    Of the ways to write a version (``1.7.5``, ``v1.7.5``, ``1.7``, ``v1.7``), the first counts for
-    which there is a file, with a build (``_coreos.1``) or without. Raises KubeClusterError if there
-    is none.
+    A version may be written as ``1.7.5``, ``v1.7.5``, ``1.7`` or ``v1.7``, with a build
+    (``_coreos.1``) or without: the first for which a file exists counts. Raises KubeClusterError if
+    there is none.
     """
     before, found, after = str(path).partition(PLACE)
     if not found:
@@ -65,23 +75,19 @@ def path_for_version(path: Path, version: KubeVersion) -> Path:
             if built:
                 return Path(max(built))
     raise KubeClusterError(
-        f"there is no kubelet {version.number} at {path}, neither as {version.number} nor as "
-        f"v{version.number}, {version.minor_version} or with a build behind it"
+        f"there is no kubelet {version.number} at {path}: looked for {version.number}, "
+        f"v{version.number} and {version.minor_version}, each with and without a build"
     )
 
 
 def inspect_kubelet(path: Path) -> KubeletBinary:
     """Look at the executable at ``path`` and ask it for its version.
 
-    Raises KubeClusterError saying which of all that could be wrong is.
+    Raises KubeClusterError with what is wrong with it. Nothing but a file is opened, since a pipe
+    or a device might never answer.
     """
+    _check_file(path)
     path = path.resolve()
-    if not path.exists():
-        raise KubeClusterError(f"{path} does not exist")
-    if not path.is_file():
-        raise KubeClusterError(f"{path} is no file; give the hyperkube or kubelet itself")
-    if not os.access(path, os.X_OK):
-        raise KubeClusterError(f"{path} is not executable; chmod +x it")
     _check_architecture(path)
     about = _output(path, "--help")
     name = "hyperkube" if "hyperkube" in about.lower() else "kubelet"
@@ -90,7 +96,7 @@ def inspect_kubelet(path: Path) -> KubeletBinary:
     found = re.search(r"^Kubernetes (v\S+)$", printed, re.MULTILINE)
     if found is None:
         raise KubeClusterError(
-            f"{path} is no kubelet: asked for its version it printed {printed[:80].strip()!r}"
+            f"{path} is not a kubelet: {' '.join(words)} printed {printed[:80].strip()!r}"
         )
     try:
         return KubeletBinary(path, name, KubeVersion.parse(found[1]))
@@ -98,9 +104,43 @@ def inspect_kubelet(path: Path) -> KubeletBinary:
         raise KubeClusterError(f"{path}: {error}") from None
 
 
+def elf_machine(path: Path) -> str | None:
+    """Return the machine, as ``platform.machine()`` names it, that an executable is built for.
+
+    Return None for a file that is not ELF, and ``ELF machine 22`` for an unknown machine. See
+    elf(5).
+    """
+    with path.open("rb") as file:
+        header = file.read(20)
+    if header[:4] != b"\x7fELF" or len(header) < 20:
+        return None
+    order = "<" if header[5] == 1 else ">"
+    number = struct.unpack_from(f"{order}H", header, 18)[0]
+    return _MACHINES.get(number, f"ELF machine {number}")
+
+
+def _check_file(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise KubeClusterError(f"{path} does not exist") from None
+    except OSError as error:
+        raise KubeClusterError(f"{path} cannot be read: {error.strerror}") from None
+    if stat.S_ISDIR(mode):
+        raise KubeClusterError(f"{path} is a directory; give the hyperkube or kubelet in it")
+    if not stat.S_ISREG(mode):
+        raise KubeClusterError(
+            f"{path} is not a regular file; give the hyperkube or kubelet itself"
+        )
+    if not os.access(path, os.X_OK):
+        raise KubeClusterError(f"{path} is not executable; chmod +x it")
+    if not os.access(path, os.R_OK):
+        raise KubeClusterError(f"{path} cannot be read: Permission denied")
+
+
 def _check_architecture(path: Path) -> None:
     built_for = elf_machine(path)
-    # What is no ELF may be a script: running it tells.
+    # A file that is not ELF may be a script.
     if built_for not in (None, platform.machine()):
         raise KubeClusterError(
             f"{path} is built for {built_for}, and this machine is {platform.machine()}"
@@ -108,17 +148,10 @@ def _check_architecture(path: Path) -> None:
 
 
 def _output(path: Path, *words: str) -> str:
+    # A hyperkube acts on the name it is called by; the file may be named hyperkube-v1.7.5.
+    argv = ["hyperkube", *words]
     try:
-        done = subprocess.run(
-            # hyperkube goes by the name it is called by; a file may be named hyperkube-v1.7.5.
-            ["hyperkube", *words],
-            executable=path,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = capture(argv, timeout=_SECONDS, executable=path)
+    except KubeClusterError as error:
         raise KubeClusterError(f"{path} cannot be run: {error}") from None
-    return done.stdout.decode(errors="replace")
+    return done.stdout + done.stderr

@@ -3,46 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
 import os
 import platform
 import re
-import secrets
 import shutil
-import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-import requests
-import urllib3
-from filelock import FileLock, Timeout
-
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.kubelet.elf import elf_machine
+from pytest_kubecluster.kubelet.binary import elf_machine
 from pytest_kubecluster.spec.launcher import executable_name
 from pytest_kubecluster.spec.version import KubeVersion
 from pytest_kubecluster.util.atomic import write_atomically
+from pytest_kubecluster.util.cache import new_file, one_at_a_time, remove
 from pytest_kubecluster.util.checksum import ALGORITHMS, Checksum
+from pytest_kubecluster.util.http import PIECE, Body, Site, save
 
 OFFICIAL = "https://dl.k8s.io/release"
 
 _Say = Callable[[str], None]
-_CONNECT_SECONDS = 15.0
-_READ_SECONDS = 30.0
-"""How long a server may be silent."""
-_STALL_SECONDS = 60.0
-_STALL_BYTES = 60_000
-"""What must come in that time, so that a server that sends a byte now and then is given up."""
-_WAIT_SECONDS = 3600.0
-"""How long another run's download is waited for; it gives up long before if nothing comes."""
-_PROGRESS_SECONDS = 1.0
-_PIECE = 1 << 18
+_LARGEST = 1 << 30
+"""No kubelet has a quarter of that."""
 _LARGEST_CHECKSUM = 1 << 14
 _ARCHITECTURES = {
     "x86_64": "amd64",
@@ -54,14 +40,6 @@ _ARCHITECTURES = {
 """Upstream's name of a machine."""
 
 
-@dataclass
-class _Body:
-    """A file on its way: how long it will be, if that is known, and its bytes as they come."""
-
-    size: int | None
-    pieces: Iterator[bytes]
-
-
 class _Mirror(Protocol):
     """Where releases are."""
 
@@ -69,7 +47,7 @@ class _Mirror(Protocol):
     def name(self) -> str:
         """What it is called in messages and in the cache: without credentials."""
 
-    def open(self, path: str) -> AbstractContextManager[_Body | None]:
+    def open(self, path: str) -> AbstractContextManager[Body | None]:
         """Open the file at ``path``; None if there is none. Raises KubeClusterError."""
 
 
@@ -141,30 +119,16 @@ def _release(version: KubeVersion) -> _Release:
     )
 
 
-def download(url: str, to: Path, *, what: str, progress: Callable[[str], None]) -> None:
-    """Fetch the file behind ``url`` to the path ``to``; ``what`` it is stands in ``progress``.
-
-    Raises KubeClusterError where it is not there, or does not come whole.
-    """
-    scheme, _, rest = url.partition("://")
-    host, _, path = rest.partition("/")
-    site = _Site(f"{scheme}://{host}", f"{scheme}://{host.rpartition('@')[2]}")
-    with site.open(path) as body:
-        if body is None:
-            raise _failed(site.place(path), "it is not there")
-        _save(body, to, what, progress)
-
-
 def _fetch(release: _Release, source: _Mirror, shelf: _Shelf, progress: _Say) -> Path:
     checksum = _published_checksum(release, source)
     kept = shelf.path(checksum)
     # Another mirror may have brought the same bytes before.
     if not shelf.holds(checksum):
-        where = f"{source.name}/{release.path}"
+        where, what = f"{source.name}/{release.path}", f"kubelet {release.version}"
         with shelf.writing(kept) as temporary, source.open(release.path) as body:
             if body is None:
                 raise _no_such_release(release, source)
-            _save(body, temporary, f"kubelet {release.version}", progress)
+            save(body, temporary, where, what=what, limit=_LARGEST, progress=progress)
             temporary.chmod(0o755)
             checksum.verify(temporary, where, "run again, and if it stays so, use another mirror")
             _check_executable(temporary, release, where)
@@ -206,25 +170,6 @@ def _digest(content: bytes, algorithm: str, where: str) -> str:
             "or use another mirror"
         )
     return found[1].decode().lower()
-
-
-def _save(body: _Body, path: Path, what: str, progress: _Say) -> None:
-    """Write what comes to ``path``, and say how far it is."""
-    came, said = 0, float("-inf")
-    with path.open("wb") as file:
-        for piece in body.pieces:
-            if time.monotonic() - said >= _PROGRESS_SECONDS:
-                said = time.monotonic()
-                progress(f"downloading {what}: {_megabytes(came, body.size)}")
-            file.write(piece)
-            came += len(piece)
-        file.flush()
-        os.fsync(file.fileno())
-    progress(f"downloaded {what}: {_megabytes(came, None)}")
-
-
-def _megabytes(came: int, size: int | None) -> str:
-    return f"{came / 1e6:.0f} of {size / 1e6:.0f} MB" if size else f"{came / 1e6:.0f} MB"
 
 
 def _check_executable(path: Path, release: _Release, where: str) -> None:
@@ -294,43 +239,18 @@ class _Shelf:
     @contextmanager
     def writing(self, path: Path) -> Iterator[Path]:
         """Give a temporary file's path that becomes ``path`` in the end, or leaves no trace."""
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        for left_by_kill in self.folder.glob(f"*/.{self.file}.*"):
+            remove(left_by_kill)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for left_by_kill in self.folder.glob(f"*/.{self.file}.*"):
-                left_by_kill.unlink(missing_ok=True)
-            yield temporary
-            os.replace(temporary, path)
-        except OSError as error:
-            raise _unwritable(path, error) from error
+            with new_file(path) as temporary:
+                yield temporary
         finally:
             with suppress(OSError):
-                temporary.unlink(missing_ok=True)
                 path.parent.rmdir()
 
-    @contextmanager
-    def locked(self, on_wait: Callable[[], None]) -> Iterator[None]:
-        """Let one process at a time fetch; the system frees the lock of one that died."""
-        path = self.folder.with_name(f"{self.folder.name}.lock")
-        lock = FileLock(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                on_wait()
-                lock.acquire(timeout=_WAIT_SECONDS)
-        except Timeout:
-            raise KubeClusterError(
-                f"{path} has been held by another run for {_WAIT_SECONDS:g} s\n"
-                "  wait for its download or end it, and run again"
-            ) from None
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        try:
-            yield
-        finally:
-            lock.release()
+    def locked(self, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
+        """Let one process at a time download."""
+        return one_at_a_time(self.folder.with_name(f"{self.folder.name}.lock"), on_wait)
 
 
 def _read_record(path: Path) -> tuple[Checksum | None, list[str]]:
@@ -344,13 +264,6 @@ def _read_record(path: Path) -> tuple[Checksum | None, list[str]]:
     if algorithm not in ALGORITHMS or not re.fullmatch("[0-9a-f]{40,128}", digest):
         return None, []
     return Checksum(algorithm, digest), mirrors
-
-
-def _unwritable(path: Path, error: OSError) -> KubeClusterError:
-    return KubeClusterError(
-        f"{path} cannot be written: {error.strerror or error}\n"
-        "  make room or make the folder writable, and run again"
-    )
 
 
 def _mirror(text: str | None) -> _Mirror:
@@ -370,7 +283,7 @@ def _mirror(text: str | None) -> _Mirror:
         usable = usable and not parts.query and not parts.fragment
     if not usable:
         raise _no_mirror(shown)
-    return _Site(base, shown.rstrip("/"))
+    return Site(base, shown.rstrip("/"))
 
 
 def _no_mirror(shown: str) -> KubeClusterError:
@@ -392,7 +305,7 @@ class _Folder:
         return str(self.root)
 
     @contextmanager
-    def open(self, path: str) -> Iterator[_Body | None]:
+    def open(self, path: str) -> Iterator[Body | None]:
         try:
             file = (self.root / path).open("rb")
         except (FileNotFoundError, NotADirectoryError):
@@ -404,12 +317,12 @@ class _Folder:
         except OSError as error:
             raise self._unreadable(path, error) from error
         with file:
-            yield _Body(os.fstat(file.fileno()).st_size, self._pieces(file.read, path))
+            yield Body(os.fstat(file.fileno()).st_size, self._pieces(file.read, path))
 
     def _pieces(self, read: Callable[[int], bytes], path: str) -> Iterator[bytes]:
         while True:
             try:
-                piece = read(_PIECE)
+                piece = read(PIECE)
             except OSError as error:
                 raise self._unreadable(path, error) from error
             if not piece:
@@ -421,99 +334,3 @@ class _Folder:
             f"{self.root / path} cannot be read: {error.strerror}\n"
             "  make it readable, or use another mirror"
         )
-
-
-@dataclass(frozen=True)
-class _Site:
-    """A mirror behind HTTP."""
-
-    base: str = field(repr=False)
-    name: str
-
-    def place(self, path: str) -> str:
-        """What a file there is called in messages: without what a query may have of secrets."""
-        return f"{self.name}/{path.partition('?')[0]}"
-
-    @contextmanager
-    def open(self, path: str) -> Iterator[_Body | None]:
-        where = self.place(path)
-        with requests.Session() as session:
-            try:
-                # Bytes as they are stored: they are counted and verified.
-                response = session.get(
-                    f"{self.base}/{path}",
-                    stream=True,
-                    timeout=(_CONNECT_SECONDS, _READ_SECONDS),
-                    headers={"Accept-Encoding": "identity"},
-                )
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                raise _failed(where, _reason(error)) from None
-            with response:
-                if response.status_code in (404, 410):
-                    yield None
-                    return
-                if response.status_code != 200:
-                    status = f"{response.status_code} {response.reason or ''}".strip()
-                    raise _failed(where, f"the server answered {status}")
-                length = response.headers.get("Content-Length", "")
-                size = int(length) if length.isascii() and length.isdigit() else None
-                yield _Body(size, _pieces(response.raw, size, where))
-
-
-def _pieces(raw: urllib3.HTTPResponse, size: int | None, where: str) -> Iterator[bytes]:
-    came = recent = 0
-    since = time.monotonic()
-    while True:
-        try:
-            # Unlike read, read1 returns what there is, so that a trickle is seen as one.
-            piece = raw.read1(_PIECE, decode_content=False)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            expected = f" of {size}" if size is not None else ""
-            raise _failed(
-                where, f"{_reason(error)}, after {came}{expected} bytes had come"
-            ) from None
-        if not piece:
-            return
-        came += len(piece)
-        recent += len(piece)
-        yield piece
-        if (seconds := time.monotonic() - since) >= _STALL_SECONDS:
-            if recent < _STALL_BYTES:
-                raise _failed(where, f"no more than {recent} bytes came within {seconds:.0f} s")
-            since, recent = time.monotonic(), 0
-
-
-def _failed(where: str, why: str) -> KubeClusterError:
-    return KubeClusterError(
-        f"{where} cannot be downloaded: {why}\n"
-        "  check the network and the proxy settings and run again, or have it come from elsewhere"
-    )
-
-
-def _reason(error: BaseException) -> str:
-    """Say what was in the way, in words of its own: those of libraries may hold credentials."""
-    chain = [error]
-    while cause := chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(cause)
-    proxy = any(isinstance(link, requests.exceptions.ProxyError) for link in chain)
-    by = "the proxy" if proxy else "the server"
-    for link in chain:
-        match link:
-            case requests.TooManyRedirects():
-                return "it is redirected in circles"
-            case socket.gaierror():
-                return f"the name of {by} cannot be resolved ({link.strerror})"
-            case ConnectionRefusedError():
-                return f"{by} refuses connections"
-            case requests.ConnectTimeout():
-                return f"{by} cannot be reached within {_CONNECT_SECONDS:g} s"
-            case requests.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():
-                return f"{by} was silent for {_READ_SECONDS:g} s"
-            case http.client.IncompleteRead():
-                return "it was cut off"
-            case _:
-                pass
-    root = chain[-1]
-    if isinstance(root, OSError) and root.strerror:
-        return f"{root.strerror} ({by})"
-    return f"{by} does not speak HTTP as expected ({type(root).__name__})"

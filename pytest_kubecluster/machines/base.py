@@ -93,9 +93,12 @@ class BundledMachines(Machines):
     def claim(self, network: IPv4Network) -> None:
         """Create the machines' network. Raises NetworkTakenError if it is taken by now."""
 
-    def ssh_options(self, spec: ClusterSpec) -> Mapping[str, SshOptions]:
-        """Return how each node is reached: by its address, with the cluster's own key."""
-        return own_ssh_options(spec, self._key().path)
+    def ssh_options(self, spec: ClusterSpec, folder: Path) -> Mapping[str, SshOptions]:
+        """Return how each node is reached: by its address, with the cluster's own key.
+
+        ``folder`` is a path of the cluster's folder that ssh's configuration can hold.
+        """
+        return own_ssh_options(spec, folder / self._ssh.name / self._key().path.name)
 
     def console(self, node: str) -> Sequence[str]:
         """Return the last lines on a node's console, if they are available."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.spec.model import ClusterSpec
-from pytest_kubecluster.util.process import last_lines
+from pytest_kubecluster.util.process import capture, last_lines
 
 SshOptions = Mapping[str, str]
 """How ssh(1) reaches a machine: keywords of ssh_config(5) and their values, quoted as needed.
@@ -25,6 +25,7 @@ USER = "core"
 _ATTEMPT_SECONDS = 5
 _EXISTING_ATTEMPT_SECONDS = 15
 _POLL_SECONDS = 0.1
+_SETTINGS_SECONDS = 30
 _NOT_ACCEPTED = "Host key verification failed"
 _ACCEPT = """
   log in once with ssh and accept the host key, or let keys of new machines be accepted with
@@ -129,19 +130,26 @@ class Ssh:
 
     def _log_in(self, node: str, seconds: int) -> str:
         """Try to open the shared connection, and return why that failed or an empty string."""
-        # -f puts ssh into the background once the login has succeeded. Its messages, and those of
-        # the ssh to a jump host, go to a file: in the background it would keep a pipe open.
+        # -f puts ssh into the background once the login has succeeded. Its messages go to a file,
+        # because in the background it would keep a pipe open.
         log = self.config.with_name(f"{node}.log")
         log.unlink(missing_ok=True)
         options = ["-o", "ControlMaster=yes", "-o", f"ConnectTimeout={seconds}"]
         done = _status(["ssh", "-F", str(self.config), *options, "-fNT", node], seconds, log)
         if done == 0:
             return ""
-        lines = last_lines(log)
-        reasons = [line for line in lines if not _CLOSED_BY_PROXY.fullmatch(line)] or lines
-        return " ".join(reasons[-2:]) or (
+        lines = last_lines(log, 2)
+        if lines and all(map(_CLOSED_BY_PROXY.fullmatch, lines)):
+            lines = self._error_of_proxy(node, seconds, log) or lines
+        return " ".join(lines) or (
             "the login was refused" if done else f"the login took longer than {3 * seconds} s"
         )
+
+    def _error_of_proxy(self, node: str, seconds: int, log: Path) -> list[str]:
+        """Return what a jump host or proxy command prints, which ssh drops with ControlPersist."""
+        options = ["-o", "ControlPath=none", "-o", f"ConnectTimeout={seconds}"]
+        _status(["ssh", "-F", str(self.config), *options, "-T", node, "true"], seconds, log)
+        return [line for line in last_lines(log) if not _CLOSED_BY_PROXY.fullmatch(line)][-2:]
 
     def _place(self, node: str) -> tuple[str, int] | None:
         """Return the host and port of the node's ssh server, if it can be reached directly."""
@@ -151,9 +159,13 @@ class Ssh:
         return settings["hostname"], int(settings["port"])
 
     def _settings(self, node: str) -> dict[str, str]:
-        """Return what ssh would use to reach ``node``, by keyword in lower case."""
-        argv = ["ssh", "-F", str(self.config), "-G", node]
-        shown = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        """Return what ssh would use to reach ``node``, by keyword in lower case.
+
+        Raises KubeClusterError if ssh cannot read its configuration.
+        """
+        shown = capture(["ssh", "-F", str(self.config), "-G", node], timeout=_SETTINGS_SECONDS)
+        if shown.status != 0:
+            raise KubeClusterError(f"{node} cannot be reached over ssh: {shown.stderr.strip()}")
         return dict(line.split(" ", 1) for line in shown.stdout.splitlines() if " " in line)
 
 

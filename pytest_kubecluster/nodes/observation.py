@@ -16,6 +16,7 @@ from pytest_kubecluster.spec.flags import CommandLine, Flags, parse_argv
 from pytest_kubecluster.spec.model import NodeSpec
 from pytest_kubecluster.spec.settings import (
     DEFAULT,
+    SET_BY_FLAG_ALONE,
     Setting,
     SettingError,
     canonical_name,
@@ -383,7 +384,8 @@ class Observation:
     @cached_property
     def configured(self) -> Mapping[str, Setting]:
         """The settings that /configz shows, by canonical name."""
-        return configuration_settings(self.read_as, self.configz, "/configz")
+        shown = configuration_settings(self.read_as, self.configz, "/configz")
+        return {name: one for name, one in shown.items() if name not in SET_BY_FLAG_ALONE}
 
     def _answer(self, name: str, otherwise: str) -> Answer:
         return self.answers.get(name) or Answer(0, f"not asked: {otherwise}")

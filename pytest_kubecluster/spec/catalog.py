@@ -1,4 +1,4 @@
-"""What each minor version of the kubelet accepts. The data is read when it is first asked for."""
+"""What each minor version of the kubelet accepts. The data is read on first use."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Flag:
 
     ``default`` is None where it was not collected. ``deprecated`` is the warning the flag brings.
     ``field`` is where a KubeletConfiguration has its value (``authentication.anonymous.enabled``),
-    if that minor has one and the flag is among those that a node's spec sets. ``origin`` says who
-    defines it: the ``kubelet``, a ``library`` linked into every kubelet (glog, cAdvisor, cloud
+    if that minor has one and the flag is among those that a node's spec sets. ``origin`` is where
+    it is defined: the ``kubelet``, a ``library`` linked into every kubelet (glog, cAdvisor, cloud
     credentials), or a library that only ``hyperkube`` links.
     """
 
@@ -47,12 +47,12 @@ class Flag:
 def flags(minor: str) -> Mapping[str, Flag]:
     """Return the flags that the kubelet of ``minor`` (``"1.7"``) accepts, by name.
 
-    Hidden ones and those that only the hyperkube binary adds are among them. Raises ValueError for
-    a minor that nothing is known of.
+    Hidden flags and those that only the hyperkube binary adds are included. Raises ValueError for
+    an unknown minor.
     """
     data = _data()
     if minor not in data["minors"]:
-        raise ValueError(f"nothing is known about kubelet {minor}")
+        raise ValueError(f"unknown minor version of the kubelet: {minor}")
     read_as = kinds(minor)
     number = _number(minor)
     return MappingProxyType(
@@ -74,9 +74,9 @@ def flags(minor: str) -> Mapping[str, Flag]:
 
 @dataclass(frozen=True)
 class History:
-    """When a flag was there: ``since`` that minor and ``removed`` in that, None for no limit.
+    """The minors that have a flag: ``since`` one and ``removed`` in another, None for no limit.
 
-    ``instead`` says what does its work today, where that is known.
+    ``instead`` is what replaces it today, where that is known.
     """
 
     since: str | None
@@ -85,7 +85,7 @@ class History:
 
 
 def history(name: str) -> History | None:
-    """Return when kubelets accepted the flag, or None for one that none in the range ever did."""
+    """Return which kubelets accept the flag, or None if none in the range does."""
     flag = _data()["flags"].get(name)
     if flag is None:
         return None
@@ -121,7 +121,7 @@ class Field:
 def fields(minor: str) -> Mapping[str, Field]:
     """Return the fields of the KubeletConfiguration of ``minor``, by path.
 
-    Until 1.9 no file is read; there they are what /configz shows.
+    Kubelets until 1.9 read no file; their fields are those that /configz shows.
     """
     number = _number(minor)
     found = {path: _at(number, marks) for path, marks in _configuration()["fields"].items()}
@@ -162,10 +162,10 @@ def eviction_signals(minor: str) -> tuple[str, ...]:
 
 @cache
 def kinds(minor: str) -> Mapping[str, str]:
-    """Return how the flags of ``minor`` read their values, where their type does not say it.
+    """Return how the flags of ``minor`` read their values, where the type alone is ambiguous.
 
-    ``=``, ``<`` and ``!`` behind a map's type are maps that insist on their pairs: separated by
-    that sign, or (``!``) by ``=`` and one pair each time.
+    ``=``, ``<`` and ``!`` after a map's type are maps of which every item has to be a pair,
+    separated by that sign, or, for ``!``, by ``=`` with one pair per flag.
     """
     number = _number(minor)
     found = {name: _at(number, marks) for name, marks in _configuration()["kinds"].items()}
@@ -176,8 +176,8 @@ def kinds(minor: str) -> Mapping[str, str]:
 def feature_gates(minor: str) -> Mapping[str, str]:
     """Return the feature gates that the kubelet of ``minor`` knows, by name.
 
-    Each says its stage (alpha, beta, ga, deprecated), its default and, where it has to keep that,
-    ``locked``.
+    Each text has the stage (alpha, beta, ga, deprecated), the default and, if it cannot be
+    changed, ``locked``.
     """
     number = _number(minor)
     found = {name: _at(number, marks) for name, marks in _configuration()["gates"].items()}
@@ -190,7 +190,7 @@ def _field(number: int, flag: Mapping[str, Any]) -> str | None:
 
 
 def _at(number: int, marks: Iterable[tuple[int, int, Any]]) -> Any:
-    """Return what marks of the form (first, last, value) say about a minor."""
+    """Return the value for a minor from marks of the form (first, last, value)."""
     return next((value for first, last, value in marks if first <= number <= last), None)
 
 

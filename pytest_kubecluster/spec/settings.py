@@ -57,6 +57,9 @@ DEFAULT = "default"
 CONFIGURATION = "--config"
 """Where a setting comes from that the configuration file states, if its path is not given."""
 
+SET_BY_FLAG_ALONE = ("logging.verbosity", "logging.vmodule")
+"""Fields that /configz shows as the file has them: -v and --vmodule set the logger directly."""
+
 _DROP_IN_SUFFIX = ".conf"
 _DROP_INS_SINCE = 28
 
@@ -103,7 +106,7 @@ def kinds(minor: str) -> Mapping[str, Kind]:
                 bound[field.flag] = path
             continue
         default = frozen(field.default)
-        zero = not field.shown or (field.type == "duration" and path != "cpuCFSQuotaPeriod")
+        zero = field.zero_is_default
         found[path] = Kind(path, field.type, field.flag, path, default, zero)
         if field.flag:
             bound[field.flag] = path

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
+import tempfile
 from pathlib import Path
 
 from pytest_kubecluster.errors import KubeClusterError
 
+_PLAIN = re.compile(r"[\w./+-]+", re.ASCII)
+_SHORT = 24
+"""Characters of a folder for sockets: an address holds 104, and a socket's name takes 80."""
 _KINDS = {
     stat.S_IFREG: "a file",
     stat.S_IFDIR: "a folder",
@@ -31,6 +36,21 @@ def registry_root() -> Path:
     import platformdirs
 
     return platformdirs.user_state_path("kubecluster")
+
+
+def new_socket_folder() -> Path:
+    """Create a folder, for this user alone, whose path is short and plain enough for sockets.
+
+    It is in /tmp if the path of the usual folder for temporary files is not.
+    """
+    usual = tempfile.gettempdir()
+    folder = usual if len(usual) <= _SHORT and is_plain(Path(usual)) else "/tmp"
+    return Path(tempfile.mkdtemp(prefix="kubecluster-", dir=folder))
+
+
+def is_plain(path: Path) -> bool:
+    """Whether no program takes any character of ``path`` for something else."""
+    return _PLAIN.fullmatch(str(path)) is not None
 
 
 def user_path(text: str, folder: Path) -> Path:
@@ -86,3 +106,8 @@ def _check_kind(path: Path, wanted: int) -> None:
         raise KubeClusterError(f"{path} is {found}, not {_KINDS[wanted]}")
     if not os.access(path, os.R_OK):
         raise KubeClusterError(f"{path} cannot be read: {os.strerror(errno.EACCES)}")
+
+
+def is_url(text: str) -> bool:
+    """Tell the URL of a file to download from a path."""
+    return text.startswith(("http://", "https://"))

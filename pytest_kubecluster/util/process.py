@@ -1,4 +1,4 @@
-"""Runs external commands: bounded in time, wholly logged, and ended with all they started."""
+"""Runs external commands with a deadline and a log, and ends them with everything they started."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GRACE_SECONDS = 5.0
 
 
 class CommandError(KubeClusterError):
-    """A command that failed or was too slow, with its last lines and the path of its log."""
+    """A command failed or took too long. Shows its last lines and the path of its log."""
 
     def __init__(self, problem: str, argv: Sequence[str], log: Path) -> None:
         """Describe the failure of ``argv`` as ``problem``; ``log`` holds its output."""
@@ -40,10 +40,10 @@ class CommandTimeoutError(CommandError):
 
 
 class Commands:
-    """The external commands of one cluster, each with a log file of its own in ``logs``.
+    """Runs the external commands of one cluster, each with its own log file.
 
-    Output goes straight to the file, never through a pipe: a background process that keeps its
-    standard output (an ssh master, say) cannot make a command look unfinished.
+    Output goes straight to the file, never through a pipe: a background process that keeps standard
+    output open, such as an ssh master, cannot make a command look unfinished.
     """
 
     def __init__(self, logs: Path) -> None:
@@ -82,7 +82,7 @@ class Commands:
                     stderr=subprocess.STDOUT,
                     env=env,
                     cwd=cwd,
-                    # Ctrl-C is for us to handle: the command is told when its turn comes.
+                    # Ctrl-C is for us to handle: we end the command in our own time.
                     start_new_session=True,
                 )
             except OSError as error:
@@ -110,7 +110,7 @@ class Commands:
         return self._stopped.is_set()
 
     def stop(self) -> None:
-        """End every command that still runs, from whatever thread it was started."""
+        """End every running command, whichever thread started it."""
         self._stopped.set()
         for process in list(self._running):
             end_process_tree(process)
@@ -153,12 +153,14 @@ def capture(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: bytes = b"",
+    executable: Path | None = None,
 ) -> Captured:
     """Run ``argv`` for at most ``timeout`` seconds and return what it printed.
 
-    Output goes to files, not pipes, so that a background process that keeps standard output open
-    does not make the program look unfinished. Raises KubeClusterError if the program cannot be
-    started, or if it takes longer: it is then ended with everything that it started.
+    ``executable`` is the program, where that is not the first word. Output goes to files, not
+    pipes, so that a background process that keeps standard output open does not make the program
+    look unfinished. Raises KubeClusterError if the program cannot be started, or if it takes
+    longer: it is then ended with everything that it started.
     """
     with (
         tempfile.TemporaryFile() as given,
@@ -175,6 +177,7 @@ def capture(
                 stderr=stderr,
                 env=env,
                 cwd=cwd,
+                executable=executable,
                 start_new_session=True,  # Ctrl-C is for us to handle
             )
         except OSError as error:
@@ -213,12 +216,12 @@ def _private(path: str, flags: int) -> int:
 
 
 def end_process_tree(process: subprocess.Popen[bytes]) -> None:
-    """End ``process`` and all its descendants: asked first (SIGTERM), forced in the end.
+    """End ``process`` and all its descendants, with SIGTERM first and SIGKILL if that fails.
 
-    The tree is taken before anything is signalled, since an orphan is no descendant any more.
-    Ansible forks workers into sessions of their own, so that a process group would miss them, and
-    SIGKILL to their parent would leave them behind. SIGINT is no way to ask: a shell's background
-    jobs ignore it, and so do all their children.
+    The tree is collected before anything is signalled, since an orphan is no longer a descendant.
+    Ansible forks workers into their own sessions: signalling the process group would miss them, and
+    killing their parent would leave them behind. SIGINT does not work: background jobs of a shell
+    ignore it, and so do their children.
     """
     if process.poll() is not None:
         return
@@ -228,26 +231,26 @@ def end_process_tree(process: subprocess.Popen[bytes]) -> None:
         for one in (root, *descendants):
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.send_signal(number)
-        # Only Popen may wait for its own child: psutil would take the exit status from under it.
+        # Only Popen may wait for its own child: psutil would steal the exit status.
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_SECONDS)
         _, descendants = psutil.wait_procs(descendants, timeout=_GRACE_SECONDS)
-        # What was forked behind our back is an orphan by now, but still of the command's session.
+        # What was forked in the meantime is an orphan by now, but still in the command's session.
         descendants += [one for one in _session(process.pid) if one not in descendants]
         if process.poll() is not None and not descendants:
             return
 
 
 def end_processes_of(folder: Path) -> None:
-    """End the commands that still work for a state folder whose owner was killed.
+    """End the commands that still work for the cluster folder of a killed process.
 
-    They are known by where their environment says that Vagrant or Ansible is at home.
+    They are recognised by the home folder of Vagrant or Ansible in their environment.
     """
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             environment = process.environ()
-            homes = (environment.get(name, "") for name in ("VAGRANT_HOME", "ANSIBLE_HOME"))
-            if any(home.startswith(f"{folder}/") for home in homes):
+            homes = [environment.get(name) for name in ("VAGRANT_HOME", "ANSIBLE_HOME")]
+            if any(home and folder.resolve() in Path(home).resolve().parents for home in homes):
                 process.kill()
 
 
@@ -270,7 +273,7 @@ def _session(leader: int) -> list[psutil.Process]:
 
 
 def last_lines(log: Path, count: int = 12) -> list[str]:
-    """Return the last ``count`` lines of a log that say something."""
+    """Return the last ``count`` lines of a log that are not blank."""
     try:
         with log.open(errors="replace") as lines:
             return [line.rstrip() for line in deque((x for x in lines if x.strip()), count)]

@@ -1,4 +1,4 @@
-"""A project's own Vagrantfile, whose machines here are containers, booted by Vagrant as it is."""
+"""A project's existing Vagrantfile, whose machines are containers here."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Vagrant.configure("2") do |config|
   config.ssh.username = "core"
   config.ssh.private_key_path = File.expand_path("id_ed25519")
   config.ssh.insert_key = false
-  %w[boss hand].each do |name|
-    config.vm.define name do |node|
+  %w[boss hand spare].each do |name|
+    config.vm.define name, autostart: name != "spare" do |node|
       node.vm.hostname = name
       node.vm.provider :docker do |docker|
         docker.image = "{image}"
@@ -42,7 +42,7 @@ Vagrant.configure("2") do |config|
 end
 """
 QUICK = "def test_it(kube_node): assert kube_node.kubelet.healthz.status == 200\n"
-INI = "[pytest]\nkube_vagrantfile = machines\nkube_roles = boss=master hand=worker\n"
+INI = "[pytest]\nkube_vagrantfile = machines\nkube_roles = boss=master hand=worker spare=worker\n"
 
 
 @pytest.fixture
@@ -94,12 +94,13 @@ def test_machines_are_booted_provisioned_checked_and_removed(own: Bench) -> None
     assert status == 0, output
     assert re.search(r"kubecluster: boot .* 2 machines booted, 0 up already", output)
     assert "1 master, 1 worker of " in output
-    # Nobody else's machines: they may be disturbed.
+    assert "kubecluster: not booted because of autostart: false: spare" in output
+    # The run booted the machines, so that it may disturb them.
     assert "76 passed, 4 skipped" in output, output
     assert containers(own) == []
 
 
-def test_what_runs_is_left_running_and_what_was_halted_is_halted_again(own: Bench) -> None:
+def test_states_of_machines_are_restored(own: Bench) -> None:
     boss, hand = f"{own.project.name}-boss", f"{own.project.name}-hand"
     vagrant(own, "up", "boss")
     status, output = own.run("--kube-keep=failed", "-k", "nothing", "--kube-report=report")
@@ -110,7 +111,7 @@ def test_what_runs_is_left_running_and_what_was_halted_is_halted_again(own: Benc
     assert containers(own, "--no-trunc") == [boss, hand]
     vagrant(own, "halt", "hand")
     status, output = own.run("--kube-provision=no")
-    # Nothing is lost of a machine that was there.
+    # Machines that existed before are left as they were.
     assert status == 0, output
     assert "kubelet as found" in output
     assert (containers(own), containers(own, "--no-trunc")) == ([boss, hand], [boss])
@@ -134,7 +135,7 @@ def test_machines_of_a_killed_run_are_removed_by_the_next(own: Bench) -> None:
     assert own.left() == NOTHING
 
 
-def test_machine_that_does_not_boot_is_shown_with_vagrants_words(own: Bench) -> None:
+def test_machine_that_does_not_boot_is_shown_with_the_output_of_vagrant(own: Bench) -> None:
     path = own.project / "machines" / "Vagrantfile"
     path.write_text(path.read_text().replace('docker.image = "', 'docker.image = "no-such-'))
     status, output = own.run()
@@ -162,7 +163,7 @@ def test_machine_that_does_not_boot_is_shown_with_vagrants_words(own: Bench) -> 
         ("", ["--kube-reuse"], "--kube-reuse cannot be combined with --kube-vagrantfile"),
     ],
 )
-def test_bad_input_is_named_before_anything_boots(
+def test_bad_input_is_refused_before_anything_boots(
     text: str | None, options: list[str], message: str, bench: Bench
 ) -> None:
     (bench.project / "machines").mkdir()

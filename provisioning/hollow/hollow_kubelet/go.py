@@ -125,7 +125,10 @@ def parse_duration(text: str) -> int:
         if part["unit"] not in UNITS:
             unit = quote(part["unit"]) if since(19) else part["unit"]
             raise ValueError(f"time: unknown unit {unit} in duration {shown}")
-        total += round(float(part["number"]) * UNITS[part["unit"]])
+        amount = float(part["number"]) * UNITS[part["unit"]]
+        if amount >= 2**63 or total + round(amount) >= 2**63:
+            raise invalid
+        total += round(amount)
         rest = rest[part.end() :]
     return -total if text.startswith("-") else total
 

@@ -24,7 +24,7 @@ class Inotify:
         self.events: list[tuple[int, str]] = []
         self.descriptor = libc.inotify_init1(os.O_CLOEXEC)
         if self.descriptor < 0:
-            # Here, not after another call: that one would set errno anew.
+            # Read errno here: the next call would overwrite it.
             raise Failure(f"inotify_init: {strerror(ctypes.get_errno())}")
 
     def add(self, path: str, mask: int) -> None:

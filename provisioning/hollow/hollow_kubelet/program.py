@@ -132,7 +132,7 @@ def server(name: str, words: list[str]) -> int:
     try:
         start(Kubelet(flags, configuration), called)
     except Failure as error:
-        # Its main prints again what hyperkube's server returned, until 1.7.
+        # In 1.7, main prints the error of the server once more.
         return refuse(f"failed to run Kubelet: {error}", "", "")
 
 

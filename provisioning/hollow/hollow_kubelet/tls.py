@@ -197,7 +197,7 @@ class ServingTls:
         self.pair = certificate, key
         self.client_ca, self.client_ca_file = client_ca, client_ca_file
         self.next_look = time.monotonic() + CA_SECONDS
-        # Old ones stay: connections that were accepted with them may still call back.
+        # Old contexts are kept: their connections may still call back.
         self.callbacks: list[Any] = []
         self.contexts = [self.new_context()]
 
@@ -267,7 +267,7 @@ class ServingTls:
 
         callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_void_p)(verified)
         self.callbacks.append(callback)
-        # PySSLContext holds its SSL_CTX* right behind the head that all objects have.
+        # PySSLContext has its SSL_CTX* directly after the header of every object.
         pointer = ctypes.c_void_p.from_address(id(context) + object.__basicsize__)
         library.SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER, callback)
         # A resumed session would skip the callback.

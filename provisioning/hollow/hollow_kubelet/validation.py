@@ -188,7 +188,7 @@ def cpu_problems(values: Mapping[str, Any]) -> list[str]:
     if not given:
         return []
     for part in given.split(","):
-        found = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        found = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
         if found and int(found[1]) <= int(found[2] or found[1]):
             continue
         name = "reservedSystemCPUs (--reserved-cpus)" if since(20) else "--reserved-cpus"

@@ -9,8 +9,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock
-
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.recipe import (
     Variant,
@@ -19,6 +17,7 @@ from pytest_kubecluster.machines.recipe import (
     package_sources,
     suite,
 )
+from pytest_kubecluster.util.cache import one_at_a_time
 from pytest_kubecluster.util.process import CommandError, Commands, capture
 from pytest_kubecluster.util.resources import provisioning
 
@@ -60,8 +59,8 @@ def ensure_image(
     name = image_name(variant)
     if image_exists(name):
         return name
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / "image.lock"):
+    waiting = f"another run is building the node image {name}"
+    with one_at_a_time(cache / "image.lock", lambda: say(waiting)):
         if not image_exists(name):
             say(f"building the node image {name} (once, a minute or so)")
             if _has_base_image(commands):

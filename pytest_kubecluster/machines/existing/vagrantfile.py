@@ -1,10 +1,11 @@
-"""Machines of a Vagrantfile that a project has already: used as it is, by Vagrant as it is."""
+"""The machines of a project's existing Vagrantfile, which is used as it is."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,16 +13,17 @@ from typing import ClassVar
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.base import Machines
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
+from pytest_kubecluster.machines.existing.ssh_arguments import add_option
 from pytest_kubecluster.machines.ssh import SshOptions
-from pytest_kubecluster.machines.vagrant import NOT_CREATED, RUNNING, Vagrant
+from pytest_kubecluster.machines.vagrant import NOT_CREATED, RUNNING, Vagrant, decoded
 from pytest_kubecluster.spec.parts import NO_ADDRESS
 from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.util.process import Commands
+from pytest_kubecluster.util.resources import provisioning
 
 _REMOVE_SECONDS = 600.0
 _ASK_SECONDS = 120.0
-_UNWANTED = ("LogLevel",)
-"""What Vagrant says of ssh that would hide why a login fails."""
+_SETTING = re.compile(r"\s+(?P<keyword>[A-Za-z]\w*)\s+(?P<value>\S.*)")
 
 
 @dataclass(frozen=True)
@@ -34,16 +36,8 @@ class OwnVagrantfile:
     """The state of each, as Vagrant calls it: ``running``, ``not_created``, ``poweroff``."""
     left_out: tuple[str, ...] = ()
     """The machines whose names tell no role."""
-
-    @property
-    def without_address(self) -> tuple[str, ...]:
-        """The machines that have to be asked for their addresses, which are all."""
-        return tuple(machine.name for machine in self.machines)
-
-    def explain_left_out(self) -> str:
-        """Return a line about the machines that are not nodes, or nothing if all are."""
-        names = ", ".join(self.left_out)
-        return f"left out because the name tells no role: {names} (--kube-roles)" if names else ""
+    not_booted: tuple[str, ...] = ()
+    """The machines that do not run, and that ``vagrant up`` would not boot."""
 
     @property
     def running(self) -> tuple[str, ...]:
@@ -52,34 +46,47 @@ class OwnVagrantfile:
 
     @property
     def to_create(self) -> tuple[str, ...]:
-        """The machines that are not there yet."""
+        """The machines that do not exist yet."""
         return self._in(lambda state: state == NOT_CREATED)
 
     @property
     def to_start(self) -> tuple[str, ...]:
-        """The machines that are there and do not run."""
+        """The machines that exist and do not run."""
         return self._in(lambda state: state not in (RUNNING, NOT_CREATED))
 
-    def _in(self, fits: Callable[[str], bool]) -> tuple[str, ...]:
-        return tuple(machine.name for machine in self.machines if fits(self.states[machine.name]))
+    @property
+    def without_address(self) -> tuple[str, ...]:
+        """The machines that have to be asked for their addresses, which are all."""
+        return tuple(machine.name for machine in self.machines)
+
+    def explain_left_out(self) -> str:
+        """Return a line about the machines that are not nodes, or nothing if all are."""
+        reasons = (
+            (self.left_out, "left out because the name tells no role (--kube-roles)"),
+            (self.not_booted, "not booted because of autostart: false"),
+        )
+        return "; ".join(f"{reason}: {', '.join(names)}" for names, reason in reasons if names)
+
+    def _in(self, is_wanted: Callable[[str], bool]) -> tuple[str, ...]:
+        return tuple(m.name for m in self.machines if is_wanted(self.states[m.name]))
 
 
 class VagrantfileMachines(Machines):
-    """Machines of a Vagrantfile of one's own, of which a run booted some."""
+    """Machines of an existing Vagrantfile, some of which a run booted."""
 
     tools: ClassVar[Mapping[str, str]] = {"vagrant": "vagrant", "ssh": "openssh-client"}
 
     def __init__(
         self, folder: Path, logs: Path, *, to_destroy: Sequence[str], to_halt: Sequence[str]
     ) -> None:
-        """Know what a run must undo; ``logs`` is the folder for Vagrant's."""
+        """Manage the machines that a run has to undo; ``logs`` is the folder for Vagrant's log."""
         self._folder = folder
         self._logs = logs
         self._to_destroy = to_destroy
         self._to_halt = to_halt
 
     def machine(self, node: str) -> str:
-        """Return what the Vagrantfile calls the node."""
+        """Return the name that the Vagrantfile has for the node."""
         return node
 
     def running(self) -> Sequence[str]:
@@ -97,28 +104,37 @@ class VagrantfileMachines(Machines):
 
 
 def read_vagrantfile(folder: Path, patterns: RolePatterns) -> OwnVagrantfile:
-    """Return the machines of the Vagrantfile in ``folder`` whose names ``patterns`` give a role.
+    """Return the machines of the Vagrantfile in ``folder`` whose names tell a role.
 
-    Their addresses are to be asked of them. Raises KubeClusterError naming the Vagrantfile and what
-    is wrong with it.
+    Machines with ``autostart: false`` are used if they run, and not booted otherwise. All have to
+    be asked for their addresses. Raises KubeClusterError naming the Vagrantfile and its problem.
     """
     name = os.environ.get("VAGRANT_VAGRANTFILE", "Vagrantfile")
     if folder.is_file():
         raise KubeClusterError(f"{folder} is a file; name the folder it is in")
-    # Vagrant itself would go on looking, in the folders above.
+    # Vagrant itself would also look in the folders above.
     if not (folder / name).is_file():
         raise KubeClusterError(f"there is no {name} in {folder}")
-    states = {s.name: s.state for s in _vagrant(folder, None, _ASK_SECONDS).status()}
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(_without_autostart, folder, folder / name)
+        states = {s.name: s.state for s in _vagrant(folder, None, _ASK_SECONDS).status()}
+        spare = {machine for machine in asked.result() if states.get(machine) != RUNNING}
     roles = {machine: patterns.role_of(machine) for machine in states}
-    nodes = ((m, role) for m, role in roles.items() if role == "master" or role == "worker")
-    machines = [Machine(machine, role, NO_ADDRESS) for machine, role in nodes]
-    left_out = tuple(machine for machine, role in roles.items() if role is None)
+    machines = [
+        Machine(machine, role, NO_ADDRESS)
+        for machine, role in roles.items()
+        if (role == "master" or role == "worker") and machine not in spare
+    ]
     if not machines:
         raise KubeClusterError(
             f"{folder / name} has no machine that is a master or a worker: {', '.join(states)}\n"
             "  give machines a role with --kube-roles='PATTERN=master PATTERN=worker'"
         )
-    return OwnVagrantfile(folder, tuple(machines), states, left_out)
+    left_out = tuple(machine for machine, role in roles.items() if role is None)
+    not_booted = tuple(
+        m for m, role in roles.items() if m in spare and role in ("master", "worker")
+    )
+    return OwnVagrantfile(folder, tuple(machines), states, left_out, not_booted)
 
 
 def boot(
@@ -128,7 +144,7 @@ def boot(
     if asleep := [*own.to_create, *own.to_start]:
         _vagrant(own.folder, commands, timeout, on_line).boot(*asleep)
     names = [machine.name for machine in own.machines]
-    return read_ssh_config(_vagrant(own.folder, commands, timeout).ssh_config(*names))
+    return parse_ssh_config(_vagrant(own.folder, commands, timeout).ssh_config(*names))
 
 
 def reboot_command(own: OwnVagrantfile, machine: str) -> tuple[str, ...]:
@@ -136,19 +152,35 @@ def reboot_command(own: OwnVagrantfile, machine: str) -> tuple[str, ...]:
     return ("env", f"VAGRANT_CWD={own.folder}", "vagrant", "reload", "--no-provision", machine)
 
 
-def read_ssh_config(text: str) -> dict[str, SshOptions]:
-    """Return what ``vagrant ssh-config`` prints, by machine."""
+def parse_ssh_config(text: str) -> dict[str, SshOptions]:
+    """Return the options of each machine from what ``vagrant ssh-config`` prints.
+
+    Lines that a Vagrantfile prints are skipped.
+    """
     hosts: dict[str, dict[str, str]] = {}
     options: dict[str, str] = {}
-    for line in filter(None, (line.strip() for line in text.splitlines())):
-        keyword, value = re.split(r"\s+", line, maxsplit=1)
-        if keyword == "Host":
-            options = hosts.setdefault(value, {})
-        elif keyword not in _UNWANTED:
-            # There may be several keys, and a line for each.
-            before = f"{options[keyword]}\n  {keyword} " if keyword in options else ""
-            options[keyword] = before + value
+    for line in text.splitlines():
+        if host := re.fullmatch(r"Host (\S+)", line):
+            options = hosts.setdefault(host[1], {})
+        elif setting := _SETTING.fullmatch(line):
+            add_option(options, setting["keyword"], setting["value"])
     return dict(hosts)
+
+
+def _without_autostart(folder: Path, vagrantfile: Path) -> list[str]:
+    """Return the machines that have ``autostart: false``; none if the Vagrantfile is invalid."""
+    environment = {
+        "VAGRANT_VAGRANTFILE": str(provisioning() / "autostart.rb"),
+        "KUBECLUSTER_VAGRANTFILE": str(vagrantfile.resolve()),
+    }
+    vagrant = _vagrant(folder, None, _ASK_SECONDS, environment=environment)
+    try:
+        # Of all commands this one does the least beside loading the Vagrantfile.
+        printed = vagrant.output("list-commands", "--machine-readable")
+    except KubeClusterError:
+        return []
+    reports = [report for report in decoded(printed) if report.kind == "autostart"]
+    return [report.machine for report in reports if report.values != ("true",)]
 
 
 def _vagrant(
@@ -156,7 +188,8 @@ def _vagrant(
     commands: Commands | None,
     timeout: float,
     on_line: Callable[[str], None] = lambda line: None,
+    environment: Mapping[str, str] = {},
 ) -> Vagrant:
-    # Of the person's own Vagrant all is as ever: its home, its state, its plugins.
-    environment = {**os.environ, "VAGRANT_NO_COLOR": "1", "VAGRANT_CHECKPOINT_DISABLE": "1"}
-    return Vagrant(folder, commands, env=environment, timeout=timeout, on_line=on_line)
+    # The user's own Vagrant keeps its home, its state and its plugins.
+    ours = {"VAGRANT_NO_COLOR": "1", "VAGRANT_CHECKPOINT_DISABLE": "1", **environment}
+    return Vagrant(folder, commands, env={**os.environ, **ours}, timeout=timeout, on_line=on_line)

@@ -20,10 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from filelock import FileLock
-
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.kubelet.download import download
 from pytest_kubecluster.machines.box_source import BoxSource
 from pytest_kubecluster.machines.recipe import (
     Variant,
@@ -34,6 +31,8 @@ from pytest_kubecluster.machines.recipe import (
     suite,
 )
 from pytest_kubecluster.machines.vagrant import vagrant_home
+from pytest_kubecluster.util.cache import new_file, new_folder, one_at_a_time
+from pytest_kubecluster.util.http import download
 from pytest_kubecluster.util.process import CommandError, Commands
 from pytest_kubecluster.util.resources import provisioning
 
@@ -49,6 +48,7 @@ _FETCH_SECONDS = 3600.0
 _KERNELS = {"debian": "linux-image-cloud-amd64", "ubuntu": "linux-image-virtual"}
 """Kernels that have what a virtual machine needs, and little else."""
 _PIECE = 1 << 20
+_LARGEST = 1 << 36
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 """Debian has mkfs where only root's PATH leads."""
 _ENVIRONMENT = {**os.environ, "PATH": _PATH}
@@ -87,7 +87,7 @@ def ensure_own_box(
     Raises KubeClusterError where it cannot be built.
     """
     name = own_box_name(variant)
-    with _shelf(cache, name) as fresh:
+    with _shelf(cache, name, say) as fresh:
         if fresh is not None:
             say(f"building the box {name} (once, a minute or so)")
             _build(fresh, variant, commands)
@@ -106,14 +106,14 @@ def ensure_box(
     Raises KubeClusterError naming what is wrong with it, and leaves nothing of it then.
     """
     name = source.name_for(provider)
-    with _shelf(cache, name) as fresh:
+    with _shelf(cache, name, say) as fresh:
         if fresh is not None:
             if source.kind == "name":
                 _fetch_by_name(source.where, provider, fresh, commands, say)
             elif source.kind == "url":
                 with _workplace(fresh) as folder:
                     file = Path(folder) / "box"
-                    download(source.where, file, what="the box", progress=say)
+                    download(source.where, file, what="the box", limit=_LARGEST, progress=say)
                     _unpack(file, source, fresh)
             else:
                 _unpack(Path(source.where), source, fresh)
@@ -137,46 +137,28 @@ def link_box(box: Path, home: Path, name: str, provider: str) -> None:
 def pack(folder: Path) -> Path:
     """Return the path of a box's file, as Vagrant takes it, made from its folder if need be."""
     file = folder.with_name(f"{folder.name}.box")
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
+    with one_at_a_time(folder.with_name(f"{folder.name}.lock"), lambda: None):
         if not file.exists():
-            temporary = file.with_name(f".{file.name}")
-            with tarfile.open(temporary, "w") as tar:
+            with new_file(file) as temporary, tarfile.open(temporary, "w") as tar:
                 for path in sorted(folder.iterdir()):
                     tar.add(path, path.name)
-            temporary.replace(file)
     return file
 
 
 @contextmanager
-def _shelf(cache: Path, name: str) -> Iterator[Path | None]:
-    """Give a new folder that becomes the box's if all goes well; None where the box is there.
-
-    One of several runs makes it; what a killed one left goes.
-    """
+def _shelf(cache: Path, name: str, say: Callable[[str], None]) -> Iterator[Path | None]:
+    """Give a new folder that becomes the box's at the end, or None if the box is there."""
     folder = box_folder(cache, name)
     if folder.is_dir():
         yield None
         return
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f"{name}.lock")):
-            if folder.is_dir():
-                yield None
-                return
-            fresh = folder.with_name(f".{name}")
-            for left in folder.parent.glob(f"{fresh.name}*"):
-                shutil.rmtree(left, ignore_errors=True)
-            fresh.mkdir()
-            try:
-                yield fresh
-                fresh.replace(folder)
-            finally:
-                shutil.rmtree(fresh, ignore_errors=True)
-    except OSError as error:
-        raise KubeClusterError(
-            f"the box {name} cannot be put into {folder.parent}: {error.strerror or error}\n"
-            "  make room or make the folder writable, and run again"
-        ) from error
+    lock = folder.with_name(f"{name}.lock")
+    with one_at_a_time(lock, lambda: say(f"another run is making the box {name}")):
+        if folder.is_dir():
+            yield None
+            return
+        with new_folder(folder) as fresh:
+            yield fresh
 
 
 def _workplace(fresh: Path) -> tempfile.TemporaryDirectory[str]:

@@ -24,6 +24,7 @@ from pytest_kubecluster.cluster.registry import (
     kept_cluster,
 )
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.util.paths import is_plain
 
 
 @pytest.fixture
@@ -280,3 +281,20 @@ def test_state_folder_that_cannot_be_written_is_one_clear_message(
     assert message in done.stdout, done.stderr
     assert "[]" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("folder", "linked"), [("state", False), ('s "%h"\n', True)])
+def test_path_of_a_cluster_can_be_written_into_any_configuration(
+    folder: str, linked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / folder))
+    cluster = create_cluster_folder(tmp_path)
+    try:
+        plain = cluster.plain_path()
+        assert (plain != cluster.path) is linked
+        assert is_plain(plain)
+        assert plain.resolve() == cluster.path.resolve()
+        assert cluster.plain_path() == plain
+    finally:
+        cluster.remove(keep_logs=False)
+    assert not plain.is_symlink()

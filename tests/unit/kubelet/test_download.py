@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet import download
 from pytest_kubecluster.kubelet.download import download_kubelet
 from pytest_kubecluster.spec.version import KubeVersion
+from pytest_kubecluster.util import http
 
 VERSION = KubeVersion(1, 30, 0)
 PATH = "/v1.30.0/bin/linux/amd64/kubelet"
@@ -302,7 +304,7 @@ def test_checksum_that_is_none(site: Site, tmp_path: Path, content: bytes) -> No
 def test_checksum_without_an_end(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "_READ_SECONDS", 2)
+    monkeypatch.setattr(http, "_READ_SECONDS", 2)
     site.answers[f"{PATH}.sha512"] = lambda handler: site.hold(handler)
     assert f"{site.url}{PATH}.sha512 is no sha512 checksum" in failure(site.url, tmp_path)
 
@@ -367,7 +369,7 @@ def test_name_that_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "_CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(http, "_CONNECT_SECONDS", 0.2)
     with socket.socket() as full, socket.socket() as first, socket.socket() as second:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -384,7 +386,7 @@ def test_unreachable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_answer(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "_READ_SECONDS", 0.2)
+    monkeypatch.setattr(http, "_READ_SECONDS", 0.2)
 
     def silent(handler: BaseHTTPRequestHandler) -> None:
         site.release.wait(SECONDS)
@@ -395,16 +397,16 @@ def test_no_answer(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_silence_in_the_middle(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "_READ_SECONDS", 0.2)
+    monkeypatch.setattr(http, "_READ_SECONDS", 0.2)
     site.answers[PATH] = site.hold
     message = failure(site.url, tmp_path)
     assert f"silent for 0.2 s, after 20000 of {len(KUBELET)} bytes had come" in message
 
 
 def test_trickle(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "_READ_SECONDS", 5)
-    monkeypatch.setattr(download, "_STALL_SECONDS", 0)
-    monkeypatch.setattr(download, "_STALL_BYTES", 50)
+    monkeypatch.setattr(http, "_READ_SECONDS", 5)
+    monkeypatch.setattr(http, "_STALL_SECONDS", 0)
+    monkeypatch.setattr(http, "_STALL_BYTES", 50)
     site.answers[PATH] = lambda handler: site.hold(handler, 10)
     assert "no more than 10 bytes came within 0 s" in failure(site.url, tmp_path)
 
@@ -459,6 +461,48 @@ def test_chunks_without_a_length(site: Site, tmp_path: Path) -> None:
 def test_chunks_cut_off(site: Site, tmp_path: Path) -> None:
     site.answers[PATH] = chunks(KUBELET)
     assert "it was cut off, after" in failure(site.url, tmp_path)
+
+
+def test_body_without_an_end_is_given_up(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "_LARGEST", 2_000_000)
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        with suppress(OSError):
+            while True:
+                handler.wfile.write(b"\0" * 100_000)
+
+    site.answers[PATH] = endless
+    message = failure(site.url, tmp_path)
+    assert "2 MB or more, and 2 MB are allowed" in message
+    assert left_in(tmp_path) == []
+
+
+def test_body_that_is_too_long_is_not_begun(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "_LARGEST", 1_000_000)
+    site.publish(elf(size=3_000_000))
+    assert "3 MB or more, and 1 MB are allowed" in failure(site.url, tmp_path)
+
+
+def test_server_that_is_busy_is_asked_again(site: Site, tmp_path: Path) -> None:
+    site.publish(elf())
+    asked = 0
+
+    def busy_once(handler: BaseHTTPRequestHandler) -> None:
+        nonlocal asked
+        asked += 1
+        handler.send_response(503)
+        handler.end_headers()
+        del site.answers[PATH]
+
+    site.answers[PATH] = busy_once
+    assert fetch(site.url, tmp_path).read_bytes() == elf()
+    assert asked == 1
 
 
 def test_not_http(site: Site, tmp_path: Path) -> None:
@@ -636,7 +680,7 @@ def test_cache_that_is_a_file(site: Site, tmp_path: Path) -> None:
 
 def test_progress(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site.publish(elf(size=3_000_000))
-    monkeypatch.setattr(download, "_PROGRESS_SECONDS", 0)
+    monkeypatch.setattr(http, "_PROGRESS_SECONDS", 0)
     lines: list[str] = []
     fetch(site.url, tmp_path, lines=lines)
     assert lines[0] == "downloading kubelet v1.30.0: 0 of 3 MB"
@@ -650,7 +694,7 @@ def test_progress(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_progress_is_seldom(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site.publish(elf(size=3_000_000))
-    monkeypatch.setattr(download, "_PROGRESS_SECONDS", 3600)
+    monkeypatch.setattr(http, "_PROGRESS_SECONDS", 3600)
     lines: list[str] = []
     fetch(site.url, tmp_path, lines=lines)
     assert len(lines) == 2

@@ -143,21 +143,28 @@ CLOSED = "Connection closed by UNKNOWN port 65535"
 
 
 @pytest.mark.parametrize(
-    ("printed", "shown"),
+    ("printed", "by_proxy", "shown"),
     [
-        ([JUMP, CLOSED], JUMP),
-        ([JUMP, "kex_exchange_identification: Connection closed by remote host", CLOSED], JUMP),
-        ([CLOSED], CLOSED),
-        ([], "the login was refused"),
+        ([CLOSED], [JUMP, CLOSED], JUMP),
+        (["kex_exchange_identification: Connection closed by remote host", CLOSED], [JUMP], JUMP),
+        ([CLOSED], [CLOSED], CLOSED),
+        (["a: Permission denied (publickey)."], [JUMP], "a: Permission denied (publickey)."),
+        ([], [], "the login was refused"),
     ],
 )
 def test_error_of_a_jump_host_is_shown(
-    printed: list[str], shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    printed: list[str],
+    by_proxy: list[str],
+    shown: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # As OpenSSH does, drop what a proxy prints where a connection is shared.
     program = tmp_path / "ssh"
-    program.write_text(
-        "#!/bin/sh\n" + "".join(f"echo '{line}' >&2\n" for line in printed) + "exit 255\n"
-    )
+    lines = ["#!/bin/sh", 'case "$*" in', "*ControlPath=none*)"]
+    lines += [f"echo '{line}' >&2" for line in by_proxy]
+    lines += [";;", "*)", *(f"echo '{line}' >&2" for line in printed), ";;", "esac", "exit 255", ""]
+    program.write_text("\n".join(lines))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(KubeClusterError) as raised:

@@ -150,7 +150,7 @@ def test_data_agrees_with_the_collected_facts() -> None:
 
 
 def test_an_unknown_minor() -> None:
-    with pytest.raises(ValueError, match=r"nothing is known about kubelet 1\.99"):
+    with pytest.raises(ValueError, match=r"unknown minor version of the kubelet: 1\.99"):
         catalog.flags("1.99")
 
 

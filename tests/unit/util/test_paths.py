@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.util.paths import (
     check_writable_folder,
+    is_plain,
+    new_socket_folder,
     readable_file,
     readable_folder,
     user_path,
@@ -78,3 +81,24 @@ def test_folder_that_cannot_be_written(name: str, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(KubeClusterError):
         check_writable_folder(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a b", "%h", "it's", '"', "a\nb", "x" * 101])
+def test_sockets_are_in_a_short_plain_folder_wherever_temporary_files_are(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / name))
+    folder = new_socket_folder()
+    try:
+        assert is_plain(folder)
+        assert len(f"{folder}/{'f' * 40}.{'x' * 16}") < 104
+        assert folder.stat().st_mode & 0o777 == 0o700
+    finally:
+        folder.rmdir()
+
+
+def test_sockets_are_where_temporary_files_are_if_that_is_short() -> None:
+    folder = new_socket_folder()
+    folder.rmdir()
+    assert len(tempfile.gettempdir()) > 24 or folder.parent == Path(tempfile.gettempdir())

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
-from hollow_kubelet.errors import Failure
+from hollow_kubelet.checks import check_kubelet
+from hollow_kubelet.errors import Failure, Fatal, Panic
 from hollow_kubelet.flags import WARNINGS, FlagSet
+from hollow_kubelet.node import Node
+from hollow_kubelet.program import prepare
+from hollow_kubelet.resources import check_resources
+from hollow_kubelet.validation import check_configuration
 
 from pytest_kubecluster.spec import catalog
-from tests.unit.kubelet.hollow.support import FLAG_VALUES, NUMBERS, REFUSED_FLAGS, Play
+from tests.unit.kubelet.hollow.support import FLAG_VALUES, NUMBERS, REFUSED_FLAGS, Play, needed
 
 
 @pytest.mark.parametrize(
@@ -133,3 +140,25 @@ def test_defaults_are_those_of_the_facts(play: Play, number: int) -> None:
     assert flags["healthz-bind-address"].value == "127.0.0.1"
     if "cgroup-driver" in flags:
         assert flags["cgroup-driver"].value == "cgroupfs"
+
+
+ODD = ["", "0", "-1", "1e400", "nan", "9" * 5000, "a=b", "a=", "=", "memory=1e400", "cpu=-1", "1h", "x" * 300,
+       "memory.available<1e400%", "memory.available<nan%", "memory.available=1h", "a:b", "0:memory=1e99", "\x00", "é",
+       "true", "::1", "/x", "a=b:NoSchedule", "0-" + "9" * 30, '"', "file,x"]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [7, 20, 36])
+def test_no_value_of_a_flag_ends_in_a_traceback(play: Play, number: int) -> None:
+    play(number)
+    for name in FlagSet().flags:
+        for value in ODD:
+            flags = FlagSet()
+            with contextlib.suppress(Failure, Panic, Fatal):
+                line = [*needed(number), f"--{name}={value}"]
+                flags.parse(line)
+                flags.flags.pop("config", None)
+                configuration = prepare(flags, line)
+                check_configuration(flags, configuration.values)
+                check_resources(flags)
+                check_kubelet(flags)
+                Node(flags).resources()

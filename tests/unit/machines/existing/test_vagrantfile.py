@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
-from pytest_kubecluster.machines.existing.vagrantfile import read_ssh_config, read_vagrantfile
+from pytest_kubecluster.machines.existing.vagrantfile import parse_ssh_config, read_vagrantfile
 
 PATTERNS = RolePatterns()
 MACHINES = """\
@@ -30,7 +31,7 @@ def test_machines_and_their_states(tmp_path: Path) -> None:
     ]
     assert (own.running, own.to_create, own.to_start) == ((), ("master1", "worker1"), ())
     assert own.without_address == ("master1", "worker1")
-    assert own.explain_left_out() == "left out because the name tells no role: lb (--kube-roles)"
+    assert own.explain_left_out() == "left out because the name tells no role (--kube-roles): lb"
 
 
 @needs_vagrant
@@ -84,19 +85,65 @@ def test_missing_vagrant_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         read_vagrantfile(tmp_path, PATTERNS)
 
 
-def test_what_vagrant_says_of_ssh() -> None:
-    said = """\
+@needs_vagrant
+def test_machine_that_vagrant_up_would_not_boot(tmp_path: Path) -> None:
+    (tmp_path / "Vagrantfile").write_text(
+        MACHINES.format(names="%w[k8s-master k8s-worker-1]").replace(
+            "end\n",
+            '  config.vm.define("k8s-worker-spare", autostart: false)\n'
+            '  config.vm.define("k8s-worker-2", autostart: true)\n'
+            '  config.vm.define("lb", autostart: false)\nend\n',
+        )
+    )
+    own = read_vagrantfile(tmp_path, PATTERNS)
+    assert own.to_create == ("k8s-master", "k8s-worker-1", "k8s-worker-2")
+    assert own.explain_left_out() == (
+        "left out because the name tells no role (--kube-roles): lb; "
+        "not booted because of autostart: false: k8s-worker-spare"
+    )
+
+
+def fake_vagrant(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, status: str, autostart: str
+) -> None:
+    program = folder / "vagrant"
+    program.write_text(
+        "#!/bin/sh\n"
+        f"case $1 in status) printf '{status}' ;; list-commands) printf '{autostart}' ;; esac\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
+def test_machine_without_autostart_is_used_if_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Vagrantfile").write_text("")
+    states = {"master1": "running", "worker1": "running", "worker2": "poweroff"}
+    status = "".join(f"1,{name},state,{state}\\n" for name, state in states.items())
+    autostart = "1,worker1,autostart,false\\n1,worker2,autostart,false\\n"
+    fake_vagrant(tmp_path, monkeypatch, status, autostart)
+    own = read_vagrantfile(tmp_path, PATTERNS)
+    assert (own.running, own.to_start) == (("master1", "worker1"), ())
+    assert own.not_booted == ("worker2",)
+
+
+def test_ssh_configuration_that_vagrant_prints() -> None:
+    printed = """\
+========================================
+Ready.
 Host master1
   HostName 127.0.0.1
   Port 2200
   IdentityFile /a/key
   IdentityFile "/another key"
   LogLevel FATAL
+========================================
 
 Host worker1
   HostName 127.0.0.1
 """
-    assert read_ssh_config(said) == {
+    assert parse_ssh_config(printed) == {
         "master1": {
             "HostName": "127.0.0.1",
             "Port": "2200",

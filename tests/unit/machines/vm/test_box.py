@@ -266,7 +266,7 @@ def test_a_download_of_something_else(site: Site, have: Have) -> None:
 
 def test_a_box_that_is_not_there(site: Site, have: Have) -> None:
     message = have.refused(BoxSource("url", site.url.replace("/a.box", "/b.box")))
-    assert "b.box cannot be downloaded: it is not there" in message
+    assert "b.box cannot be downloaded: there is no such file" in message
 
 
 def test_credentials_are_not_shown(site: Site, have: Have) -> None:
@@ -313,7 +313,7 @@ def test_a_box_of_the_catalogue(
 def test_what_a_killed_run_left_is_replaced(have: Have) -> None:
     have.file.write_bytes(box(GOOD))
     source = BoxSource("file", str(have.file))
-    half = box_folder(have.cache, f".{source.name_for('libvirt')}")
+    half = box_folder(have.cache, f".{source.name_for('libvirt')}.0a1b2c3d")
     half.mkdir(parents=True)
     (half / "box.img.part").touch()
     download = half.with_name(f"{half.name}.x1")
