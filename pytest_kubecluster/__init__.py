@@ -13,11 +13,20 @@ if TYPE_CHECKING:
     from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
     from pytest_kubecluster.nodes.node import Node
     from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, NodeSpec, SpecError
-    from pytest_kubecluster.spec.parts import Label, Taint
+    from pytest_kubecluster.spec.parts import (
+        FileStatement,
+        HostStatement,
+        IdentityStatement,
+        Label,
+        Taint,
+    )
     from pytest_kubecluster.spec.version import KubeVersion
 
 __all__ = [
     "ClusterSpec",
+    "FileStatement",
+    "HostStatement",
+    "IdentityStatement",
     "KubeClusterError",
     "KubeVersion",
     "KubeletSpec",
@@ -31,6 +40,9 @@ __all__ = [
 
 _HOMES = {
     "ClusterSpec": "spec.model",
+    "FileStatement": "spec.parts",
+    "HostStatement": "spec.parts",
+    "IdentityStatement": "spec.parts",
     "KubeClusterError": "errors",
     "KubeVersion": "spec.version",
     "KubeletSpec": "spec.model",

@@ -32,6 +32,7 @@ from pytest_kubecluster.spec.parts import (
 from pytest_kubecluster.spec.settings import (
     Kind,
     SettingError,
+    flag_text,
     kind_of,
     normal_setting,
     parse_setting,
@@ -193,7 +194,13 @@ class KubeletSpec:
     def _resolution(self) -> Resolution:
         own = {normal_name(name): value for name, value in self.extra_flags}
         if self.layout == "found":
-            return Resolution(Flags(self.stated_flags), Flags(), ())
+            flags = dict(self.stated_flags)
+            for kind, value in self._own_settings:
+                if kind.flag and value is None:
+                    flags.pop(kind.flag, None)
+                elif kind.flag:
+                    flags[kind.flag] = flag_text(kind, value)
+            return Resolution(Flags(flags), Flags(), ())
         return resolve(
             self._intended,
             self.version,
@@ -449,6 +456,16 @@ class ClusterSpec:
         SettingError for an unknown setting.
         """
         return self.with_kubelets(lambda one: one.with_settings(settings), role=role, node=node)
+
+    def with_api_server(
+        self, url: str, *, role: Role | None = None, node: str | None = None
+    ) -> ClusterSpec:
+        """Return this cluster with another API server for all nodes, a role's, or one.
+
+        Raises KeyError for an unknown node.
+        """
+        spec = self if role or node else replace(self, api_server_url=url)
+        return spec.with_kubelets(lambda one: replace(one, api_server=url), role=role, node=node)
 
     def check(self) -> None:
         """Raise SpecError for a cluster that cannot exist, or for unknown settings."""

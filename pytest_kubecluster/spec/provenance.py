@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from typing import Any
 
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import normal_name
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
+from pytest_kubecluster.spec.statements import statements_of
+from pytest_kubecluster.spec.values import thawed
 
 
 def describe(spec: ClusterSpec) -> dict[str, Any]:
@@ -33,6 +36,41 @@ def _node(node: NodeSpec) -> dict[str, Any]:
         "config": kubelet.configuration,
         "files": {file.path: f"{file.mode:04o}" for file in kubelet.files},
         "changes": [str(change) for change in kubelet.changes],
+        **({"states": _statements(node)} if kubelet.layout == "found" else {}),
+    }
+
+
+def _statements(node: NodeSpec) -> dict[str, Any]:
+    """Return what the user states of a node, without what is not stated."""
+    stated = statements_of(node)
+    values: dict[str, Any] = {
+        "settings": {name: thawed(one.value) for name, one in stated.settings.items()},
+        "unset": list(stated.absent_settings) or None,
+        "labels": dict(stated.labels or {}),
+        "taints": None if stated.taints is None else list(map(str, stated.taints)),
+        "node_ip": None if stated.addresses is None else list(map(str, stated.addresses)),
+        "api_server": stated.server,
+        "hostname": stated.hostname,
+        "files": [_plain(file) for file in stated.files] or None,
+        "unit": _plain(stated.unit),
+        "identity": _plain(stated.identity),
+        "host": _plain(stated.host),
+    }
+    return {name: value for name, value in values.items() if value not in (None, {}, "")}
+
+
+def _plain(statement: Any) -> dict[str, Any]:
+    """Return what a dataclass states, as plain values."""
+    found = {one.name: getattr(statement, one.name) for one in fields(statement)}
+    if found.get("mode") is not None:
+        found["mode"] = f"{found['mode']:04o}"
+    if found.get("content") is not None:
+        found["content"] = found["content"].decode(errors="replace")
+    skipped = ("said_in", "absent" if found.get("absent") is False else "")
+    return {
+        name: thawed(value)
+        for name, value in found.items()
+        if value is not None and name not in skipped
     }
 
 

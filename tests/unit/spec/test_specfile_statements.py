@@ -11,6 +11,7 @@ import pytest
 from pytest_kubecluster.layouts.cluster import cluster_spec, spec_of
 from pytest_kubecluster.spec.model import ClusterSpec, LayoutName, SpecError
 from pytest_kubecluster.spec.parts import FileStatement, HostStatement
+from pytest_kubecluster.spec.provenance import describe, explain_flag
 from pytest_kubecluster.spec.specfile import SpecFileError, find_spec_file
 from pytest_kubecluster.spec.statements import Statements, statements_of
 from pytest_kubecluster.spec.topology import Machine
@@ -115,6 +116,40 @@ def test_a_file_can_state_everything_of_a_node(tmp_path: Path) -> None:
         None,
         None,
     )
+
+
+def test_a_description_of_existing_machines_has_what_is_stated(tmp_path: Path) -> None:
+    text = """
+        api_server = "https://api.k8s.example.org:6443"
+        [[files]]
+        path = "/etc/kubernetes/ca.key"
+        absent = true
+        [kubelet]
+        node_ip = false
+        taints = []
+        [kubelet.settings]
+        max-pods = 110
+        tracing = { endpoint = "h:1" }
+    """
+    spec = of_machines(text, tmp_path)
+    assert describe(spec)["nodes"]["w-1"]["states"] == {
+        "settings": {"maxPods": 110, "tracing": {"endpoint": "h:1"}},
+        "taints": [],
+        "node_ip": [],
+        "api_server": "https://api.k8s.example.org:6443",
+        "files": [{"path": "/etc/kubernetes/ca.key", "absent": True}],
+        "unit": {"name": "kubelet.service"},
+    }
+    assert spec["w-1"].kubelet.flags["max-pods"] == "110"
+    *_, place = explain_flag([("kubecluster.toml", spec)], "w-1", "max-pods")
+    assert place == "the node may set it by a flag or by a configuration file"
+
+
+def test_an_api_server_for_all_a_role_or_one(tmp_path: Path) -> None:
+    spec = of_machines("", tmp_path).with_api_server("https://a")
+    spec = spec.with_api_server("https://b", role="worker")
+    assert [statements_of(node).server for node in spec] == ["https://a", "https://b"]
+    assert spec.api_server == "https://a"
 
 
 def test_what_a_file_does_not_state_is_not_stated(tmp_path: Path) -> None:
