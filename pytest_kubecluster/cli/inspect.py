@@ -25,6 +25,7 @@ from pytest_kubecluster.cli.common import (
     session_of,
 )
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.existing.survey import address_advice
 from pytest_kubecluster.plugin.lifecycle import Lifecycle
 from pytest_kubecluster.plugin.session import ClusterSession
 from pytest_kubecluster.spec import catalog
@@ -127,8 +128,8 @@ def _render(arguments: argparse.Namespace) -> int:
     spec = session_of(arguments.options).spec
     if unknown := [node.name for node in spec if node.address == NO_ADDRESS]:
         raise pytest.UsageError(
-            f"the address of {unknown[0]} is not known without connecting to it; add it to "
-            f'kubecluster.toml: [node."{unknown[0]}"] address = "..."'
+            f"the address of {unknown[0]} is not known without connecting to it; write in "
+            f"kubecluster.toml:\n{address_advice(unknown[0])}"
         )
     folder = arguments.folder.absolute()
     try:

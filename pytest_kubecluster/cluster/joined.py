@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address
 from pathlib import Path
 
 from pytest_kubecluster.cluster.cluster import Cluster, Parting
@@ -28,6 +27,7 @@ from pytest_kubecluster.machines.existing.vagrantfile import OwnVagrantfile, boo
 from pytest_kubecluster.machines.ssh import Ssh, write_ssh_config
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
+from pytest_kubecluster.spec.parts import IPAddress
 from pytest_kubecluster.util.parallel import each_in_parallel
 from pytest_kubecluster.util.progress import count
 
@@ -51,7 +51,7 @@ class Joining:
         self._sudo_password = cluster.settings.sudo_password
         cluster.parting = _parting(existing)
 
-    def survey(self) -> Mapping[str, IPv4Address]:
+    def survey(self) -> Mapping[str, IPAddress]:
         """Boot what does not run, and return the addresses that only the machines know, by node.
 
         A machine whose address cannot be told is missing there. Raises KubeClusterError.

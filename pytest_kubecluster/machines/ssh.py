@@ -65,8 +65,7 @@ class Ssh:
         command's PATH includes the usual folders of system programs. Raises KubeClusterError if the
         node cannot be reached or the command takes longer than ``timeout`` seconds.
         """
-        words = ["/bin/sh", "-c", _BETWEEN_MARKS, "sh", *command]
-        argv = ["ssh", "-F", str(self.config), node, shlex.join(words)]
+        argv = ["ssh", "-F", str(self.config), node, between_marks(command)]
         try:
             done = subprocess.run(
                 argv, input=stdin, capture_output=True, timeout=timeout, check=False
@@ -79,8 +78,7 @@ class Ssh:
             reason = _after_begin(done.stderr).decode(errors="replace").strip()
             reason = reason or "the connection was lost"
             raise KubeClusterError(f"{node} cannot be reached over ssh: {reason}")
-        done.stdout = _before_end(_after_begin(done.stdout))
-        done.stderr = _after_begin(done.stderr)
+        done.stdout, done.stderr = output_between_marks(done.stdout, done.stderr)
         return done
 
     def connect(
@@ -236,6 +234,16 @@ def own_ssh_options(spec: ClusterSpec, key: Path) -> dict[str, SshOptions]:
         }
         for node in spec
     }
+
+
+def between_marks(command: Sequence[str]) -> str:
+    """Return a command line for a login shell that marks where the output of ``command`` is."""
+    return shlex.join(["/bin/sh", "-c", _BETWEEN_MARKS, "sh", *command])
+
+
+def output_between_marks(stdout: bytes, stderr: bytes) -> tuple[bytes, bytes]:
+    """Return the output without what the login shell itself printed."""
+    return _before_end(_after_begin(stdout)), _after_begin(stderr)
 
 
 def _after_begin(output: bytes) -> bytes:

@@ -18,7 +18,7 @@ from testinfra.host import Host
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import Access
-from pytest_kubecluster.machines.ssh import Ssh
+from pytest_kubecluster.machines.ssh import Ssh, between_marks, output_between_marks
 from pytest_kubecluster.nodes import transport
 from pytest_kubecluster.nodes.agent.look import HEALTHZ, KUBELET
 from pytest_kubecluster.nodes.kubelet import Kubelet
@@ -248,6 +248,13 @@ class _RootBackend(SshBackend):  # type: ignore[misc]
         super().__init__(name, ssh_config=access.ssh_config, sudo=not access.is_root)
         self._access = access
 
+    def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
+        """Run a command and return its output, without what a login shell prints."""
+        line = self.get_command(command, *args)
+        done = self.run_ssh(between_marks(["/bin/sh", "-c", line]))
+        done.command = self.encode(line)
+        return done
+
     def get_sudo_command(self, command: str, sudo_user: str | None) -> str:
         """Return a command that runs as root, or as another user."""
         words = self._access.sudo
@@ -261,7 +268,8 @@ class _RootBackend(SshBackend):  # type: ignore[misc]
         done = subprocess.run(
             line, shell=True, input=self._access.as_root(b""), capture_output=True, check=False
         )
-        return self.result(done.returncode, line, done.stdout, done.stderr)
+        outputs = output_between_marks(done.stdout, done.stderr)
+        return self.result(done.returncode, line, *outputs)
 
 
 def connect(specs: Sequence[NodeSpec], access: Mapping[str, Access]) -> tuple[Node, ...]:

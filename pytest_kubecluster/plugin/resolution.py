@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 import pytest
 
@@ -14,6 +14,7 @@ from pytest_kubecluster.kubelet.host_requirements import CGROUP_V1, SWAP, kernel
 from pytest_kubecluster.layouts.cluster import spec_of
 from pytest_kubecluster.spec.defaults import DEFAULT_NETWORK
 from pytest_kubecluster.spec.model import ClusterSpec, SpecError
+from pytest_kubecluster.spec.parts import IPAddress
 from pytest_kubecluster.spec.topology import Machine, article_machines
 
 HOOK = "pytest_kubecluster_spec"
@@ -29,7 +30,7 @@ class Placement:
     machines: tuple[Machine, ...] | None = None
     network: IPv4Network | None = None
 
-    def with_addresses(self, addresses: Mapping[str, IPv4Address]) -> Placement:
+    def with_addresses(self, addresses: Mapping[str, IPAddress]) -> Placement:
         """Return this placement with the addresses that only the machines could tell."""
         assert self.machines is not None
         machines = tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_kubecluster.plugin.resolution import Placement, Step
     from pytest_kubecluster.plugin.workers import WorkerInput
     from pytest_kubecluster.spec.model import ClusterSpec
+    from pytest_kubecluster.spec.parts import IPAddress
 
 NEED_NODE = frozenset({"kube_node", "kube_master", "kube_worker"})
 NEED_CLUSTER = NEED_NODE | {"kube_cluster", "kube_nodes", "kube_masters", "kube_workers"}
@@ -110,7 +111,7 @@ class ClusterSession:
             self.placement, self._spec = Placement(network=network), None
         return moves
 
-    def locate(self, addresses: Mapping[str, IPv4Address]) -> ClusterSpec:
+    def locate(self, addresses: Mapping[str, IPAddress]) -> ClusterSpec:
         """Return the spec with the addresses that only the machines could tell."""
         self.placement, self._spec = self.placement.with_addresses(addresses), None
         return self.spec

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 
-Address = IPv4Address | IPv6Address
+from pytest_kubecluster.spec.parts import IPAddress
 
 _INTERNAL = re.compile(
     r"(lo|dummy|docker|podman|virbr|lxc|lxdbr|veth|cni|cbr|flannel|cali|vxlan|tunl|weave|cilium|"
@@ -72,9 +72,9 @@ def choose_address(
     addresses: Iterable[InterfaceAddress],
     *,
     default_interface: str,
-    reached: Address | None,
-    node_ip: Address | None,
-) -> Address:
+    reached: IPAddress | None,
+    node_ip: IPAddress | None,
+) -> IPAddress:
     """Return the node's own address.
 
     That is the only one, or the one that ssh ``reached``, or the only one that does not lead to the

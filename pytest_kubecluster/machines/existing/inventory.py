@@ -7,10 +7,10 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ from pytest_kubecluster.machines.existing.ssh_arguments import (
 )
 from pytest_kubecluster.machines.existing.survey import Reach
 from pytest_kubecluster.machines.ssh import SshOptions
-from pytest_kubecluster.spec.parts import NO_ADDRESS
+from pytest_kubecluster.spec.parts import NO_ADDRESS, IPAddress
 from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.util.ansible_cli import ask_ansible
 
@@ -62,7 +62,7 @@ _ROLES: Mapping[str, Choice] = {
 }
 _ROLE_VARIABLES = ("role", "kubernetes_role")
 _NO_GROUPS = ("all", "ungrouped")
-_NO_PUBLIC_NETWORKS = tuple(
+_PRIVATE_NETWORKS = tuple(
     map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
 )
 _PASSWORD_HINT = "\n  ansible_password is not used: log in with a key"
@@ -108,12 +108,13 @@ class Inventory:
     def without_address(self) -> tuple[str, ...]:
         """The machines that have to be asked for their addresses.
 
-        The public address of a cloud's machine often belongs to a router, and not to the machine.
+        The public address of a cloud's machine often belongs to a router and not to the machine. A
+        machine that is reached over IPv6 may have an IPv4 address, which comes first.
         """
         return tuple(
             host.machine.name
             for host in self.hosts
-            if host.machine.address == NO_ADDRESS or _is_public(host.reach.presumed)
+            if host.machine.address == NO_ADDRESS or _may_be_another(host.reach.presumed)
         )
 
     def explain_left_out(self) -> str:
@@ -154,7 +155,7 @@ def read_inventory(path: Path, patterns: RolePatterns, folder: Path) -> Inventor
     Ansible runs in ``folder``; its configuration fills in how hosts are reached. A host's role is
     what ``patterns`` make of its groups and its name, or its variable ``role`` or
     ``kubernetes_role``; a host without a role is left out. Its address is ``private_ipv4``,
-    ``node_ip`` or ``ip``, or the IPv4 address that ssh connects to; other hosts have to be asked
+    ``node_ip`` or ``ip``, or the address that ssh connects to; other hosts have to be asked
     for theirs. Raises KubeClusterError naming the file and the host.
     """
     _check_readable(path)
@@ -365,11 +366,11 @@ def _first(variables: Mapping[str, Any], names: Sequence[str], default: Any = No
     return next((variables[name] for name in names if name in variables), default)
 
 
-def _address(places: Any) -> IPv4Address | None:
-    """Return the first of ``places`` that is an IPv4 address beyond this host."""
+def _address(places: Iterable[Any]) -> IPAddress | None:
+    """Return the first of ``places`` that is an address beyond this host."""
     for place in places:
         try:
-            address = IPv4Address(str(place))
+            address = ip_address(str(place))
         except ValueError:
             continue
         if not address.is_loopback and not address.is_unspecified:
@@ -377,5 +378,8 @@ def _address(places: Any) -> IPv4Address | None:
     return None
 
 
-def _is_public(address: IPv4Address | None) -> bool:
-    return address is not None and not any(address in network for network in _NO_PUBLIC_NETWORKS)
+def _may_be_another(address: IPAddress | None) -> bool:
+    """Whether a node whose machine is reached at ``address`` may have another address."""
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _PRIVATE_NETWORKS)
+    return address is not None

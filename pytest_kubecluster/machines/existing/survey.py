@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, ip_address
+from ipaddress import ip_address
 
 from tomlkit.items import SingleKey
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import BROUGHT, USUAL, Access
 from pytest_kubecluster.machines.existing.addresses import (
-    Address,
     InterfaceAddress,
     choose_address,
     node_addresses,
@@ -64,7 +63,7 @@ class Reach:
     python: str = ""
     """The Python that the inventory names."""
     sudo_password: str = field(default="", repr=False)
-    presumed: IPv4Address | None = None
+    presumed: IPAddress | None = None
     """The address that ssh connects to, if the inventory names no address of the node's own."""
     by_vagrant: bool = False
     """Whether ssh reaches it through an interface of Vagrant's own."""
@@ -87,11 +86,11 @@ class Survey:
     unusable_pythons: tuple[str, ...] = ()
     addresses: tuple[InterfaceAddress, ...] = ()
     default_interface: str = ""
-    server: Address | None = None
+    server: IPAddress | None = None
     """The machine's end of the ssh connection."""
-    node_ip: Address | None = None
+    node_ip: IPAddress | None = None
     """What a running kubelet has as ``--node-ip``."""
-    address: IPv4Address | None = None
+    address: IPAddress | None = None
     """The node's own address, if it can be told."""
     address_problem: str = ""
     """Why it cannot."""
@@ -154,7 +153,6 @@ def address_missing(name: str, survey: Survey, reach: Reach, address: IPAddress)
     what ssh connects to has to be the machine's.
     """
     on_machine = {known.value.ip for known in survey.addresses}
-    own = survey.address or "ADDRESS"
     if address == NO_ADDRESS:
         problem = survey.address_problem or "its address is unknown"
     elif address == reach.presumed and on_machine and address not in on_machine:
@@ -165,8 +163,13 @@ def address_missing(name: str, survey: Survey, reach: Reach, address: IPAddress)
     stated = "" if reach.by_vagrant else "set private_ipv4 in the inventory, or "
     return (
         f"{name}: {problem}\n  {stated}write in kubecluster.toml:\n"
-        f'  [node.{SingleKey(name).as_string()}]\n  address = "{own}"'
+        f"{address_advice(name, survey.address)}"
     )
+
+
+def address_advice(name: str, address: IPAddress | None = None) -> str:
+    """Return the indented lines of kubecluster.toml that set a node's address."""
+    return f'  [node.{SingleKey(name).as_string()}]\n  address = "{address or "ADDRESS"}"'
 
 
 def python_missing(name: str, survey: Survey, *, provisions: bool) -> str:
@@ -222,7 +225,7 @@ def parse_survey(text: str) -> Survey | None:
     )
 
 
-def _address(texts: Iterable[str]) -> Address | None:
+def _address(texts: Iterable[str]) -> IPAddress | None:
     """Return the first of ``texts`` that is an address."""
     for text in texts:
         try:
@@ -243,9 +246,7 @@ def _with_address(seen: Survey, ssh: Ssh, name: str, reach: Reach) -> Survey:
         )
     except ValueError as error:
         return replace(seen, address_problem=str(error))
-    if isinstance(address, IPv4Address):
-        return replace(seen, address=address)
-    return replace(seen, address_problem=f"it has no IPv4 address, only {address}")
+    return replace(seen, address=address)
 
 
 def _is_loopback(host: str) -> bool:

@@ -197,7 +197,7 @@ def test_hosts_beside_the_nodes_are_left_out(tmp_path: Path) -> None:
         ("node1", "master", "10.3.0.1"),
         ("node2", "master", "95.54.0.13"),
         ("node3", "worker", str(NO_ADDRESS)),
-        ("node4", "worker", str(NO_ADDRESS)),
+        ("node4", "worker", "2001:db8::4"),
     ]
     assert inventory.explain_left_out() == (
         "left out because neither name nor group tells a role: etcd1 (in etcd), "
