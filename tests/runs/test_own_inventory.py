@@ -391,7 +391,7 @@ def test_nodes_of_an_inventory_are_pinned(fleet: Fleet, own: Bench) -> None:
     assert (status, "there is no node nobody; there are master01" in output) == (2, True)
     for words in (["up"], ["matrix", "1.7.5"]):
         status, output = command(own, *words, "--kube-inventory=hosts")
-        assert (status, "this boots machines of ours" in output) == (2, True), output
+        assert (status, "this command boots machines" in output) == (2, True), output
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from ipaddress import IPv4Network, ip_address
 from pathlib import Path
@@ -339,3 +340,37 @@ def test_python_can_state_the_same() -> None:
         spec.with_settings({"max-pods": "x"}, node="worker01").check()
     with pytest.raises(SpecError, match=r"master01: kubelet 1\.30\.4 has no flag --max-pots"):
         spec.with_settings({"max-pots": 1}).check()
+
+
+ROOT = Path(__file__).parents[3]
+SPEC_FILES = [
+    *(
+        pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+        for page in sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+        for number, block in enumerate(
+            re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)
+        )
+        if "tool." not in block
+    ),
+    *(
+        pytest.param(path.read_text(), id=str(path.relative_to(ROOT)))
+        for path in sorted((ROOT / "examples").rglob("kubecluster.toml"))
+    ),
+]
+
+
+@pytest.mark.parametrize("text", SPEC_FILES)
+def test_spec_files_that_are_shown_are_right(text: str, tmp_path: Path) -> None:
+    (tmp_path / "kubecluster.toml").write_text(text)
+    file = find_spec_file(tmp_path)
+    topology = file.topology
+    spec = cluster_spec(
+        topology.masters or 1, topology.workers or 2, version=topology.version or V30
+    )
+    *_, (_, spec) = file.steps(spec)
+    spec.check()
+    assert all(statements_of(node).complete for node in spec)
+
+
+def test_examples_and_documentation_show_spec_files() -> None:
+    assert len(SPEC_FILES) >= 4
