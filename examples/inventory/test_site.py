@@ -1,4 +1,4 @@
-"""What this site wants of its machines, beside what the bundled suite checks."""
+"""What this site requires of its machines beside the bundled suite."""
 
 
 def test_clock_is_in_utc(kube_node):

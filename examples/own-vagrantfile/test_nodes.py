@@ -1,4 +1,4 @@
-"""What the role must make of the machines."""
+"""Tests of the nodes that the role sets up."""
 
 
 def test_kubelet_is_what_the_spec_says(kube_node):

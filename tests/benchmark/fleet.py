@@ -1,10 +1,10 @@
-"""Times how long it takes to look at many machines, some at a time, and prints it side by side.
+"""Times how long it takes to observe many existing machines, by the number worked on at a time.
 
     python tests/benchmark/fleet.py [MACHINES] [SECONDS]
 
-Boots MACHINES container nodes (default: 50), and then checks parts of them as an inventory's, each
-farther away by SECONDS (default: 1), which every new connection takes longer: containers on one
-host are all near, and real machines are not. Nothing asserts a time.
+Boots MACHINES container nodes (default: 50), and checks parts of them as hosts of an inventory. Every
+new connection takes SECONDS longer (default: 1), because containers on one host are all near and
+real machines are not. Nothing asserts a time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TEST = "def test_it(kube_node): assert kube_node.kubelet == kube_node.spec.kubel
 
 
 def main(machines: int = 50, seconds: float = 1.0) -> None:
-    """Boot, look, and print the seconds of each look."""
+    """Boot, observe, and print the seconds of each observation."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         (project / "test_it.py").write_text(TEST)
@@ -67,7 +67,7 @@ def main(machines: int = 50, seconds: float = 1.0) -> None:
                         f"--kube-forks={forks}",
                     )
                     assert f"{number} passed" in output, output
-                    phases = re.findall(r"kubecluster: (connect|look) +([\d.]+) s", output)
+                    phases = re.findall(r"kubecluster: (survey|connect) +([\d.]+) s", output)
                     took.append(f"{sum(float(took) for _, took in phases):.1f} s")
                 table.add_row(str(number), *took)
             Console().print(table)

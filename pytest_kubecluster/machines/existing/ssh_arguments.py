@@ -28,7 +28,7 @@ _KEYWORDS = {
     "-6": "AddressFamily inet6",
 }
 _WITHOUT_EFFECT = ("-q", "-v", "-T", "-t", "-n")
-_OURS = re.compile("control.*|batchmode|loglevel", re.IGNORECASE)
+_RESERVED = re.compile("control.*|batchmode|loglevel", re.IGNORECASE)
 """Keywords with which the plugin shares connections, asks for no password and reads errors."""
 _FILES = ("identityfile", "certificatefile", "userknownhostsfile", "globalknownhostsfile")
 _SEVERAL = ("identityfile", "certificatefile", "sendenv", "setenv")
@@ -37,7 +37,7 @@ _SEVERAL = ("identityfile", "certificatefile", "sendenv", "setenv")
 
 def add_option(options: dict[str, str], keyword: str, value: str) -> None:
     """Add a keyword and its value to the options of a host, unless the plugin sets it itself."""
-    if _OURS.fullmatch(keyword):
+    if _RESERVED.fullmatch(keyword):
         return
     known = next((k for k in options if k.lower() == keyword.lower()), None)
     if known is None:

@@ -1,4 +1,4 @@
-"""Inventories of every form, read by Ansible itself; no machine is asked anything."""
+"""Inventories in every format, read by Ansible itself; no machine is contacted."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_yaml_with_groups_of_groups_and_a_template(tmp_path: Path) -> None:
     assert inventory.hosts[1].reach.ssh_options == {"HostName": "10.0.0.2", "Port": "2222"}
 
 
-def test_program_whose_host_must_be_asked_for_its_address(tmp_path: Path) -> None:
+def test_program_with_a_host_whose_address_is_unknown(tmp_path: Path) -> None:
     inventory = read(tmp_path / "hosts.sh", PROGRAM, mode=0o755)
     assert shown(inventory) == [("a", "master", str(NO_ADDRESS))]
 
@@ -84,7 +84,7 @@ def test_vaulted_password_is_resolved_and_not_shown(
     assert "geheim" not in repr(inventory)
 
 
-def test_what_the_inventory_leaves_open_ansibles_configuration_says(tmp_path: Path) -> None:
+def test_configuration_of_ansible_fills_in_what_the_inventory_leaves_open(tmp_path: Path) -> None:
     (tmp_path / "ansible.cfg").write_text(
         "[defaults]\nremote_user = op\nprivate_key_file = keys/op\nhost_key_checking = False\n"
         "[ssh_connection]\nssh_common_args = -J bastion\n"
@@ -100,7 +100,7 @@ def test_what_the_inventory_leaves_open_ansibles_configuration_says(tmp_path: Pa
     assert second == {**first, "User": "core"}
 
 
-def test_vaulted_variable_without_its_password_is_named(tmp_path: Path) -> None:
+def test_vaulted_variable_without_its_password(tmp_path: Path) -> None:
     vaulted = "!vault |\n        $ANSIBLE_VAULT;1.1;AES256\n        3132\n"
     with pytest.raises(KubeClusterError, match="no vault secrets found"):
         read(tmp_path / "hosts.yml", f"masters:\n  hosts:\n    a:\n      ansible_user: {vaulted}")
@@ -231,7 +231,7 @@ def test_groups_that_contain_each_other_many_times_are_read_quickly(tmp_path: Pa
     assert [m.name for m in read(tmp_path / "hosts", text).machines] == ["a"]
 
 
-def test_password_for_the_login_is_explained_where_the_login_fails(tmp_path: Path) -> None:
+def test_password_for_the_login_is_mentioned_if_the_login_fails(tmp_path: Path) -> None:
     inventory = read(tmp_path / "hosts", "[masters]\na ansible_password=secret\nb\n")
     assert [host.reach.hint for host in inventory.hosts] == [
         "\n  ansible_password is not used: log in with a key",
@@ -313,7 +313,7 @@ def test_missing_file(tmp_path: Path) -> None:
         read_inventory(tmp_path / "hosts", RolePatterns(), tmp_path)
 
 
-def test_files_that_are_none_are_refused_at_once(tmp_path: Path) -> None:
+def test_special_files_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "folder").mkdir()

@@ -48,7 +48,7 @@ def test_machines_and_their_states(tmp_path: Path) -> None:
         (MACHINES.format(names="[]"), "no machine that is a master or a worker: default"),
     ],
 )
-def test_vagrantfile_that_cannot_be_used_is_named(text: str, message: str, tmp_path: Path) -> None:
+def test_unusable_vagrantfile_is_explained(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "Vagrantfile").write_text(text)
     with pytest.raises(KubeClusterError, match=f"(?s){message}") as raised:
         read_vagrantfile(tmp_path, PATTERNS)
@@ -69,7 +69,7 @@ def test_vagrantfile_that_prints(printed: str, tmp_path: Path) -> None:
     assert own.to_create == ("k8s-master", "k8s-worker-1")
 
 
-def test_folder_without_a_vagrantfile_is_not_one_above(tmp_path: Path) -> None:
+def test_vagrantfile_of_a_folder_above_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "Vagrantfile").write_text(MACHINES.format(names="%w[master1]"))
     (tmp_path / "below").mkdir()
     with pytest.raises(KubeClusterError, match=r"there is no Vagrantfile in .*below"):
@@ -78,7 +78,7 @@ def test_folder_without_a_vagrantfile_is_not_one_above(tmp_path: Path) -> None:
         read_vagrantfile(tmp_path / "Vagrantfile", PATTERNS)
 
 
-def test_missing_vagrant_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_vagrant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "Vagrantfile").write_text(MACHINES.format(names="%w[master1]"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(KubeClusterError, match="vagrant is not on the PATH; install it with: "):
