@@ -23,7 +23,11 @@ from pytest_kubecluster.machines.existing.survey import (
     survey_machine,
     survey_machines,
 )
-from pytest_kubecluster.machines.existing.vagrantfile import OwnVagrantfile, boot, reboot_command
+from pytest_kubecluster.machines.existing.vagrantfile import (
+    ExistingVagrantfile,
+    boot,
+    reboot_command,
+)
 from pytest_kubecluster.machines.ssh import Ssh, write_ssh_config
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
@@ -31,7 +35,7 @@ from pytest_kubecluster.spec.parts import IPAddress
 from pytest_kubecluster.util.parallel import each_in_parallel
 from pytest_kubecluster.util.progress import count
 
-Existing = Inventory | OwnVagrantfile
+Existing = Inventory | ExistingVagrantfile
 
 _LEAVE = Parting("leave", "closing the connections", "the machines are left as they were")
 _SSH_CONFIGS = (Path("~/.ssh/config"), Path("/etc/ssh/ssh_config"))

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pytest_kubecluster.machines.box_source import BoxSource
 from pytest_kubecluster.machines.preflight import disk_problems, memory_problems
-from pytest_kubecluster.machines.ssh import SshOptions, own_ssh_options
+from pytest_kubecluster.machines.ssh import SshOptions, booted_ssh_options
 from pytest_kubecluster.machines.ssh_key import SshKey, ensure_ssh_key
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.paths import cache_folder
@@ -98,7 +98,7 @@ class BundledMachines(Machines):
 
         ``folder`` is a path of the cluster's folder that ssh's configuration can hold.
         """
-        return own_ssh_options(spec, folder / self._ssh.name / self._key().path.name)
+        return booted_ssh_options(spec, folder / self._ssh.name / self._key().path.name)
 
     def console(self, node: str) -> Sequence[str]:
         """Return the last lines on a node's console, if they are available."""

@@ -220,7 +220,7 @@ def _all_but(names: Iterable[str]) -> str:
     return ",".join(["*", *(f"!{name}" for name in names)])
 
 
-def own_ssh_options(spec: ClusterSpec, key: Path) -> dict[str, SshOptions]:
+def booted_ssh_options(spec: ClusterSpec, key: Path) -> dict[str, SshOptions]:
     """Return how booted machines are reached: by address, with the ``key`` of their cluster."""
     return {
         node.name: {

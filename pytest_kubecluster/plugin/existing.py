@@ -13,10 +13,10 @@ from pytest_kubecluster.util.paths import readable_file, readable_folder
 
 if TYPE_CHECKING:
     from pytest_kubecluster.machines.existing.inventory import Inventory
-    from pytest_kubecluster.machines.existing.vagrantfile import OwnVagrantfile
+    from pytest_kubecluster.machines.existing.vagrantfile import ExistingVagrantfile
 
 
-def read_existing(settings: Settings) -> Inventory | OwnVagrantfile | None:
+def read_existing(settings: Settings) -> Inventory | ExistingVagrantfile | None:
     """Return the existing machines, or None for machines to boot.
 
     Runs Ansible or Vagrant. Raises pytest.UsageError.

@@ -28,7 +28,7 @@ from pytest_kubecluster.util.progress import Phase, Progress
 
 if TYPE_CHECKING:
     from pytest_kubecluster.machines.existing.inventory import Inventory
-    from pytest_kubecluster.machines.existing.vagrantfile import OwnVagrantfile
+    from pytest_kubecluster.machines.existing.vagrantfile import ExistingVagrantfile
 
 _ATTEMPTS = 10
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -112,7 +112,7 @@ class Lifecycle:
         assert self._cluster is not None
         return self._cluster
 
-    def _join(self, existing: Inventory | OwnVagrantfile, progress: Progress) -> None:
+    def _join(self, existing: Inventory | ExistingVagrantfile, progress: Progress) -> None:
         session = self.session
         joining = Joining(self._own(progress), existing)
         addresses = joining.survey()

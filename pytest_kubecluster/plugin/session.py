@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_kubecluster.cluster.cluster import Cluster
     from pytest_kubecluster.cluster.config import Settings
     from pytest_kubecluster.machines.existing.inventory import Inventory
-    from pytest_kubecluster.machines.existing.vagrantfile import OwnVagrantfile
+    from pytest_kubecluster.machines.existing.vagrantfile import ExistingVagrantfile
     from pytest_kubecluster.nodes.node import Node
     from pytest_kubecluster.plugin.resolution import Placement, Step
     from pytest_kubecluster.plugin.workers import WorkerInput
@@ -60,7 +60,7 @@ class ClusterSession:
         return worker_input(self.config)
 
     @cached_property
-    def existing(self) -> Inventory | OwnVagrantfile | None:
+    def existing(self) -> Inventory | ExistingVagrantfile | None:
         """The existing machines, if the run uses any. Raises pytest.UsageError."""
         from pytest_kubecluster.plugin.existing import read_existing
 

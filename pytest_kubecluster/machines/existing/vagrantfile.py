@@ -27,7 +27,7 @@ _SETTING = re.compile(r"\s+(?P<keyword>[A-Za-z]\w*)\s+(?P<value>\S.*)")
 
 
 @dataclass(frozen=True)
-class OwnVagrantfile:
+class ExistingVagrantfile:
     """The machines of a Vagrantfile that are nodes, and their states when it was read."""
 
     folder: Path
@@ -103,7 +103,7 @@ class VagrantfileMachines(Machines):
             vagrant.run("halt", *self._to_halt)
 
 
-def read_vagrantfile(folder: Path, patterns: RolePatterns) -> OwnVagrantfile:
+def read_vagrantfile(folder: Path, patterns: RolePatterns) -> ExistingVagrantfile:
     """Return the machines of the Vagrantfile in ``folder`` whose names tell a role.
 
     Machines with ``autostart: false`` are used if they run, and not booted otherwise. All have to
@@ -134,11 +134,11 @@ def read_vagrantfile(folder: Path, patterns: RolePatterns) -> OwnVagrantfile:
     not_booted = tuple(
         m for m, role in roles.items() if m in spare and role in ("master", "worker")
     )
-    return OwnVagrantfile(folder, tuple(machines), states, left_out, not_booted)
+    return ExistingVagrantfile(folder, tuple(machines), states, left_out, not_booted)
 
 
 def boot(
-    own: OwnVagrantfile, commands: Commands, *, timeout: float, on_line: Callable[[str], None]
+    own: ExistingVagrantfile, commands: Commands, *, timeout: float, on_line: Callable[[str], None]
 ) -> Mapping[str, SshOptions]:
     """Boot the machines that do not run, and return how all are reached. Raises CommandError."""
     if asleep := [*own.to_create, *own.to_start]:
@@ -147,7 +147,7 @@ def boot(
     return parse_ssh_config(_vagrant(own.folder, commands, timeout).ssh_config(*names))
 
 
-def reboot_command(own: OwnVagrantfile, machine: str) -> tuple[str, ...]:
+def reboot_command(own: ExistingVagrantfile, machine: str) -> tuple[str, ...]:
     """Return the command of this host that reboots a machine."""
     return ("env", f"VAGRANT_CWD={own.folder}", "vagrant", "reload", "--no-provision", machine)
 
