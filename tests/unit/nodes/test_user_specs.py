@@ -158,3 +158,19 @@ def test_an_empty_flag_is_shown_on_its_side(classic: Classic) -> None:
     row = difference_table([difference])[1]
     assert row.startswith("--cloud-provider  (absent)")
     assert '""' in row
+
+
+def test_webhook_authorization_leaves_nothing_to_ask_with_the_kubelets_own_certificate(
+    classic: Classic, tmp_path: Path
+) -> None:
+    text = '[kubelet.settings]\nauthorization.mode = "Webhook"'
+    node = classic(change=by_file(tmp_path, text))
+    assert "mode: Webhook" in node.read("/etc/kubernetes/kubelet.yaml")
+    refused = {"status": 403, "body": "Forbidden (user=kubelet)", "port": 10250}
+    node.answers |= dict.fromkeys(("own_healthz", "own_pods", "own_configz"), refused)
+    assert compare(node.look(), node.spec) == []
+    case = case_of(node.look(), node.spec)
+    with pytest.raises(NothingToCheck, match="no right to nodes/proxy"):
+        list(checks()["pods_are_listed"](case))
+    # Where the spec states no Webhook, it is a difference.
+    assert compare(node.look(), classic().spec) != []
