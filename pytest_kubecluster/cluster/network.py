@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from ipaddress import IPv4Interface, IPv4Network
 
@@ -13,6 +12,7 @@ import psutil
 from pytest_kubecluster.cluster.registry import all_clusters
 from pytest_kubecluster.errors import NetworkTakenError
 from pytest_kubecluster.machines.preflight import command_output, complain
+from pytest_kubecluster.util.process import capture
 
 _SECONDS = 20
 _PRIVATE = IPv4Network("10.0.0.0/8")
@@ -72,8 +72,7 @@ def _docker_subnets(identifiers: Sequence[str]) -> Iterator[tuple[str, IPv4Netwo
         return
     argv = ["docker", "network", "inspect", *identifiers]
     # One that another run removes meanwhile is an error, beside the answer for all others.
-    done = subprocess.run(argv, capture_output=True, timeout=_SECONDS, check=False)
-    for network in json.loads(done.stdout or b"[]"):
+    for network in json.loads(capture(argv, timeout=_SECONDS).stdout or "[]"):
         for config in network["IPAM"]["Config"] or ():
             if "." in config.get("Subnet", ""):
                 yield network["Name"], IPv4Network(config["Subnet"])

@@ -1,4 +1,4 @@
-"""How a node is reached, and where its Python is."""
+"""How a node is reached, and which Python it has."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 
 USUAL = "/usr/bin/python3"
 FOLDER = "/opt/python"
-"""Where Container Linux and Flatcar, whose /usr is read-only, have room for one."""
+"""Where Container Linux and Flatcar, whose /usr is read-only, can have one."""
 BROUGHT = f"{FOLDER}/bin/python3"
 
 
 @dataclass(frozen=True)
 class Access:
-    """How a node is reached, as plain values that another process can be given.
+    """How a node is reached, as plain values that can be passed to another process.
 
-    ``files`` is the folder with the node's rendered files; ``reboot`` the command of this host that
-    reboots it, or nothing where it reboots itself; ``python`` is its Python.
+    ``files`` is the folder with the node's rendered files, and ``reboot`` the command of this host
+    that reboots the node; it is empty if the node has to do that itself.
     """
 
     ssh_config: str
@@ -23,22 +23,22 @@ class Access:
     reboot: tuple[str, ...] = ()
     python: str = USUAL
     is_root: bool = False
-    """Whether we log in as root."""
+    """Whether the user that logs in is root."""
     sudo_password: str = field(default="", repr=False)
-    """The password that sudo asks for, if it does."""
+    """The password for sudo, if it needs one."""
     patience: float = 1.0
-    """How many times as long as in a container on this host things may take."""
+    """How many times as long as in a container on this host things may take (timeout factor)."""
     problem: str = ""
     """Why the node cannot be used, if it cannot."""
 
     @property
     def sudo(self) -> list[str]:
-        """The words before a command that make it root's."""
+        """The arguments in front of a command that run it as root."""
         if self.is_root:
             return []
-        # -k: whatever sudo remembers, it asks, and takes one line of standard input.
+        # -k: sudo asks even if it remembers the user, and reads one line of standard input.
         return ["sudo", "-k", "-S", "-p", ""] if self.sudo_password else ["sudo", "-n"]
 
     def as_root(self, stdin: bytes) -> bytes:
-        """Return the standard input of a command behind ``sudo``."""
+        """Return the standard input for a command that runs with ``sudo``."""
         return f"{self.sudo_password}\n".encode() + stdin if self.sudo_password else stdin

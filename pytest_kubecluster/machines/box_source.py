@@ -1,4 +1,4 @@
-"""Which box machines boot from, where it is not our own."""
+"""Which image or box machines boot from, if not the bundled one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CATALOGUE_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 @dataclass(frozen=True)
 class BoxSource:
-    """Where somebody else's box comes from, and what its file must be."""
+    """Where an image or a box comes from, and the checksum of its file."""
 
     kind: Literal["image", "name", "file", "url"]
     where: str = field(repr=False)
@@ -29,14 +29,14 @@ class BoxSource:
 
     @property
     def shown(self) -> str:
-        """Where it comes from, without a secret."""
+        """Where it comes from, without credentials."""
         if self.kind != "url":
             return self.where
         parts = urlsplit(self.where)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     def name_for(self, provider: str) -> str:
-        """Return a name that changes when the source does: another file, or another place.
+        """Return a name that changes with the source: another file, or another location.
 
         Raises KubeClusterError for a file that cannot be read.
         """
@@ -57,20 +57,20 @@ class BoxSource:
 def box_source(
     text: str, checksum: Checksum | None, folder: Path, provider: str
 ) -> BoxSource | None:
-    """Return the box that is asked for; None for our own.
+    """Return the image or box that the user chose, None for the bundled one.
 
-    ``text`` is for Docker the name of an image, and otherwise a URL, the path of a file (relative
-    to ``folder``), or a name in Vagrant's catalogue. ``checksum`` is what the file must be. Raises
-    ValueError saying what is wrong with them.
+    For Docker, ``text`` is the name of an image. Otherwise it is a URL, the path of a file relative
+    to ``folder``, or a name in Vagrant's catalogue. ``checksum`` is that of the file. Raises
+    ValueError if they are invalid.
     """
     if not text:
         if checksum:
-            raise ValueError("a checksum says nothing without the box it is of: --kube-box")
+            raise ValueError("a checksum needs the box that it is for (--kube-box)")
         return None
     if provider == "docker":
         if checksum or _URL.match(text) or text.endswith(".box"):
             raise ValueError(
-                f"{text} is for virtual machines; add --kube-provider=libvirt, "
+                f"{text} is a box for virtual machines; add --kube-provider=libvirt, "
                 "or name a Docker image"
             )
         return BoxSource("image", text)
@@ -81,11 +81,11 @@ def box_source(
         return BoxSource("file", str(path), checksum)
     if not _CATALOGUE_NAME.fullmatch(text) or text.endswith(".box"):
         raise ValueError(
-            f"{text!r} is no file there is, no URL (http or https), and no name of a box as "
+            f"{text!r} is not an existing file, an http or https URL, or the name of a box such as "
             "debian/bookworm64"
         )
     if checksum:
         raise ValueError(
-            f"the checksum of {text} is in Vagrant's catalogue; give one for a file or a URL"
+            f"the checksum of {text} is in Vagrant's catalogue; set one only for a file or a URL"
         )
     return BoxSource("name", text)

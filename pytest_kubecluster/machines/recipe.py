@@ -1,4 +1,4 @@
-"""What nodes of ours are made of: Debian packages, from the host's own sources."""
+"""What bundled nodes are made of: Debian packages, from the host's own package sources."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pytest_kubecluster.util.process import capture
 from pytest_kubecluster.util.resources import provisioning
 
 Variant = Literal["plain", "docker"]
-"""``docker`` nodes can run Docker, which a real kubelet needs; ``plain`` ones are half the size."""
+"""``docker`` nodes can run Docker, for a real kubelet; ``plain`` ones are half the size."""
 
 _ASK_SECONDS = 60.0
 _DISTRIBUTIONS = ("debian", "ubuntu")
 
 
 def variant_for(*, real: bool) -> Variant:
-    """Return the variant that nodes with real kubelets, or hollow ones, are made from."""
+    """Return the variant for nodes with real or with hollow kubelets."""
     return "docker" if real else "plain"
 
 
@@ -30,12 +30,12 @@ def package_list(variant: Variant) -> list[str]:
 
 
 def read_packages(path: Path) -> list[str]:
-    """Return the packages that a file lists, one a line."""
+    """Return the packages that a file lists, one per line."""
     return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
 
 
 def distribution() -> str:
-    """Return the distribution that nodes are made of: Debian, or the host's own Ubuntu."""
+    """Return the distribution of the nodes: Debian, or Ubuntu if the host runs it."""
     return platform.freedesktop_os_release()["ID"] if _is_debian_like() else "debian"
 
 
@@ -47,14 +47,14 @@ def _is_debian_like() -> bool:
 
 
 def suite() -> str:
-    """Return the release nodes are made of: the host's own, whose mirror is known to answer."""
+    """Return the release of the nodes: the host's own, whose package mirror is known to work."""
     if _is_debian_like():
         return platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
     return "bookworm"
 
 
 def package_sources() -> str:
-    """Return the host's own package sources for its distribution, as apt has them configured."""
+    """Return the package sources of the host's distribution, as apt has them configured."""
     distribution = platform.freedesktop_os_release()["ID"].capitalize()
     form = "deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
     argv = ["apt-get", "indextargets", "--format", form, "Created-By: Packages"]
@@ -62,6 +62,6 @@ def package_sources() -> str:
     lines = set(capture(argv, timeout=_ASK_SECONDS).stdout.split("\n"))
     if not (sources := sorted(line for line in lines if line)):
         raise KubeClusterError(
-            f"apt knows no package source of {distribution}; run apt-get update first"
+            f"apt has no package source of {distribution}; run apt-get update first"
         )
     return "\n".join(sources) + "\n"

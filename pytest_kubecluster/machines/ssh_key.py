@@ -1,4 +1,4 @@
-"""The key that opens the nodes of one cluster, and of no other."""
+"""The login key of one cluster's nodes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class SshKey:
 
 
 def ensure_ssh_key(directory: Path) -> SshKey:
-    """Return the ed25519 key in ``directory``, made now if there is no usable one.
+    """Return the ed25519 key in ``directory``, created if there is no usable one.
 
-    Runs that share a folder get the same key. Raises KubeClusterError where it cannot be written.
+    Runs that share a folder get the same key. Raises KubeClusterError if it cannot be written.
     """
     path = private_folder(directory) / "id_ed25519"
     with locked(directory / "ssh.lock"):
@@ -35,7 +35,7 @@ def ensure_ssh_key(directory: Path) -> SshKey:
 
 
 def _load(path: Path) -> ed25519.Ed25519PrivateKey | None:
-    """Return the key that is there, or None if it must not be used."""
+    """Return the existing key, or None if there is none that can be used."""
     try:
         path.chmod(0o600)
         key = serialization.load_ssh_private_key(path.read_bytes(), None)

@@ -28,6 +28,7 @@ from pytest_kubecluster.spec.model import NodeSpec, Role
 from pytest_kubecluster.spec.parts import IPAddress
 from pytest_kubecluster.spec.settings import SettingError, canonical_name
 from pytest_kubecluster.spec.statements import Statements, statements_of
+from pytest_kubecluster.util.process import capture
 
 _COMMAND_SECONDS = 60.0
 _BOOT_SECONDS = 120.0
@@ -157,10 +158,8 @@ class Node:
         deadline = time.monotonic() + timeout * self.access.patience
         if self.access.reboot:
             self._ssh.disconnect(self.name)
-            done = subprocess.run(
-                self.access.reboot, capture_output=True, text=True, timeout=timeout, check=False
-            )
-            if done.returncode != 0:
+            done = capture(self.access.reboot, timeout=timeout * self.access.patience)
+            if done.status != 0:
                 raise KubeClusterError(f"{self.name} did not reboot: {done.stderr.strip()}")
             self._ssh.connect(self.name, deadline)
         else:

@@ -157,10 +157,10 @@ def capture(
 ) -> Captured:
     """Run ``argv`` for at most ``timeout`` seconds and return what it printed.
 
-    ``executable`` is the program, where that is not the first word. Output goes to files, not
-    pipes, so that a background process that keeps standard output open does not make the program
-    look unfinished. Raises KubeClusterError if the program cannot be started, or if it takes
-    longer: it is then ended with everything that it started.
+    ``executable`` is the file of the program, if ``argv`` begins with another name. Output goes to
+    files, not pipes, so that a background process that keeps standard output open does not make the
+    program look unfinished. Raises KubeClusterError if the program cannot be started, or if it
+    takes longer: it is then ended with everything that it started.
     """
     with (
         tempfile.TemporaryFile() as given,

@@ -35,8 +35,8 @@ def usage_error(pytester: pytest.Pytester, *args: str) -> str:
     ("args", "message"),
     [
         (["--kube-provider=hyperv"], "--kube-provider: invalid choice 'hyperv' (choose from docker, libvirt, virtualbox)"),
-        (["--kube-box=my.box"], "--kube-box: my.box is for virtual machines; add --kube-provider=libvirt"),
-        (["--kube-provider=libvirt", "--kube-box=no.box"], "--kube-box: 'no.box' is no file there is, no URL"),
+        (["--kube-box=my.box"], "--kube-box: my.box is a box for virtual machines; add --kube-provider=libvirt"),
+        (["--kube-provider=libvirt", "--kube-box=no.box"], "--kube-box: 'no.box' is not an existing file, an http"),
         (["--kube-provider=libvirt", "--kube-box-checksum=sha256:" + "0" * 64], "--kube-box-checksum: requires --kube-box"),
         (["--kube-provider=virtualbox"], "--kube-provider=virtualbox requires --kube-box, for example --kube-box=debian/bookworm64"),
         (["--kube-masters=0"], "the cluster cannot be as asked: a cluster needs at least one master"),
@@ -181,7 +181,9 @@ def test_vagrant_too_old(
     path_without(pytester, monkeypatch, "vagrant")
     executable(pytester.path / "bin" / "vagrant", b"#!/bin/sh\necho Vagrant 1.9.8\n")
     message = boot_error(pytester, own_state)
-    assert "Vagrant 2.2 or newer is needed, and `vagrant --version` says: Vagrant 1.9.8" in message
+    assert (
+        "Vagrant 2.2 or newer is needed, and `vagrant --version` prints: Vagrant 1.9.8" in message
+    )
 
 
 def test_docker_not_running(

@@ -1,4 +1,4 @@
-"""The image of a container node, built once from Debian packages and cached by its content."""
+"""Builds the image of container nodes from Debian packages, once for each recipe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ASK_SECONDS = 60.0
 
 
 def image_name(variant: Variant) -> str:
-    """Return the image's name: its tag is a digest of all that the image is made from."""
+    """Return the name of the image. Its tag is a digest of everything that it is made from."""
     recipe = provisioning() / "image"
     digest = hashlib.sha256(f"{variant} {suite()} {platform.machine()}".encode())
     for file in sorted(recipe.iterdir()):
@@ -37,13 +37,13 @@ def image_name(variant: Variant) -> str:
 
 
 def image_id(name: str) -> str:
-    """Return what Docker knows the image's content by; nothing if it does not have the image."""
+    """Return the digest that Docker has for an image, empty if it does not have the image."""
     argv = ["docker", "image", "inspect", "--format", "{{.Id}}", name]
     return capture(argv, timeout=_ASK_SECONDS).stdout.strip()
 
 
 def image_exists(name: str) -> bool:
-    """Say whether Docker has the image already."""
+    """Return whether Docker has the image."""
     return bool(image_id(name))
 
 
@@ -52,9 +52,9 @@ def ensure_image(
 ) -> str:
     """Return the name of the node image, built now if Docker does not have it.
 
-    It is built on an official base image where a registry answers, and with mmdebstrap from the
-    host's own package mirror otherwise. ``cache`` is a folder for the lock that lets one of several
-    runs build. Raises KubeClusterError where neither way works.
+    It is built on an official base image if a registry answers, and otherwise with mmdebstrap from
+    the host's own package mirror. ``cache`` is the folder for a lock: only one of several runs
+    builds. Raises KubeClusterError if neither way works.
     """
     name = image_name(variant)
     if image_exists(name):
@@ -106,7 +106,7 @@ def _build_from_packages(name: str, variant: Variant, commands: Commands) -> Non
 
 
 def _has_base_image(commands: Commands) -> bool:
-    """Whether the official base image is there, or a registry gives it."""
+    """Return whether Docker has the official base image, or can pull it."""
     base = _base_image_name()
     try:
         if not image_exists(base):

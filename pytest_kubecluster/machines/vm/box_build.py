@@ -1,7 +1,7 @@
-"""What virtual machines boot from: a Vagrant box of our own making, or somebody else's.
+"""Builds the bundled Vagrant box of virtual machines, and fetches others.
 
 Boxes are kept unpacked in the cache. What Vagrant sees as a cluster's box is a link to one of those
-folders, so that nothing is imported, and nothing of a cluster is left when its folder goes.
+folders: nothing is imported, and nothing of a cluster is left when its folder is removed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pytest_kubecluster.util.process import CommandError, Commands
 from pytest_kubecluster.util.resources import provisioning
 
 KERNEL, INITRD = "vmlinuz", "initrd.img"
-"""What our own box brings beside its disk: it boots without a boot loader."""
+"""What the bundled box has besides its disk: it boots without a boot loader."""
 
 _VERSION = "1"
 _METADATA = "metadata.json"
@@ -46,11 +46,11 @@ _DISK_GIGABYTES = 8
 _BUILD_SECONDS = 900.0
 _FETCH_SECONDS = 3600.0
 _KERNELS = {"debian": "linux-image-cloud-amd64", "ubuntu": "linux-image-virtual"}
-"""Kernels that have what a virtual machine needs, and little else."""
+"""Kernels with what a virtual machine needs, and little else."""
 _PIECE = 1 << 20
 _LARGEST = 1 << 36
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-"""Debian has mkfs where only root's PATH leads."""
+"""Debian has mkfs in a folder that is only in root's PATH."""
 _ENVIRONMENT = {**os.environ, "PATH": _PATH}
 _MAKE_DISK = """\
 mkdir "$1" && tar --extract --file "$2" --directory "$1" && mkfs.ext4 -q -d "$1" "$3"
@@ -61,7 +61,7 @@ exit $status
 
 
 def own_box_name(variant: Variant) -> str:
-    """Return the name of our own box: it ends in a digest of all that the box is made from."""
+    """Return the name of the bundled box, which ends in a digest of everything it is made from."""
     digest = hashlib.sha256(f"{variant} {suite()} {platform.machine()} {_DISK_GIGABYTES}".encode())
     for recipe in ("image", "box"):
         for file in sorted((provisioning() / recipe).iterdir()):
@@ -70,21 +70,21 @@ def own_box_name(variant: Variant) -> str:
 
 
 def kernel_package() -> str:
-    """Return the package of the kernel, which distributions name differently."""
+    """Return the package of the kernel, whose name differs between distributions."""
     return _KERNELS.get(distribution(), _KERNELS["debian"])
 
 
 def box_folder(cache: Path, name: str) -> Path:
-    """Return where the box of that name is unpacked, once it is."""
+    """Return the folder in which the box of that name is unpacked."""
     return cache / "boxes" / name
 
 
 def ensure_own_box(
     variant: Variant, commands: Commands, cache: Path, say: Callable[[str], None]
 ) -> Path:
-    """Return the folder of our own box, built now if ``cache`` has none.
+    """Return the folder of the bundled box, built now if ``cache`` does not have it.
 
-    Raises KubeClusterError where it cannot be built.
+    Raises KubeClusterError if it cannot be built.
     """
     name = own_box_name(variant)
     with _shelf(cache, name, say) as fresh:
@@ -101,9 +101,9 @@ def ensure_box(
     cache: Path,
     say: Callable[[str], None],
 ) -> Path:
-    """Return the folder of somebody else's box for ``provider``, fetched and unpacked if need be.
+    """Return the folder of another box for ``provider``, fetched and unpacked if necessary.
 
-    Raises KubeClusterError naming what is wrong with it, and leaves nothing of it then.
+    Raises KubeClusterError if it cannot be used, and leaves nothing of it behind.
     """
     name = source.name_for(provider)
     with _shelf(cache, name, say) as fresh:
@@ -122,9 +122,9 @@ def ensure_box(
 
 
 def link_box(box: Path, home: Path, name: str, provider: str) -> None:
-    """Make the unpacked ``box`` one that a Vagrant with that home folder has imported as ``name``.
+    """Make a Vagrant with the home folder ``home`` see the unpacked ``box`` as its box ``name``.
 
-    It sees the plugins that this user has installed, too.
+    It also sees the plugins that this user has installed.
     """
     link = home / "boxes" / name / _VERSION / provider
     link.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ def link_box(box: Path, home: Path, name: str, provider: str) -> None:
 
 
 def pack(folder: Path) -> Path:
-    """Return the path of a box's file, as Vagrant takes it, made from its folder if need be."""
+    """Return the path of a box as a file for Vagrant, packed from its folder if necessary."""
     file = folder.with_name(f"{folder.name}.box")
     with one_at_a_time(folder.with_name(f"{folder.name}.lock"), lambda: None):
         if not file.exists():
@@ -147,7 +147,7 @@ def pack(folder: Path) -> Path:
 
 @contextmanager
 def _shelf(cache: Path, name: str, say: Callable[[str], None]) -> Iterator[Path | None]:
-    """Give a new folder that becomes the box's at the end, or None if the box is there."""
+    """Yield a new folder that becomes that of the box on success, None if the box exists."""
     folder = box_folder(cache, name)
     if folder.is_dir():
         yield None
@@ -162,12 +162,12 @@ def _shelf(cache: Path, name: str, say: Callable[[str], None]) -> Iterator[Path 
 
 
 def _workplace(fresh: Path) -> tempfile.TemporaryDirectory[str]:
-    """Return a folder for what becomes a box; what a killed run left in one goes with the box's."""
+    """Return a temporary folder beside a new box, which is removed with it after a killed run."""
     return tempfile.TemporaryDirectory(dir=fresh.parent, prefix=f"{fresh.name}.")
 
 
 def _build(folder: Path, variant: Variant, commands: Commands) -> None:
-    """Make our own box: the node image's packages and setup, a kernel, and a disk."""
+    """Build the bundled box: packages and setup of the node image, a kernel, and a disk."""
     for tool, package in (
         ("mmdebstrap", "mmdebstrap"),
         ("mkfs.ext4", "e2fsprogs"),
@@ -204,14 +204,14 @@ def _build(folder: Path, variant: Variant, commands: Commands) -> None:
 
 
 def _as_root() -> list[str]:
-    """Return the words before a command that make files of root there, though we are not."""
+    """Return the arguments in front of a command that let it create files of root."""
     return [] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--map-auto"]
 
 
 def _fetch_by_name(
     name: str, provider: str, folder: Path, commands: Commands, say: Callable[[str], None]
 ) -> None:
-    """Have Vagrant fetch a box of its catalogue into ``folder``."""
+    """Let Vagrant fetch a box from its catalogue into ``folder``."""
     say(f"fetching the box {name} from Vagrant's catalogue (once)")
     with _workplace(folder) as home:
         argv = ["vagrant", "box", "add", "--provider", provider, "--", name]
@@ -220,7 +220,7 @@ def _fetch_by_name(
             commands.run("box", argv, timeout=_FETCH_SECONDS, env=environment)
         except CommandError as error:
             raise KubeClusterError(
-                f"the box {name} cannot be had for {provider}: {error}"
+                f"the box {name} cannot be fetched for {provider}: {error}"
             ) from None
         # Newer Vagrants have a folder for each architecture.
         metadata = next(Path(home, "boxes").rglob(_METADATA))
@@ -229,9 +229,9 @@ def _fetch_by_name(
 
 
 def _unpack(file: Path, source: BoxSource, folder: Path) -> None:
-    """Unpack a box's file, if it is what its checksum says. Raises KubeClusterError."""
+    """Verify the checksum of a box, if there is one, and unpack it. Raises KubeClusterError."""
     if source.checksum:
-        then = "check --kube-box-checksum, or get the box again"
+        then = "check --kube-box-checksum, or fetch the box again"
         source.checksum.verify(file, f"the box {source.shown}", then)
     try:
         with tarfile.open(file) as tar:
@@ -241,8 +241,8 @@ def _unpack(file: Path, source: BoxSource, folder: Path) -> None:
                     continue
                 if name.is_absolute() or ".." in name.parts or not member.isfile():
                     raise KubeClusterError(
-                        f"the box {source.shown} has a {member.name} that would not stay in its "
-                        "folder\n  that is no box to be trusted; get another"
+                        f"the box {source.shown} contains {member.name}, which is not a regular "
+                        "file inside its folder\n  do not trust it; use another box"
                     )
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -252,27 +252,27 @@ def _unpack(file: Path, source: BoxSource, folder: Path) -> None:
                     shutil.copyfileobj(content, out, _PIECE)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise KubeClusterError(
-            f"{source.shown} is no box: it is no whole tar archive ({error})\n"
-            "  a login page may stand in its place, or a part is missing; get the box again"
+            f"{source.shown} is not a box: it is not a complete tar archive ({error})\n"
+            "  it may be a login page, or a part is missing; fetch the box again"
         ) from None
 
 
 def _check(folder: Path, provider: str, where: str) -> None:
-    """Check that an unpacked box is one that ``provider`` boots. Raises KubeClusterError."""
+    """Check that ``provider`` can boot an unpacked box. Raises KubeClusterError."""
     try:
         metadata: Any = json.loads((folder / _METADATA).read_text())
         made_for = metadata["provider"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise KubeClusterError(
-            f"{where} is no box of Vagrant's: it has no {_METADATA} that names a provider ({error})"
+            f"{where} is not a Vagrant box: it has no {_METADATA} that names a provider ({error})"
         ) from None
     if made_for != provider:
         raise KubeClusterError(
             f"{where} is a box for {made_for}, and --kube-provider is {provider}\n"
-            f"  get the one for {provider}, or choose the other provider"
+            f"  use the box for {provider}, or the other provider"
         )
     if provider != "libvirt":
         return
     disks = [disk.get("path", "") for disk in metadata.get("disks", ())] or [_DISK]
     if missing := [disk for disk in disks if not (folder / disk).is_file()]:
-        raise KubeClusterError(f"{where} is no whole box: its disk {missing[0]} is not in it")
+        raise KubeClusterError(f"{where} is not a complete box: its disk {missing[0]} is missing")

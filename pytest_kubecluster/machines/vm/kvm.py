@@ -1,4 +1,4 @@
-"""Can this host run machines at the processor's own speed, or must they be emulated?"""
+"""Finds out whether this host can run virtual machines with KVM, or has to emulate them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ALIVE = 33
 
 @cache
 def kvm_works(qemu: str = QEMU, seconds: float = _PROBE_SECONDS) -> bool:
-    """Say whether KVM runs a guest, and at a processor's speed.
+    """Return whether KVM runs a guest at the speed of the processor.
 
     Opening its device proves nothing: where KVM is itself emulated, guests crawl or die. So a guest
     is booted whose boot sector counts to fifty million and then ends QEMU, which takes a processor

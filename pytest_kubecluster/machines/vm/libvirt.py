@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Network
@@ -21,11 +20,12 @@ from pytest_kubecluster.machines.vm.box_build import INITRD, KERNEL
 from pytest_kubecluster.machines.vm.kvm import QEMU, kvm_works
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.spec.parts import IPAddress
+from pytest_kubecluster.util.poll import poll
 from pytest_kubecluster.util.process import Commands, ask, last_lines
 
 URI = "qemu:///system"
 IMAGES = Path("/var/lib/libvirt/images")
-"""Where libvirt may have disks: a cluster's pool is a folder there."""
+"""Where libvirt is allowed to have disks. The pool of a cluster is a folder in it."""
 _SECONDS = 60.0
 _LINES = 12
 _EMULATED_FACTOR = 10.0
@@ -36,7 +36,7 @@ _CGROUP_V1 = "systemd.unified_cgroup_hierarchy=0"
 
 
 class LibvirtMachines(VirtualMachines):
-    """Machines with a network and a storage pool of their own, both named after the cluster."""
+    """Machines with their own network and storage pool, both named after the cluster."""
 
     provider = "libvirt"
     tools: ClassVar[Mapping[str, str]] = {
@@ -79,13 +79,13 @@ class LibvirtMachines(VirtualMachines):
         return super().timeout_factor() if kvm_works() else _EMULATED_FACTOR
 
     def prepare(self, commands: Commands, say: Callable[[str], None], *, real: bool) -> None:
-        """Have the box here, and say that booting takes long where it does."""
+        """Build or fetch the box, and announce that booting takes long if it does."""
         super().prepare(commands, say, real=real)
         if not kvm_works():
             say("KVM does not work here: the machines are emulated, and take a minute to boot")
 
     def claim(self, network: IPv4Network) -> None:
-        """Make the machines' network, with this host as its first one."""
+        """Create the machines' network, in which this host has the first address."""
         xml = (
             f"<network><name>{self._label}</name><forward mode='nat'/>"
             f"<ip address='{network[1]}' prefix='{network.prefixlen}'/></network>"
@@ -98,16 +98,16 @@ class LibvirtMachines(VirtualMachines):
             _virsh("net-start", self._label)
         except KubeClusterError as error:
             raise NetworkTakenError(
-                f"the network {network} cannot be had: {error}\n"
+                f"the network {network} cannot be created: {error}\n"
                 "  choose another with --kube-network"
             ) from None
 
     def _plan(self, spec: ClusterSpec, box: Path, megabytes: int) -> dict[str, Any]:
-        """Make the pool and reserve the addresses."""
+        """Create the pool, reserve the addresses, and return the plan."""
         _virsh("pool-define-as", self._label, "dir", "--target", str(IMAGES / self._label))
         _virsh("pool-build", self._label)
         _virsh("pool-start", self._label)
-        # QEMU has a user of its own, who sees no file of this user's.
+        # QEMU runs as another user, who cannot read the files of this one.
         for file in (box / KERNEL, box / INITRD):
             if file.exists():
                 size = str(file.stat().st_size)
@@ -140,17 +140,20 @@ class LibvirtMachines(VirtualMachines):
 
         Raises KubeClusterError naming what is left when libvirt does not remove it in time.
         """
-        deadline = time.monotonic() + _SECONDS
-        while left := self._left():
-            if time.monotonic() > deadline:
-                raise KubeClusterError(
-                    f"libvirt did not remove {', '.join(left)}\n"
-                    f"  find it with: virsh -c {URI} list --all (net-list, pool-list)"
-                )
+        if not poll(self._removed, _SECONDS):
+            raise KubeClusterError(
+                f"libvirt did not remove {', '.join(self._left())}\n"
+                f"  find it with: virsh -c {URI} list --all (net-list, pool-list)"
+            )
+
+    def _removed(self) -> bool:
+        """Remove what is left of the cluster, and return whether everything is gone."""
+        if self._left():
             self._remove()
+        return not self._left()
 
     def _left(self) -> list[str]:
-        """What of the cluster is still there."""
+        """Return what is left of the cluster."""
         machines = [name for name in _virsh("list", "--all", "--name") if self._is_ours(name)]
         pools = [name for name in _virsh("pool-list", "--all", "--name") if name == self._label]
         networks = [name for name in _virsh("net-list", "--all", "--name") if name == self._label]
@@ -164,7 +167,7 @@ class LibvirtMachines(VirtualMachines):
         for name in filter(self._is_ours, _virsh("list", "--all", "--name")):
             _virsh("destroy", name, check=False)
             _virsh("undefine", name, "--managed-save", "--snapshots-metadata", check=False)
-        # A pool is emptied while it is active, and its folder removed while it is not.
+        # A pool can be emptied only while it is active, and its folder removed only afterwards.
         _virsh("pool-start", self._label, check=False)
         _virsh("pool-refresh", self._label, check=False)
         for volume in _virsh("vol-list", self._label, check=False)[::2]:
@@ -178,11 +181,11 @@ class LibvirtMachines(VirtualMachines):
 def libvirt_plan(
     spec: ClusterSpec, label: str, key: SshKey, *, kvm: bool, kernel: bool, megabytes: int
 ) -> dict[str, Any]:
-    """Return what the bundled Vagrantfile is told to boot ``spec`` with libvirt.
+    """Return the plan with which the bundled Vagrantfile boots ``spec`` with libvirt.
 
-    ``label`` names the network, the pool and the box, and begins the machines' names. With
-    ``kernel``, the box is one that boots the kernel in the pool and takes the login key from its
-    command line; into others, Vagrant's well-known key opens the door for ours once.
+    ``label`` names the network, the pool and the box, and is the prefix of the machines' names.
+    With ``kernel``, the box boots the kernel in the pool and takes the login key from its command
+    line. Into other boxes, Vagrant logs in once with its well-known key, to install the cluster's.
     """
     pool = IMAGES / label
     login = {"user": USER, "private_key": str(key.path)} if kernel else {"shell": login_script(key)}
@@ -231,11 +234,11 @@ def _plugin_lists() -> Iterator[Path]:
 
 
 def mac(address: IPAddress) -> str:
-    """Return the hardware address of the node with that address, with KVM's prefix."""
+    """Return the hardware address of the node with that IP address, with the prefix of KVM."""
     return ":".join(["52:54:00", *(f"{byte:02x}" for byte in address.packed[-3:])])
 
 
 def _virsh(*words: str, check: bool = True) -> list[str]:
-    """Run libvirt's client and return the words it prints."""
+    """Run libvirt's client and return the words that it prints."""
     argv = ["virsh", "--connect", URI, "--quiet", *words]
     return ask(argv, what=f"virsh {words[0]}", seconds=_SECONDS, check=check).split()

@@ -1,13 +1,12 @@
-"""Virtual machines of VirtualBox, from a box of one's choice.
+"""Virtual machines of VirtualBox, from a box that the user chooses.
 
-The configuration is checked by Vagrant; no machine was booted with it by those who wrote this.
+Vagrant has validated the configuration, but no machine has been booted with it by the authors.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,15 +17,16 @@ from pytest_kubecluster.machines.ssh_key import SshKey
 from pytest_kubecluster.machines.vm.base import VirtualMachines, login_script
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.atomic import private_folder, write_atomically
+from pytest_kubecluster.util.poll import poll
 from pytest_kubecluster.util.process import ask
 
 _SECONDS = 60.0
 _IGNITING = re.compile(r"coreos|flatcar", re.IGNORECASE)
-"""Boxes of Container Linux and of Flatcar, by name."""
+"""Boxes of Container Linux and Flatcar, by name: they are configured with Ignition."""
 
 
 class VirtualBoxMachines(VirtualMachines):
-    """Machines on a host-only network, which VirtualBox makes when the first one boots."""
+    """Machines in a host-only network, which VirtualBox creates when the first one boots."""
 
     provider = "virtualbox"
     tools: ClassVar[Mapping[str, str]] = {
@@ -36,7 +36,7 @@ class VirtualBoxMachines(VirtualMachines):
     }
 
     def _plan(self, spec: ClusterSpec, box: Path, megabytes: int) -> Mapping[str, Any]:
-        """Write the Ignition file, where the box takes one."""
+        """Write the Ignition file if the box uses one, and return the plan."""
         key, ignition = self._key(), None
         if self._box and _IGNITING.search(self._box.where):
             ignition = private_folder(self._folder) / "ignition.json"
@@ -54,25 +54,35 @@ class VirtualBoxMachines(VirtualMachines):
         Raises KubeClusterError naming what is left when VirtualBox does not remove it in time.
         """
         networks = _host_only_networks(filter(self._is_ours, _listed("vms")))
-        deadline = time.monotonic() + _SECONDS
-        while left := [name for name in _listed("vms") if self._is_ours(name)]:
-            if time.monotonic() > deadline:
-                raise KubeClusterError(f"VirtualBox did not remove {', '.join(left)}")
-            for name in left:
-                _vboxmanage("controlvm", name, "poweroff", check=False)
-                _vboxmanage("unregistervm", name, "--delete", check=False)
-        # Vagrant gives other machines on this host the same one, where they want its addresses.
+        if not poll(self._removed, _SECONDS):
+            raise KubeClusterError(
+                f"VirtualBox did not remove {', '.join(self._left())}\n"
+                "  find it with: VBoxManage list vms"
+            )
+        # Vagrant puts other machines into the same network if their addresses are in it.
         for network in networks - _host_only_networks(_listed("vms")):
             _vboxmanage("hostonlyif", "remove", network, check=False)
+
+    def _left(self) -> list[str]:
+        """Return the machines of the cluster that are left."""
+        return [name for name in _listed("vms") if self._is_ours(name)]
+
+    def _removed(self) -> bool:
+        """Remove the machines of the cluster, and return whether all are gone."""
+        for name in self._left():
+            _vboxmanage("controlvm", name, "poweroff", check=False)
+            _vboxmanage("unregistervm", name, "--delete", check=False)
+        return not self._left()
 
 
 def virtualbox_plan(
     spec: ClusterSpec, label: str, key: SshKey, *, ignition: Path | None, megabytes: int
 ) -> dict[str, Any]:
-    """Return what the bundled Vagrantfile is told to boot ``spec`` with VirtualBox.
+    """Return the plan with which the bundled Vagrantfile boots ``spec`` with VirtualBox.
 
-    ``label`` begins the machines' names; ``ignition`` is the file that a box of Container Linux or
-    Flatcar takes its login key from. Such a box has no guest additions, as the article's.
+    ``label`` is the prefix of the machines' names, and ``ignition`` the file from which a box of
+    Container Linux or Flatcar takes its login key. Such boxes, the article's among them, have no
+    guest additions.
     """
     assert spec.network is not None
     bare = {"check_guest_additions": False, "functional_vboxsf": False} if ignition else {}
@@ -94,13 +104,13 @@ def virtualbox_plan(
 
 
 def ignition_config(key: SshKey) -> dict[str, Any]:
-    """Return the Ignition configuration that lets the cluster's key in, and only that."""
+    """Return the Ignition configuration that authorizes the cluster's key and nothing else."""
     user = {"name": USER, "sshAuthorizedKeys": [key.public]}
     return {"ignition": {"version": "2.1.0"}, "passwd": {"users": [user]}}
 
 
 def _host_only_networks(machines: Iterable[str]) -> set[str]:
-    """Return the host-only networks that machines are on."""
+    """Return the host-only networks of machines."""
     return {
         network
         for name in machines
@@ -113,11 +123,11 @@ def _host_only_networks(machines: Iterable[str]) -> set[str]:
 
 
 def _listed(kind: str) -> list[str]:
-    """Return the names in lines like: "name" {uuid}."""
+    """Return the names of machines, from lines such as ``"name" {uuid}``."""
     return re.findall(r'^"(.+)" \{', _vboxmanage("list", kind), re.MULTILINE)
 
 
 def _vboxmanage(*words: str, check: bool = True) -> str:
-    """Run VirtualBox's client and return what it prints."""
+    """Run VirtualBox's client and return its output."""
     argv = ["VBoxManage", *words]
     return ask(argv, what=f"VBoxManage {words[0]}", seconds=_SECONDS, check=check)

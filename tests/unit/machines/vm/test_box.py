@@ -113,20 +113,22 @@ def test_containers_boot_from_images(tmp_path: Path) -> None:
         ("./a.box", None),
         ("mine:1", Checksum.parse(SHA256)),
     ):
-        with pytest.raises(ValueError, match="is for virtual machines; add --kube-provider=lib"):
+        with pytest.raises(
+            ValueError, match="is a box for virtual machines; add --kube-provider=lib"
+        ):
             box_source(text, checksum, tmp_path, "docker")
 
 
 @pytest.mark.parametrize(
     ("text", "checksum", "message"),
     [
-        ("nowhere.box", "", "'nowhere.box' is no file there is, no URL"),
-        ("folder/nowhere.box", "", "is no file there is"),
-        ("ftp://example.org/a.box", "", "is no file there is, no URL (http or https)"),
-        ("https://", "", "is no file there is"),
-        (".", "", "is no file there is"),
+        ("nowhere.box", "", "'nowhere.box' is not an existing file, an"),
+        ("folder/nowhere.box", "", "is not an existing file"),
+        ("ftp://example.org/a.box", "", "is not an existing file, an http or https URL"),
+        ("https://", "", "is not an existing file"),
+        (".", "", "is not an existing file"),
         ("debian/bookworm64", SHA256, "the checksum of debian/bookworm64 is in Vagrant's catalogue"),
-        ("", SHA256, "a checksum says nothing without the box it is of"),
+        ("", SHA256, "a checksum needs the box that it is for"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_for(text: str, checksum: str, message: str, tmp_path: Path) -> None:
@@ -171,17 +173,20 @@ def test_a_wrong_checksum(have: Have) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no box: it is no whole tar archive"),
-        (b"<html>Log in first</html>", "is no box: it is no whole tar archive"),
-        (box(GOOD)[:-40], "is no box: it is no whole tar archive"),
-        (box(GOOD, "w")[:2000], "is no box: it is no whole tar archive"),
-        (box({"box.img": b"x"}), "is no box of Vagrant's: it has no metadata.json"),
+        (b"", "is not a box: it is not a complete tar archive"),
+        (b"<html>Log in first</html>", "is not a box: it is not a complete tar archive"),
+        (box(GOOD)[:-40], "is not a box: it is not a complete tar archive"),
+        (box(GOOD, "w")[:2000], "is not a box: it is not a complete tar archive"),
+        (box({"box.img": b"x"}), "is not a Vagrant box: it has no metadata.json"),
         (box({**GOOD, "./metadata.json": b"{"}), "it has no metadata.json that names a provider"),
         (box({**GOOD, "./metadata.json": b"[]"}), "it has no metadata.json that names a provider"),
-        (box({"metadata.json": METADATA}), "is no whole box: its disk box.img is not in it"),
-        (box({**GOOD, "../escaped": b"x"}), "has a ../escaped that would not stay in its folder"),
-        (box({**GOOD, "/tmp/escaped": b"x"}), "has a /tmp/escaped that would not stay"),
-        (box({**GOOD, "way": link("way", "/etc")}), "has a way that would not stay in its folder"),
+        (box({"metadata.json": METADATA}), "is not a complete box: its disk box.img is missing"),
+        (box({**GOOD, "../escaped": b"x"}), "contains ../escaped, which is not a regular file"),
+        (box({**GOOD, "/tmp/escaped": b"x"}), "contains /tmp/escaped, which is not a regular file"),
+        (
+            box({**GOOD, "way": link("way", "/etc")}),
+            "contains way, which is not a regular file inside",
+        ),
     ],
     # Archives hold the time: in an id it would differ between the workers of pytest-xdist.
     ids=range(11),
@@ -194,7 +199,7 @@ def test_a_file_that_is_no_box(content: bytes, message: str, have: Have) -> None
 def test_a_disk_of_the_newer_format(have: Have) -> None:
     metadata = json.dumps({"provider": "libvirt", "disks": [{"path": "root.qcow2"}]}).encode()
     message = have.refused_content(box({"metadata.json": metadata, "box.img": b""}))
-    assert "its disk root.qcow2 is not in it" in message
+    assert "its disk root.qcow2 is missing" in message
 
 
 def test_a_box_of_another_provider(have: Have) -> None:
@@ -261,7 +266,7 @@ def test_a_download_of_something_else(site: Site, have: Have) -> None:
         BoxSource("url", site.url, Checksum("sha256", "0" * 64))
     )
     site.content = b"<html>Log in first</html>"
-    assert "is no box" in have.refused(BoxSource("url", site.url))
+    assert "is not a box" in have.refused(BoxSource("url", site.url))
 
 
 def test_a_box_that_is_not_there(site: Site, have: Have) -> None:
@@ -276,7 +281,7 @@ def test_credentials_are_not_shown(site: Site, have: Have) -> None:
     site.missing = 0
     site.content = b"<html>Log in first</html>"
     message = have.refused(source)
-    assert f"{site.url} is no box" in message
+    assert f"{site.url} is not a box" in message
     assert "s3cret" not in message + repr(source)
 
 
@@ -288,7 +293,7 @@ def test_a_catalogue_that_does_not_answer(
     vagrant.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     message = have.refused(BoxSource("name", "debian/nothing"))
-    assert "the box debian/nothing cannot be had for libvirt" in message
+    assert "the box debian/nothing cannot be fetched for libvirt" in message
     assert "The box could not be found" in message
 
 
