@@ -147,7 +147,11 @@ class Ssh:
         """Return what a jump host or proxy command prints, which ssh drops with ControlPersist."""
         options = ["-o", "ControlPath=none", "-o", f"ConnectTimeout={seconds}"]
         _status(["ssh", "-F", str(self.config), *options, "-T", node, "true"], seconds, log)
-        return [line for line in last_lines(log) if not _CLOSED_BY_PROXY.fullmatch(line)][-2:]
+        lines = [line for line in last_lines(log) if not _CLOSED_BY_PROXY.fullmatch(line)][-2:]
+        jump = self._settings(node).get("proxyjump", "")
+        if lines and jump and jump.rpartition("@")[2].strip("[]") not in " ".join(lines):
+            lines.insert(0, f"jump host {jump}:")
+        return lines
 
     def _place(self, node: str) -> tuple[str, int] | None:
         """Return the host and port of the node's ssh server, if it can be reached directly."""

@@ -147,6 +147,7 @@ CLOSED = "Connection closed by UNKNOWN port 65535"
     [
         ([CLOSED], [JUMP, CLOSED], JUMP),
         (["kex_exchange_identification: Connection closed by remote host", CLOSED], [JUMP], JUMP),
+        ([CLOSED], ["Connection timed out"], "jump host ops@203.0.113.7: Connection timed out"),
         ([CLOSED], [CLOSED], CLOSED),
         (["a: Permission denied (publickey)."], [JUMP], "a: Permission denied (publickey)."),
         ([], [], "the login was refused"),
@@ -161,7 +162,8 @@ def test_error_of_a_jump_host_is_shown(
 ) -> None:
     # As OpenSSH does, drop what a proxy prints where a connection is shared.
     program = tmp_path / "ssh"
-    lines = ["#!/bin/sh", 'case "$*" in', "*ControlPath=none*)"]
+    lines = ["#!/bin/sh", 'case "$*" in', "*-G*) echo proxyjump ops@203.0.113.7; exit ;;"]
+    lines += ["*ControlPath=none*)"]
     lines += [f"echo '{line}' >&2" for line in by_proxy]
     lines += [";;", "*)", *(f"echo '{line}' >&2" for line in printed), ";;", "esac", "exit 255", ""]
     program.write_text("\n".join(lines))
