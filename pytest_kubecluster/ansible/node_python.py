@@ -1,4 +1,4 @@
-"""The Python of nodes, which Ansible and the checks need, and one to bring to those without."""
+"""The Python that Ansible and the checks need on nodes, and one to install on nodes without it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _CHECK = "check --kube-python-checksum, or get it again"
 _IN_TARBALL = re.compile(r"(\./)?([^/]+/)?bin/(python3|pypy3)")
 _GZIP, _BZIP2, _XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ"
 _DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
-"""What reading an archive raises where it is none, or not whole."""
+"""What reading a file raises if it is not an archive, or not a whole one."""
 
 
 @dataclass(frozen=True)
 class PythonTarball:
-    """A Python to bring to nodes, in a tarball: where it is, and what its bytes must be."""
+    """A tarball with a Python to install on nodes, and its checksum."""
 
     where: str = field(repr=False)
     """A path, or a URL, which may hold a password."""
@@ -40,22 +40,22 @@ class PythonTarball:
 
     @property
     def is_remote(self) -> bool:
-        """Whether it is still to be fetched."""
+        """True if it must be downloaded."""
         return is_url(self.where)
 
     @property
     def identity(self) -> str:
-        """What tells it from another, as far as that is known without reading it."""
+        """A text that differs for another tarball, as far as can be told without reading it."""
         if self.checksum:
             return self.checksum.digest
         status = os.stat(self.where)
         return f"{self.where} {status.st_size} {status.st_mtime_ns}"
 
     def fetched(self, cache: Path, progress: Callable[[str], None]) -> PythonTarball:
-        """Return it as a file here: itself, or the one that ``cache`` has, fetched if need be.
+        """Return the tarball as a file on this host, downloaded unless ``cache`` has it.
 
-        What is kept is read whole and verified each time. Raises KubeClusterError where no
-        verified Python can be had.
+        A cached file is read and verified each time. Raises KubeClusterError if there is no
+        verified Python to return.
         """
         if not self.is_remote:
             return self
@@ -77,26 +77,24 @@ class PythonTarball:
 
 
 def python_tarball(text: str, checksum: Checksum | None, folder: Path) -> PythonTarball | None:
-    """Return the Python to bring to nodes; None where none is asked for.
+    """Return the Python to install on nodes, or None if ``text`` is empty.
 
-    ``text`` is the path of a tarball (relative to ``folder``) or a URL, and ``checksum`` what its
-    bytes must be. Raises ValueError or KubeClusterError saying what is wrong.
+    ``text`` is the path of a tarball, relative to ``folder``, or a URL. Raises ValueError or
+    KubeClusterError with what is wrong.
     """
     if not text:
         if checksum:
-            raise ValueError("a checksum says nothing without what it is of: --kube-python")
+            raise ValueError("a checksum needs --kube-python, the file that it is for")
         return None
     if is_url(text):
         if not urlsplit(text).hostname:
             raise ValueError("the URL has no host")
         if checksum is None:
-            raise ValueError(
-                "what comes from a URL must be verified; add --kube-python-checksum=sha256:HEX"
-            )
+            raise ValueError("a download must be verified; add --kube-python-checksum=sha256:HEX")
         return PythonTarball(text, checksum)
     path = user_path(text, folder)
     if not path.is_file():
-        raise ValueError(f"{text} is no file there is, and no http or https URL")
+        raise ValueError(f"{text} is neither a file nor an http or https URL")
     if checksum:
         checksum.verify(path, text, _CHECK)
     _check_tarball(path, text)
@@ -104,9 +102,9 @@ def python_tarball(text: str, checksum: Checksum | None, folder: Path) -> Python
 
 
 def write_unpacker(tarball: Path, path: Path) -> None:
-    """Write a shell script to ``path`` that has the tarball behind it and unpacks it where it runs.
+    """Write a shell script to ``path`` that unpacks the tarball, which it has behind its last line.
 
-    Whatever a tarball is packed with, its script needs gzip only. Raises KubeClusterError where the
+    The script needs gzip only, however the tarball is compressed. Raises KubeClusterError if the
     tarball cannot be read.
     """
     script = provisioning() / "roles" / "python" / "files" / "unpack"
@@ -132,30 +130,30 @@ def write_unpacker(tarball: Path, path: Path) -> None:
 
 
 def no_python(node: str, *, provisions: bool = True) -> str:
-    """Return the message for a node that has no Python of use; one could be brought to it.
+    """Return the message for a node without a usable Python, with the way out.
 
-    Not in a run that ``provisions`` nothing.
+    A run that ``provisions`` nothing cannot install one.
     """
     how = "" if provisions else " --kube-provision"
     return (
-        f"{node} has no Python that Ansible and the checks can use, 3.9 or newer\n"
-        f"  bring one along with --kube-python=TARBALL{how}"
+        f"{node} has no Python 3.9 or newer, which Ansible and the checks need\n"
+        f"  install one with --kube-python=TARBALL{how}"
     )
 
 
 def _check_tarball(path: Path, what: str) -> None:
-    """Check that the file at ``path`` is a tarball that has a Python."""
+    """Check that the file at ``path``, called ``what`` in errors, is a tarball with a Python."""
     try:
         with tarfile.open(path) as tar:
             if any(_IN_TARBALL.fullmatch(member.name) for member in tar):
                 return
     except _DAMAGED:
         raise KubeClusterError(
-            f"{what} is no tarball (tar, packed with gzip, bzip2, xz or not at all)\n"
-            "  a login page may stand in its place, or a part is missing; get it again"
+            f"{what} is not a whole tarball (tar, plain or compressed with gzip, bzip2 or xz)\n"
+            "  it may be a login page, or incomplete; get it again"
         ) from None
     raise KubeClusterError(
-        f"{what} has no bin/python3 or bin/pypy3, at its top or in a folder there\n"
-        "  take a build that can be unpacked anywhere, such as python-build-standalone's "
+        f"{what} has no bin/python3 or bin/pypy3, neither at its top nor in a folder there\n"
+        "  use a build that can be unpacked anywhere, such as python-build-standalone's "
         "install_only or PyPy"
     )

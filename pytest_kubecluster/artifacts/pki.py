@@ -65,11 +65,11 @@ class Pki:
 
 
 def ensure_pki(directory: Path) -> Pki:
-    """Return the certificates in ``directory``, made now if a whole and valid set is not there.
+    """Return the certificates in ``directory``, created unless a whole and valid set is there.
 
-    A set is kept, as the article does, unless it is half-written, does not fit together, or ends
-    within a day; then all of it is made anew. Runs that share a folder get the same set. Raises
-    KubeClusterError where the folder cannot be written.
+    A set is kept, as in the article, unless it is incomplete, does not belong together, or expires
+    within a day: then all of it is created again. Runs that share a folder get the same set. Raises
+    KubeClusterError if the folder cannot be written.
     """
     private_folder(directory)
     with locked(directory / "pki.lock"):
@@ -77,7 +77,7 @@ def ensure_pki(directory: Path) -> Pki:
 
 
 def _load(directory: Path) -> Pki | None:
-    """Return the set that is there, or None if it must not be used."""
+    """Return the set in ``directory``, or None if it must not be used."""
     try:
         for name, mode in _FILES.items():
             (directory / name).chmod(mode)
@@ -88,7 +88,7 @@ def _load(directory: Path) -> Pki | None:
 
 
 def _fits_together(pki: Pki) -> bool:
-    """Is this one whole set of the article's kind that can be used now? Raises one of _UNUSABLE."""
+    """Tell whether the set is whole, the article's, and valid now. Raises one of _UNUSABLE."""
     ca = x509.load_pem_x509_certificate(pki.ca_cert)
     kubelet = x509.load_pem_x509_certificate(pki.kubelet_cert)
     ca_key = serialization.load_pem_private_key(pki.ca_key, None)
@@ -98,11 +98,11 @@ def _fits_together(pki: Pki) -> bool:
     pem = serialization.Encoding.PEM
     now = datetime.now(timezone.utc)
     return (
-        # A second certificate in ca.crt would be trusted too, and only the first is looked at.
+        # A second certificate in ca.crt would be trusted too, but only the first is checked.
         (ca.public_bytes(pem), kubelet.public_bytes(pem)) == (pki.ca_cert, pki.kubelet_cert)
         and ca.public_key() == ca_key.public_key()
         and kubelet.public_key() == kubelet_key.public_key()
-        # Names of other string types are equal to x509.Name, but not to those who compare bytes.
+        # Names with other string types are equal as x509.Name, but differ in their bytes.
         and ca.subject.public_bytes() == _name("bootkube", "kube-ca").public_bytes()
         and kubelet.subject.public_bytes() == _name("system:masters", "kubelet").public_bytes()
         and max(ca.not_valid_before_utc, kubelet.not_valid_before_utc) <= now

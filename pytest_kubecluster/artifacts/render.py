@@ -1,4 +1,4 @@
-"""The files of a node, rendered from the spec and the PKI: the very bytes that land on it."""
+"""Renders the files of a node from the spec and the PKI, byte by byte as they are installed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PLAIN_WORD = re.compile(r"[\w@%+=:,./\-]+", re.ASCII)
 
 
 def render_node(cluster: ClusterSpec, node: NodeSpec, pki: Pki) -> dict[str, bytes]:
-    """Return the content of each of the node's files by its name in ``node.kubelet.files``.
+    """Return the contents of the node's files by their names in ``node.kubelet.files``.
 
-    Raises jinja2.UndefinedError where a template asks for what the spec does not have.
+    Raises jinja2.UndefinedError if a template uses something that the spec does not have.
     """
     values = {"cluster": cluster, "node": node, "kubelet": node.kubelet, "pki": pki}
     rendered = {
@@ -39,8 +39,8 @@ def write_files(
 ) -> dict[str, Mapping[str, Path]]:
     """Render every node's files into ``directory/NODE/`` and return their paths by node and name.
 
-    What holds a key is readable by its owner only. With ``foreign_pki``, the nodes have keys that
-    are not of ``pki``, and what is made from keys is left out.
+    Files with a key are readable by their owner only. With ``foreign_pki``, the nodes have other
+    keys than ``pki``, and files that depend on keys are left out.
     """
     paths: dict[str, Mapping[str, Path]] = {}
     for node in map(completed, cluster):

@@ -6,13 +6,13 @@ import glob
 import os
 import platform
 import re
-import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.spec.version import KubeVersion
+from pytest_kubecluster.util.paths import readable_file
 from pytest_kubecluster.util.process import capture
 
 PLACE = "{version}"
@@ -86,8 +86,9 @@ def inspect_kubelet(path: Path) -> KubeletBinary:
     Raises KubeClusterError with what is wrong with it. Nothing but a file is opened, since a pipe
     or a device might never answer.
     """
-    _check_file(path)
-    path = path.resolve()
+    path = readable_file(path).resolve()
+    if not os.access(path, os.X_OK):
+        raise KubeClusterError(f"{path} is not executable; chmod +x it")
     _check_architecture(path)
     about = _output(path, "--help")
     name = "hyperkube" if "hyperkube" in about.lower() else "kubelet"
@@ -117,25 +118,6 @@ def elf_machine(path: Path) -> str | None:
     order = "<" if header[5] == 1 else ">"
     number = struct.unpack_from(f"{order}H", header, 18)[0]
     return _MACHINES.get(number, f"ELF machine {number}")
-
-
-def _check_file(path: Path) -> None:
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        raise KubeClusterError(f"{path} does not exist") from None
-    except OSError as error:
-        raise KubeClusterError(f"{path} cannot be read: {error.strerror}") from None
-    if stat.S_ISDIR(mode):
-        raise KubeClusterError(f"{path} is a directory; give the hyperkube or kubelet in it")
-    if not stat.S_ISREG(mode):
-        raise KubeClusterError(
-            f"{path} is not a regular file; give the hyperkube or kubelet itself"
-        )
-    if not os.access(path, os.X_OK):
-        raise KubeClusterError(f"{path} is not executable; chmod +x it")
-    if not os.access(path, os.R_OK):
-        raise KubeClusterError(f"{path} cannot be read: Permission denied")
 
 
 def _check_architecture(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The official kubelet of a version: fetched once, verified, and kept for all runs after."""
+"""The official kubelet of a version: downloaded once, verified, and cached for later runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OFFICIAL = "https://dl.k8s.io/release"
 
 _Say = Callable[[str], None]
 _LARGEST = 1 << 30
-"""No kubelet has a quarter of that."""
+"""Four times the size of the largest kubelet."""
 _LARGEST_CHECKSUM = 1 << 14
 _ARCHITECTURES = {
     "x86_64": "amd64",
@@ -37,18 +37,18 @@ _ARCHITECTURES = {
     "ppc64le": "ppc64le",
     "s390x": "s390x",
 }
-"""Upstream's name of a machine."""
+"""The names of machines in upstream's releases, by their names in ``uname -m``."""
 
 
 class _Mirror(Protocol):
-    """Where releases are."""
+    """A place that has releases."""
 
     @property
     def name(self) -> str:
-        """What it is called in messages and in the cache: without credentials."""
+        """The mirror's name in messages and in the cache, without credentials."""
 
     def open(self, path: str) -> AbstractContextManager[Body | None]:
-        """Open the file at ``path``; None if there is none. Raises KubeClusterError."""
+        """Open the file at ``path``; give None if there is none. Raises KubeClusterError."""
 
 
 @dataclass(frozen=True)
@@ -62,27 +62,27 @@ class _Release:
 
     @property
     def path(self) -> str:
-        """Where the executable is on a mirror."""
+        """The path of the executable on a mirror."""
         return f"{self.version}/bin/linux/{self.architecture}/{self.file}"
 
 
 def download_kubelet(
     version: KubeVersion, *, mirror: str | None, cache: Path, progress: Callable[[str], None]
 ) -> Path:
-    """Return the official kubelet of ``version`` for this machine, fetched if ``cache`` has none.
+    """Return the official kubelet of ``version`` for this machine, downloaded unless it is cached.
 
-    It is a ``hyperkube`` up to 1.16 and a ``kubelet`` after. A distributor's build is no upstream
-    release: upstream's file of the same number stands for it. ``mirror`` is a URL or a folder with
-    the layout of the official site, which is used where it is None. What is kept is found without
-    asking the mirror, and is read whole and verified each time: a fraction of a second. Several
-    processes may ask at once; one of them fetches. ``progress`` is given a line now and then.
+    It is a ``hyperkube`` up to 1.16 and a ``kubelet`` after. In place of a distributor's build,
+    upstream's release of the same number is used. ``mirror`` is a URL or a folder with the layout
+    of the official site, the default. A cached kubelet is found without contacting the mirror, and
+    is read and verified each time, which takes a fraction of a second. Of several processes, one
+    downloads. ``progress`` is called with a line now and then.
 
-    Raises KubeClusterError where no verified kubelet can be had, and leaves no part of one.
+    Raises KubeClusterError if there is no verified kubelet to return, and leaves no part of one.
     """
     release = _release(version)
     source = _mirror(mirror)
     shelf = _Shelf(cache / "kubelets" / release.version / release.architecture, release.file)
-    # A cache that is whole may be read-only, so that no lock is asked for before it is needed.
+    # The cache may be read-only: the lock is taken only if something must be written.
     found, _ = shelf.find(source.name)
     if found is not None:
         return found
@@ -91,15 +91,15 @@ def download_kubelet(
         if found is not None:
             return found
         for path in broken:
-            progress(f"{path} was damaged since it was downloaded; fetching it anew")
+            progress(f"{path} was damaged after it was downloaded; downloading it again")
         try:
             fetched = _fetch(release, source, shelf, progress)
         except KubeClusterError as error:
             if not broken:
                 raise
             raise KubeClusterError(
-                f"{broken[0]} was damaged since it was downloaded, "
-                f"and cannot be fetched anew:\n{error}"
+                f"{broken[0]} was damaged after it was downloaded, "
+                f"and cannot be downloaded again:\n{error}"
             ) from None
         for path in broken:
             if path != fetched:
@@ -122,7 +122,7 @@ def _release(version: KubeVersion) -> _Release:
 def _fetch(release: _Release, source: _Mirror, shelf: _Shelf, progress: _Say) -> Path:
     checksum = _published_checksum(release, source)
     kept = shelf.path(checksum)
-    # Another mirror may have brought the same bytes before.
+    # The same bytes may have come from another mirror.
     if not shelf.holds(checksum):
         where, what = f"{source.name}/{release.path}", f"kubelet {release.version}"
         with shelf.writing(kept) as temporary, source.open(release.path) as body:
@@ -130,7 +130,7 @@ def _fetch(release: _Release, source: _Mirror, shelf: _Shelf, progress: _Say) ->
                 raise _no_such_release(release, source)
             save(body, temporary, where, what=what, limit=_LARGEST, progress=progress)
             temporary.chmod(0o755)
-            checksum.verify(temporary, where, "run again, and if it stays so, use another mirror")
+            checksum.verify(temporary, where, "run again, or use another mirror")
             _check_executable(temporary, release, where)
     shelf.record(checksum, source.name)
     return kept
@@ -159,14 +159,14 @@ def _published_checksum(release: _Release, source: _Mirror) -> Checksum:
 
 
 def _digest(content: bytes, algorithm: str, where: str) -> str:
-    """Read ``HEX`` or ``HEX  filename``."""
+    """Parse ``HEX`` or ``HEX  filename``."""
     length = hashlib.new(algorithm).digest_size * 2
     found = re.fullmatch(rb"\s*([0-9a-fA-F]{%d})([ \t]+[^\r\n]+)?\s*" % length, content)
     if found is None:
         start = content[:40].decode(errors="replace").strip()
         raise KubeClusterError(
-            f"{where} is no {algorithm} checksum: it begins with {start!r}\n"
-            "  a login page or a proxy's message may stand in its place; open the address, "
+            f"{where} is not a {algorithm} checksum: it begins with {start!r}\n"
+            "  it may be a login page or a proxy's message; open the address in a browser, "
             "or use another mirror"
         )
     return found[1].decode().lower()
@@ -178,14 +178,15 @@ def _check_executable(path: Path, release: _Release, where: str) -> None:
         with path.open("rb") as file:
             start = file.read(15)
         raise KubeClusterError(
-            f"{where} is no executable: it begins with {start!r}\n"
-            "  a login page or a proxy's message may stand in its place; open the address, "
+            f"{where} is not an executable: it begins with {start!r}\n"
+            "  it may be a login page or a proxy's message; open the address in a browser, "
             "or use another mirror"
         )
     if built_for != release.machine:
         raise KubeClusterError(
             f"{where} is built for {_ARCHITECTURES.get(built_for, built_for)}, "
-            f"not for {release.architecture}\n  the mirror has it in the wrong place; use another"
+            f"not for {release.architecture}\n"
+            "  the mirror has it in the wrong place; use another mirror"
         )
 
 
@@ -199,17 +200,17 @@ def _no_such_release(release: _Release, source: _Mirror) -> KubeClusterError:
 
 @dataclass(frozen=True)
 class _Shelf:
-    """The kept kubelets of one version and architecture, each in a folder named by its digest."""
+    """The cached kubelets of a version and architecture, each in a folder named by its digest."""
 
     folder: Path
     file: str
 
     def path(self, checksum: Checksum) -> Path:
-        """Where the kubelet with that checksum is kept."""
+        """Return the path of the kubelet with that checksum."""
         return self.folder / checksum.digest[:16] / self.file
 
     def find(self, mirror: str) -> tuple[Path | None, list[Path]]:
-        """Return the kept kubelet that came from ``mirror``, and those that were damaged since."""
+        """Return the whole kubelet that came from ``mirror``, and the damaged ones."""
         broken: list[Path] = []
         for record in sorted(self.folder.glob(f"*/{self.file}.json")):
             checksum, mirrors = _read_record(record)
@@ -221,14 +222,14 @@ class _Shelf:
         return None, broken
 
     def holds(self, checksum: Checksum) -> bool:
-        """Whether the kubelet with that checksum is here and whole."""
+        """Tell whether the kubelet with that checksum is cached and whole."""
         try:
             return checksum.of(self.path(checksum)) == checksum.digest
         except OSError:
             return False
 
     def record(self, checksum: Checksum, mirror: str) -> None:
-        """Note beside the kubelet what it must be and where it is from."""
+        """Write the checksum and the mirrors of a kubelet beside it."""
         path = self.path(checksum)
         record = path.with_name(f"{path.name}.json")
         known, mirrors = _read_record(record)
@@ -238,7 +239,7 @@ class _Shelf:
 
     @contextmanager
     def writing(self, path: Path) -> Iterator[Path]:
-        """Give a temporary file's path that becomes ``path`` in the end, or leaves no trace."""
+        """Give a temporary path that becomes ``path`` at the end, or leaves no trace."""
         for left_by_kill in self.folder.glob(f"*/.{self.file}.*"):
             remove(left_by_kill)
         try:
@@ -254,7 +255,7 @@ class _Shelf:
 
 
 def _read_record(path: Path) -> tuple[Checksum | None, list[str]]:
-    """Return what a record says; None and nothing if that cannot be read."""
+    """Return the checksum and the mirrors in a record; None and nothing if it is invalid."""
     try:
         fields = json.loads(path.read_text())
         algorithm, digest = str(fields["algorithm"]), str(fields["digest"])
@@ -270,7 +271,7 @@ def _mirror(text: str | None) -> _Mirror:
     text = text or OFFICIAL
     base = text.rstrip("/")
     scheme, slashes, rest = text.partition("://")
-    # A password may hold unescaped slashes: all up to the last @ is taken for credentials.
+    # A password may hold unescaped slashes: everything up to the last @ may be credentials.
     shown = scheme + slashes + rest.rpartition("@")[2].partition("?")[0]
     if not slashes:
         return _Folder(Path(text).expanduser().absolute())
@@ -288,7 +289,7 @@ def _mirror(text: str | None) -> _Mirror:
 
 def _no_mirror(shown: str) -> KubeClusterError:
     return KubeClusterError(
-        f"{shown} is no mirror\n"
+        f"{shown} is not a mirror\n"
         f"  give a folder, or a URL with http or https and a host, laid out as {OFFICIAL}; "
         "in a password, write characters such as / percent-encoded"
     )
@@ -306,6 +307,11 @@ class _Folder:
 
     @contextmanager
     def open(self, path: str) -> Iterator[Body | None]:
+        if (self.root / path).is_fifo():
+            # Opening it would block.
+            raise KubeClusterError(
+                f"{self.root / path} is a FIFO, not a file\n  use another mirror"
+            )
         try:
             file = (self.root / path).open("rb")
         except (FileNotFoundError, NotADirectoryError):

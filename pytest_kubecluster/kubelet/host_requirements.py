@@ -1,4 +1,4 @@
-"""What of this host's kernel container nodes and their kubelets cannot do with. They share it."""
+"""What kubelets require of the kernel, which container nodes share with this host."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def kernel_traits() -> frozenset[str]:
 
 
 def machine_traits(version: KubeVersion) -> frozenset[str]:
-    """Return which of TOLERABLE a virtual machine has that was booted for that version."""
+    """Return which of TOLERABLE a virtual machine has if it was booted for that version."""
     return frozenset({CGROUP_V1} if needs_cgroup_v1(version) else ())
 
 
 def needs_cgroup_v1(version: KubeVersion) -> bool:
-    """Say whether a kubelet of that version knows cgroup v1 only."""
+    """Tell whether a kubelet of that version supports cgroup v1 only."""
     return version.minor < _RUNS_ON_CGROUP_V2
 
 
 def kernel_problems(spec: ClusterSpec, *, real: bool) -> Iterator[str]:
-    """Yield why the nodes of ``spec`` would not run on this host, each with the ways out.
+    """Yield why the nodes of ``spec`` would not run on this host, each reason with the way out.
 
-    ``real`` is whether their kubelets are: a hollow one puts up with any kernel.
+    A hollow kubelet, not a ``real`` one, runs on any kernel.
     """
     if not real:
         return
@@ -50,30 +50,30 @@ def kernel_problems(spec: ClusterSpec, *, real: bool) -> Iterator[str]:
 
 
 def kubelet_problems(spec: ClusterSpec, traits: Set[str]) -> Iterator[str]:
-    """Yield why real kubelets of ``spec`` would not run where the kernel has these ``traits``."""
+    """Yield why real kubelets of ``spec`` would not run on a kernel with these ``traits``."""
     found = (problem for node in spec for problem in _problems(node.kubelet, traits))
     yield from dict.fromkeys(found)
 
 
 def _problems(kubelet: KubeletSpec, traits: Set[str]) -> Iterator[str]:
     number, minor = kubelet.version.number, kubelet.version.minor
-    told = kubelet.settings
+    settings = kubelet.settings
     if CGROUP_V1 not in traits and needs_cgroup_v1(kubelet.version):
         yield (
             f"kubelet {number} cannot run here: this host has cgroup v2, and kubelets older than "
-            f"1.{_RUNS_ON_CGROUP_V2} know cgroup v1 only; boot the host with "
-            "systemd.unified_cgroup_hierarchy=0, take a newer version, or --kube-kubelet=hollow"
+            f"1.{_RUNS_ON_CGROUP_V2} support cgroup v1 only; boot the host with "
+            "systemd.unified_cgroup_hierarchy=0, or use a newer version or --kube-kubelet=hollow"
         )
-    strict = minor >= _REFUSES_CGROUP_V1 and told.get("fail-cgroupv1") != "false"
+    strict = minor >= _REFUSES_CGROUP_V1 and settings.get("fail-cgroupv1") != "false"
     if CGROUP_V1 in traits and strict:
         yield (
-            f"kubelet {number} refuses to run here: this host has cgroup v1; let it put up "
-            f"with that (--kube-tolerate={CGROUP_V1}, which sets failCgroupV1: false), boot "
-            "the host with cgroup v2, or take --kube-kubelet=hollow"
+            f"kubelet {number} refuses to run here: this host has cgroup v1; allow it with "
+            f"--kube-tolerate={CGROUP_V1} (which sets failCgroupV1: false), boot the host with "
+            "cgroup v2, or use --kube-kubelet=hollow"
         )
-    if SWAP in traits and minor >= _REFUSES_SWAP and told.get("fail-swap-on") != "false":
+    if SWAP in traits and minor >= _REFUSES_SWAP and settings.get("fail-swap-on") != "false":
         yield (
             f"kubelet {number} refuses to run here: this host has swap on; turn it off (swapoff "
-            f"-a), let the kubelet put up with it (--kube-tolerate={SWAP}, which sets failSwapOn: "
-            "false), or take --kube-kubelet=hollow"
+            f"-a), allow it with --kube-tolerate={SWAP} (which sets failSwapOn: false), or use "
+            "--kube-kubelet=hollow"
         )

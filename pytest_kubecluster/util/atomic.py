@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, and never readable by the wrong people."""
+"""Files that are written whole or not at all, and folders and locks for their owner only."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LOCK_SECONDS = 30.0
 
 
 def write_atomically(path: Path, data: bytes, mode: int) -> None:
-    """Put ``data`` at ``path`` in one step, with ``mode`` from the first byte on.
+    """Write ``data`` to ``path`` in one step, with ``mode`` from the first byte on.
 
-    A crash leaves the old file or the new one, never a part. The umask plays no role. Raises
-    KubeClusterError where the folder cannot be written.
+    A crash leaves the old file or the new one, never a part. The umask does not count. Raises
+    KubeClusterError if the folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -42,10 +42,10 @@ def write_atomically(path: Path, data: bytes, mode: int) -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """Make ``path`` a folder that only its owner can enter, and return it.
+    """Create ``path`` as a folder that only its owner can enter, and return it.
 
-    Parents that are missing are made alike, as the XDG Base Directory Specification asks. Raises
-    KubeClusterError where that cannot be.
+    Missing parents are created alike, as the XDG Base Directory Specification requires. Raises
+    KubeClusterError if that fails.
     """
     if not path.parent.exists():
         private_folder(path.parent)
@@ -54,7 +54,7 @@ def private_folder(path: Path) -> Path:
         path.chmod(0o700)
     except OSError as error:
         raise KubeClusterError(
-            f"the folder {path} cannot be made or is not yours: {error.strerror}\n"
+            f"the folder {path} cannot be created or is not yours: {error.strerror}\n"
             "  state is kept below $XDG_STATE_HOME (default ~/.local/state); "
             "point it to a folder you can write"
         ) from error
@@ -65,7 +65,7 @@ def private_folder(path: Path) -> Path:
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file ``path``, so that processes that share a folder take turns.
 
-    Raises KubeClusterError where it cannot be had, or not in time.
+    Raises KubeClusterError if it cannot be taken, or not in time.
     """
     lock = FileLock(path, timeout=_LOCK_SECONDS, mode=0o600)
     try:

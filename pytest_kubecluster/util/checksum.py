@@ -1,4 +1,4 @@
-"""What a file's bytes must be, in one line."""
+"""Checksums of files, written as ``sha256:HEX``."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ _PIECE = 1 << 18
 
 @dataclass(frozen=True)
 class Checksum:
-    """What a file's bytes must be."""
+    """The digest that a file must have."""
 
     algorithm: str
     digest: str
 
     @classmethod
     def parse(cls, text: str) -> Checksum:
-        """Read ``sha256:HEX``. Raises ValueError saying what is wrong with it."""
+        """Parse ``sha256:HEX``. Raises ValueError with what is wrong with it."""
         algorithm, _, digest = text.partition(":")
         if algorithm not in ALGORITHMS:
             known = ", ".join(ALGORITHMS)
-            raise ValueError(f"{text!r} is no checksum; write it as sha256:HEX ({known})")
+            raise ValueError(f"{text!r} is not a checksum; write it as sha256:HEX ({known})")
         length = 2 * hashlib.new(algorithm).digest_size
         if not re.fullmatch(f"[0-9a-fA-F]{{{length}}}", digest):
-            raise ValueError(f"{digest!r} is no {algorithm} checksum: it has {length} hex digits")
+            raise ValueError(f"{digest!r} is not a {algorithm} checksum of {length} hex digits")
         return cls(algorithm, digest.lower())
 
     def verify(self, path: Path, what: str, then: str) -> None:
-        """Check that the file at ``path`` is what it must be.
+        """Check that the file at ``path`` has this digest.
 
-        Raises KubeClusterError saying that ``what`` is not, and ``then`` what to do.
+        Raises KubeClusterError that calls the file ``what`` and ends with ``then``, the way out.
         """
         if (found := self.of(path)) != self.digest:
             raise KubeClusterError(
-                f"{what} is not what its {self.algorithm} checksum says\n"
+                f"{what} does not match its {self.algorithm} checksum\n"
                 f"  expected  {self.digest}\n"
                 f"  found     {found}\n"
-                f"  nothing of it was used; {then}"
+                f"  it was not used; {then}"
             )
 
     def of(self, path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Where the files that run on machines, or build them, are found."""
+"""The folder of the files that run on machines or build them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ _PACKAGE = Path(__file__).parent.parent
 
 
 def provisioning() -> Path:
-    """Return the provisioning folder: inside an installed package, beside it in a checkout."""
+    """Return the provisioning folder: in an installed package, or beside it in a checkout."""
     installed = _PACKAGE / "provisioning"
     return installed if installed.is_dir() else _PACKAGE.parent / "provisioning"

@@ -56,9 +56,9 @@ def usage_error(pytester: pytest.Pytester, *args: str) -> str:
         (["--kube-tolerate=cgroup-v1,noise"], "--kube-tolerate: invalid choice 'noise' (choose from cgroup-v1, swap)"),
         (["--kube-kubelet=download", "--kube-mirror=nowhere"], "nowhere does not exist"),
         (["--kube-kubelet=."], "is a folder, not a file"),
-        (["--kube-python=nowhere.tar"], "--kube-python: nowhere.tar is no file there is, and no http or https URL"),
+        (["--kube-python=nowhere.tar"], "--kube-python: nowhere.tar is neither a file nor an http or https URL"),
         (["--kube-python=https://host/python.tar"], "must be verified; add --kube-python-checksum=sha256:HEX"),
-        (["--kube-python-checksum=crc:0"], "--kube-python-checksum: 'crc:0' is no checksum; write it as sha256:HEX"),
+        (["--kube-python-checksum=crc:0"], "--kube-python-checksum: 'crc:0' is not a checksum; write it as sha256:HEX"),
     ],
 )  # fmt: skip
 def test_bad_option(
@@ -120,7 +120,7 @@ def test_kubelet_of_another_architecture(pytester: pytest.Pytester) -> None:
 
 def test_kubelet_that_is_none(pytester: pytest.Pytester) -> None:
     message = usage_error(pytester, f"--kube-kubelet={shutil.which('true')}")
-    assert "is no kubelet: asked for its version it printed ''" in message
+    assert "is not a kubelet: kubelet --version printed ''" in message
 
 
 def test_python_is_brought_to_nobody_who_is_only_looked_at(pytester: pytest.Pytester) -> None:
@@ -244,7 +244,7 @@ def test_state_folder_that_cannot_be_written(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     message = boot_error(pytester, tmp_path)
-    assert "file/kubecluster cannot be made or is not yours" in message
+    assert "file/kubecluster cannot be created or is not yours" in message
 
 
 def test_boots_nothing_when_only_collecting(pytester: pytest.Pytester, own_state: Path) -> None:

@@ -100,7 +100,7 @@ def test_bare_box_says_what_it_lacks(box: str, bench: Bench) -> None:
     bench.write("test_it.py", "def test_it(kube_node): pass\n")
     status, output = bench.run(f"--kube-box={box}")
     assert status == 1, output
-    assert "master01 has no Python that Ansible and the checks can use, 3.9 or newer" in output
+    assert "master01 has no Python 3.9 or newer, which Ansible and the checks need" in output
     assert "--kube-python=TARBALL" in output
     assert "Traceback" not in output
     assert bench.left() == NOTHING

@@ -28,17 +28,17 @@ def write_events(folder: Path, *events: tuple[str, dict[str, Any]]) -> None:
                 "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found\n",
                 "rc": 127,
             },
-            "bring one along with --kube-python=TARBALL",
+            "install one with --kube-python=TARBALL",
         ),
         (
             {"msg": "MODULE FAILURE", "module_stderr": "/bin/sh: 1: /usr/bin/python3: not found\n"},
-            "bring one along with --kube-python=TARBALL",
+            "install one with --kube-python=TARBALL",
         ),
         (
             {
                 "msg": "ansible-core requires a minimum of Python version 3.9. Current version: 3.6.8"
             },
-            "bring one along with --kube-python=TARBALL",
+            "install one with --kube-python=TARBALL",
         ),
         (
             {

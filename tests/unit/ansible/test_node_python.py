@@ -73,14 +73,14 @@ def test_every_shape_of_a_tarball_ends_as_bin_python3(
 @pytest.mark.parametrize(
     ("text", "checksum", "message"),
     [
-        ("ftp://host/python.tar", None, "is no file there is, and no http or https URL"),
+        ("ftp://host/python.tar", None, "is neither a file nor an http or https URL"),
         ("http://", Checksum("sha256", ""), "the URL has no host"),
-        ("", Checksum("sha256", ""), "says nothing without what it is of: --kube-python"),
-        ("page", None, "page is no tarball"),
-        ("nothing", None, "nothing is no tarball"),
+        ("", Checksum("sha256", ""), "a checksum needs --kube-python"),
+        ("page", None, "page is not a whole tarball"),
+        ("nothing", None, "nothing is not a whole tarball"),
         ("zeros", None, "zeros has no bin/python3 or bin/pypy3"),
         ("other", None, "other has no bin/python3 or bin/pypy3"),
-        ("other", Checksum("sha256", 64 * "0"), "other is not what its sha256 checksum says"),
+        ("other", Checksum("sha256", 64 * "0"), "other does not match its sha256 checksum"),
     ],
 )
 def test_what_is_no_python(
@@ -96,7 +96,7 @@ def test_what_is_no_python(
 
 @pytest.mark.parametrize("text", ["crc:0", "sha256", "sha256:0", "sha256:" + 64 * "g", "sha1:0"])
 def test_what_is_no_checksum(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no checksum|is no sha\d+ checksum"):
+    with pytest.raises(ValueError, match=r"is not a checksum|is not a sha\d+ checksum"):
         Checksum.parse(text)
 
 
@@ -209,7 +209,7 @@ def test_url_that_brings_something_else_leaves_nothing_and_no_secret(tmp_path: P
     python(tmp_path / "python.tar.gz")
     cache = tmp_path / "cache"
     with serving(tmp_path) as site:
-        with pytest.raises(KubeClusterError, match="is not what its sha256 checksum says") as said:
+        with pytest.raises(KubeClusterError, match="does not match its sha256 checksum") as said:
             fetch(site, Checksum("sha256", 64 * "0"), cache)
         (tmp_path / "python.tar.gz").unlink()
         with pytest.raises(KubeClusterError, match="cannot be downloaded") as missing:

@@ -358,7 +358,7 @@ def test_no_key_in_its_words(pki: Pki) -> None:
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(KubeClusterError, match=r"file/pki cannot be made.*\n.*XDG_STATE_HOME"):
+    with pytest.raises(KubeClusterError, match=r"file/pki cannot be created.*\n.*XDG_STATE_HOME"):
         ensure_pki(tmp_path / "file" / "pki")
 
 

@@ -228,7 +228,7 @@ def test_folder_without_the_version(tmp_path: Path) -> None:
 
 
 def test_folder_that_is_none(tmp_path: Path) -> None:
-    assert f"{tmp_path}/none is no mirror" in failure(f"{tmp_path}/none", tmp_path / "cache")
+    assert f"{tmp_path}/none is not a mirror" in failure(f"{tmp_path}/none", tmp_path / "cache")
 
 
 def test_folder_that_cannot_be_read(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_folder_that_cannot_be_read(tmp_path: Path) -> None:
     ],
 )
 def test_mirror_that_is_none(tmp_path: Path, mirror: str, shown: str) -> None:
-    assert failure(mirror, tmp_path).startswith(f"{shown} is no mirror\n")
+    assert failure(mirror, tmp_path).startswith(f"{shown} is not a mirror\n")
 
 
 # Checksums
@@ -270,7 +270,7 @@ def test_checksum_that_does_not_match(site: Site, tmp_path: Path) -> None:
     other = KUBELET + b"more"
     site.files[PATH] = other
     message = failure(site.url, tmp_path)
-    assert f"{site.url}{PATH} is not what its sha256 checksum says" in message
+    assert f"{site.url}{PATH} does not match its sha256 checksum" in message
     assert hashlib.sha256(KUBELET).hexdigest() in message
     assert hashlib.sha256(other).hexdigest() in message
 
@@ -296,7 +296,7 @@ def test_no_checksum(site: Site, tmp_path: Path) -> None:
 def test_checksum_that_is_none(site: Site, tmp_path: Path, content: bytes) -> None:
     site.files[f"{PATH}.sha256"] = content
     message = failure(site.url, tmp_path)
-    assert f"{site.url}{PATH}.sha256 is no sha256 checksum" in message
+    assert f"{site.url}{PATH}.sha256 is not a sha256 checksum" in message
     assert len(message) < 400
     assert site.asked_for_kubelet() == 0
 
@@ -306,7 +306,7 @@ def test_checksum_without_an_end(
 ) -> None:
     monkeypatch.setattr(http, "_READ_SECONDS", 2)
     site.answers[f"{PATH}.sha512"] = lambda handler: site.hold(handler)
-    assert f"{site.url}{PATH}.sha512 is no sha512 checksum" in failure(site.url, tmp_path)
+    assert f"{site.url}{PATH}.sha512 is not a sha512 checksum" in failure(site.url, tmp_path)
 
 
 def test_bytes_are_asked_for_as_they_are_stored(site: Site, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_bytes_are_asked_for_as_they_are_stored(site: Site, tmp_path: Path) -> N
 @pytest.mark.parametrize("content", [b"<html>Log in</html>", b"\x7fELF", b""])
 def test_not_an_executable(site: Site, tmp_path: Path, content: bytes) -> None:
     site.publish(content)
-    assert f"{site.url}{PATH} is no executable: it begins with" in failure(site.url, tmp_path)
+    assert f"{site.url}{PATH} is not an executable: it begins with" in failure(site.url, tmp_path)
 
 
 def test_executable_of_another_machine(site: Site, tmp_path: Path) -> None:
@@ -631,7 +631,7 @@ def test_damaged_kubelet_is_fetched_anew(site: Site, tmp_path: Path, content: by
     lines: list[str] = []
     assert fetch(site.url, tmp_path, lines=lines) == kubelet
     assert kubelet.read_bytes() == KUBELET
-    assert lines[0] == f"{kubelet} was damaged since it was downloaded; fetching it anew"
+    assert lines[0] == f"{kubelet} was damaged after it was downloaded; downloading it again"
     assert site.asked_for_kubelet() == 2
 
 
@@ -651,7 +651,9 @@ def test_damaged_kubelet_offline(site: Site, tmp_path: Path) -> None:
     with pytest.raises(KubeClusterError) as caught:
         fetch(site.url, tmp_path)
     message = str(caught.value)
-    assert f"{kubelet} was damaged since it was downloaded, and cannot be fetched anew" in message
+    assert (
+        f"{kubelet} was damaged after it was downloaded, and cannot be downloaded again" in message
+    )
     assert "the server answered 502" in message
 
 

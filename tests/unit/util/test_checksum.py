@@ -15,10 +15,10 @@ from pytest_kubecluster.util.checksum import Checksum
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0123", "'0123' is no checksum; write it as sha256:HEX"),
-        ("md5:" + "0" * 32, "is no checksum; write it as sha256:HEX"),
-        ("sha256:00", "'00' is no sha256 checksum: it has 64 hex digits"),
-        ("sha1:" + "x" * 40, "is no sha1 checksum: it has 40 hex digits"),
+        ("0123", "'0123' is not a checksum; write it as sha256:HEX"),
+        ("md5:" + "0" * 32, "is not a checksum; write it as sha256:HEX"),
+        ("sha256:00", "'00' is not a sha256 checksum of 64 hex digits"),
+        ("sha1:" + "x" * 40, "is not a sha1 checksum of 40 hex digits"),
     ],
 )
 def test_what_is_no_checksum(text: str, message: str) -> None:
@@ -36,8 +36,8 @@ def test_other_bytes_are_told(tmp_path: Path) -> None:
     with pytest.raises(KubeClusterError) as raised:
         checksum.verify(file, "the file", "get it again")
     assert str(raised.value).splitlines() == [
-        "the file is not what its sha512 checksum says",
+        "the file does not match its sha512 checksum",
         f"  expected  {digest}",
         f"  found     {hashlib.sha512(b'other').hexdigest()}",
-        "  nothing of it was used; get it again",
+        "  it was not used; get it again",
     ]
