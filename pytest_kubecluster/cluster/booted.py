@@ -282,4 +282,4 @@ class Booting:
             )
             for node in cluster.spec
         }
-        cluster.nodes = connect(cluster.spec.nodes, access)
+        cluster.nodes = connect(cluster.spec, access)

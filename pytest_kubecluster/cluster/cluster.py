@@ -138,7 +138,7 @@ class Cluster:
         """Take another spec, and other settings, for the same machines."""
         self.spec, self.settings = spec, settings or self.settings
         self._deployment = replace(self.deployment, spec=spec, settings=self.settings)
-        self.nodes = tuple(Node(spec[node.name], node.access) for node in self.nodes)
+        self.nodes = tuple(Node.of(spec, node.name, node.access) for node in self.nodes)
 
     def change(self, spec: ClusterSpec, settings: Settings) -> None:
         """Make the nodes' kubelets those of another spec with the same machines.

@@ -156,7 +156,7 @@ class Joining:
         python = cluster.python if cluster.settings.python else ""
         files = str(cluster.deployment.files(name))
         access = Access(str(ssh.config), files, reach.reboot, python=python)
-        node = Node(spec, survey.access(access))
+        node = Node.of(cluster.spec, name, survey.access(access))
         try:
             if not node.access.problem:
                 self._check(node, survey)

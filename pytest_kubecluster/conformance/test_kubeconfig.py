@@ -5,7 +5,6 @@ from __future__ import annotations
 from pytest_kubecluster.conformance.judge import judge
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.verdict import kubeconfig
-from pytest_kubecluster.spec.model import ClusterSpec
 
 
 def test_kubeconfig_is_a_config(kube_node: Node) -> None:
@@ -16,8 +15,8 @@ def test_kubeconfig_names_a_cluster_and_a_user(kube_node: Node) -> None:
     judge(kube_node, kubeconfig.kubeconfig_names_a_cluster_and_a_user)
 
 
-def test_kubeconfig_names_the_api_server(kube_node: Node, kube_spec: ClusterSpec) -> None:
-    judge(kube_node, kubeconfig.kubeconfig_names_the_api_server, server=kube_spec.api_server)
+def test_kubeconfig_names_the_api_server(kube_node: Node) -> None:
+    judge(kube_node, kubeconfig.kubeconfig_names_the_api_server)
 
 
 def test_kubeconfig_trusts_the_ca_on_disk(kube_node: Node) -> None:

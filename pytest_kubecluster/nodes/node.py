@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +24,7 @@ from pytest_kubecluster.nodes.agent.look import HEALTHZ, KUBELET
 from pytest_kubecluster.nodes.kubelet import Kubelet
 from pytest_kubecluster.nodes.verdict import Case, case_of
 from pytest_kubecluster.nodes.verdict.files import bundled_folders
-from pytest_kubecluster.spec.model import NodeSpec, Role
+from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec, Role
 from pytest_kubecluster.spec.parts import IPAddress
 from pytest_kubecluster.spec.settings import SettingError, canonical_name
 from pytest_kubecluster.spec.statements import Statements, statements_of
@@ -45,7 +45,17 @@ class Node:
 
     spec: NodeSpec
     access: Access
+    api_server: str = ""
+    """The cluster's API server, if the node has to use it."""
     _view: Kubelet | KubeClusterError | None = None
+
+    @classmethod
+    def of(cls, cluster: ClusterSpec, name: str, access: Access) -> Node:
+        """Return the handle of a node of ``cluster``."""
+        spec = cluster[name]
+        rendered = spec.kubelet.layout == "classic"
+        server = cluster.api_server_url or (cluster.api_server if rendered else "")
+        return cls(spec, access, server)
 
     def __repr__(self) -> str:
         return f"<{self.name} {self.address}>"
@@ -111,7 +121,7 @@ class Node:
         rendered = {path: file.read_bytes() for path, file in files if file.exists()}
         stated = statements_of(self.spec, rendered)
         seen = self.ask("look", look_request(self.spec, stated))
-        return Kubelet.parse(seen, self.spec, rendered)
+        return Kubelet.parse(seen, self.spec, rendered, self.api_server)
 
     def case(self) -> Case:
         """Return what checks judge: the present observation, and what the spec states."""
@@ -271,6 +281,6 @@ class _RootBackend(SshBackend):  # type: ignore[misc]
         return self.result(done.returncode, line, *outputs)
 
 
-def connect(specs: Sequence[NodeSpec], access: Mapping[str, Access]) -> tuple[Node, ...]:
+def connect(cluster: ClusterSpec, access: Mapping[str, Access]) -> tuple[Node, ...]:
     """Return the handles of nodes that are up."""
-    return tuple(Node(spec, access[spec.name]) for spec in specs)
+    return tuple(Node.of(cluster, spec.name, access[spec.name]) for spec in cluster)

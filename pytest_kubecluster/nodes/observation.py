@@ -156,6 +156,8 @@ class Observation:
     """The node that was looked at; the version of its kubelet reads what names none itself."""
     rendered: Mapping[str, bytes]
     """The bytes of the files that this run rendered for the node, by path."""
+    api_server: str
+    """The API server of the node's cluster; empty where any will do."""
     time: float
     monotonic: float
     hostname: str
@@ -205,9 +207,15 @@ class Observation:
         return f"<kubelet on {self.hostname}: {self.command_line_text}>"
 
     @classmethod
-    def parse(cls, seen: Mapping[str, Any], spec: NodeSpec, rendered: Mapping[str, bytes]) -> Self:
+    def parse(
+        cls,
+        seen: Mapping[str, Any],
+        spec: NodeSpec,
+        rendered: Mapping[str, bytes],
+        api_server: str = "",
+    ) -> Self:
         """Return the observation of what the agent saw."""
-        return cls(spec=spec, rendered=rendered, **_fields(seen))
+        return cls(spec=spec, rendered=rendered, api_server=api_server, **_fields(seen))
 
     @property
     def running(self) -> bool:

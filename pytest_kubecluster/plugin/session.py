@@ -146,7 +146,7 @@ class ClusterSession:
         if self.worker is None:
             raise KubeClusterError(f"there is no cluster; run with {CLUSTER}")
         self.worker.wait_until_booted(self.settings.timeout)
-        return connect(self.spec.nodes, self.worker.nodes)
+        return connect(self.spec, self.worker.nodes)
 
     @cached_property
     def pki(self) -> Pki:

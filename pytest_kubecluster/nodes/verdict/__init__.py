@@ -7,6 +7,7 @@ each check, and `compare` runs them all.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 
 from pytest_kubecluster.nodes.observation import Observation
@@ -57,7 +58,10 @@ def case_of(
 ) -> Case:
     """Return what checks judge: an observation, and what a spec states of it."""
     kubelet = spec.kubelet if isinstance(spec, NodeSpec) else spec
-    return Case(seen, stated or statements_of(spec, seen.rendered), kubelet)
+    stated = stated or statements_of(spec, seen.rendered)
+    if stated.server is None and seen.api_server:
+        stated = replace(stated, server=seen.api_server)
+    return Case(seen, stated, kubelet)
 
 
 def compare(
