@@ -1,12 +1,12 @@
-# make cluster   boot four nodes, provision them and prove every kubelet; nothing is left behind
-# make test      all tests, those that boot clusters included
-# make test-vms  two virtual machines through libvirt; emulated, where there is no KVM
-# make box       the box that virtual machines boot from, and where it is
+# make cluster   boot four nodes, provision them and check every kubelet; nothing is left behind
+# make test      all tests, including those that boot clusters
+# make test-vms  tests with two virtual machines through libvirt; emulated where there is no KVM
+# make box       build the box that virtual machines boot from, and print its path
 # make lint      ruff, mypy, the import contracts, ansible-lint, shellcheck and the documentation
 # make docs      the documentation as a site, in .site
-# make clean     what the others leave: the virtual environment, caches, node images, boxes
+# make clean     remove what the others leave: virtual environment, caches, node images, boxes
 #
-# PYTHON=python3.12 chooses another Python; ARGS="--kube-kubelet=/path/to/hyperkube" is handed on.
+# PYTHON=python3.12 selects another Python; ARGS="--kube-kubelet=/path/to/hyperkube" is passed to pytest.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +16,7 @@ CONFORMANCE := --pyargs pytest_kubecluster.conformance
 INSTALLED := $(VENV)/.installed
 SHELL_SCRIPTS = $$(git ls-files | xargs awk 'FNR == 1 && /^\#!.*sh$$/ { print FILENAME }')
 
-# Whoever may not talk to Docker does it as root.
+# A user without access to Docker runs the tests as root.
 PYTEST = $$(docker info >/dev/null 2>&1 || echo sudo -E) $(VENV)/bin/python -m pytest
 
 .PHONY: help cluster test test-vms box lint docs clean host vms
