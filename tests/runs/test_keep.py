@@ -1,4 +1,4 @@
-"""Clusters that outlive a run: kept, reused, looked after by the command."""
+"""Clusters that outlive a run: kept, reused, and managed with the command."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_keep_failed_keeps_what_failed(bench: Bench) -> None:
     assert len(containers(kept_name(output))) == 1
 
 
-def test_another_topology_is_another_cluster(bench: Bench) -> None:
+def test_another_topology_is_booted_anew(bench: Bench) -> None:
     name = kept_name(bench.run("--kube-keep=always")[1])
     # Under xdist, whose workers wait until the cluster is up, however it came up.
     status, output = bench.run(f"--kube-reuse={name}", "--kube-workers=1", "-n1")
@@ -105,24 +105,16 @@ def test_name_that_cannot_be_reused(name: str, message: str, bench: Bench) -> No
     assert message in output
 
 
-def test_second_run_waits_for_the_same_cluster(bench: Bench) -> None:
-    name = kept_name(bench.run("--kube-keep=always")[1])
+def test_cluster_in_use_is_not_removed(bench: Bench) -> None:
     bench.write(
         "test_it.py",
-        "import time\ndef test_it(kube_node):\n    print('in the test', flush=True)\n    time.sleep(3)\n",
-    )
-    first = bench.start_line("in the test", f"--kube-reuse={name}")
-    status, output = bench.run("-s", f"--kube-reuse={name}")
-    assert (status, first.wait(60)) == (0, 0), output
-    assert first.stdout is not None
-    first.stdout.close()
-    assert f"waiting for cluster {name}, which process {first.pid} uses" in output
+        """
+        import time
 
-
-def test_running_cluster_is_nobodys_to_collect(bench: Bench) -> None:
-    bench.write(
-        "test_it.py",
-        "import time\ndef test_it(kube_node):\n    print('in the test', flush=True)\n    time.sleep(60)\n",
+        def test_it(kube_node):
+            print("in the test", flush=True)
+            time.sleep(60)
+        """,
     )
     process = bench.start_line("in the test")
     (cluster,) = json.loads(command(bench, "list", "--json")[1])
@@ -173,9 +165,11 @@ def test_command_used_wrongly(bench: Bench) -> None:
 def test_failed_test_brings_its_nodes_facts(bench: Bench) -> None:
     bench.write(
         "test_it.py",
-        "def test_it(kube_node):\n"
-        "    kube_node.host.run_expect([0], 'systemctl stop kubelet')\n"
-        "    assert kube_node.host.service('kubelet').is_running\n",
+        """
+        def test_it(kube_node):
+            kube_node.host.run_expect([0], "systemctl stop kubelet")
+            assert kube_node.host.service("kubelet").is_running
+        """,
     )
     status, output = bench.run("--junitxml=junit.xml", "--kube-report=report")
     assert status == 1
@@ -207,11 +201,15 @@ def test_failed_test_brings_its_nodes_facts(bench: Bench) -> None:
 def test_node_that_dies_fails_its_own_tests_only(bench: Bench) -> None:
     bench.write(
         "test_it.py",
-        "import subprocess\n"
-        "def test_kill(kube_worker):\n"
-        "    subprocess.run(['docker', 'kill', kube_worker.access.reboot[-1]], check=True)\n"
-        "def test_look(kube_node):\n"
-        "    kube_node.refresh()\n",
+        """
+        import subprocess
+
+        def test_kill(kube_worker):
+            subprocess.run(["docker", "kill", kube_worker.access.reboot[-1]], check=True)
+
+        def test_look(kube_node):
+            kube_node.refresh()
+        """,
     )
     status, output = bench.run("--kube-workers=1")
     assert status == 1
@@ -221,29 +219,15 @@ def test_node_that_dies_fails_its_own_tests_only(bench: Bench) -> None:
     )
 
 
-def test_crashed_worker_is_replaced_and_finds_the_cluster(bench: Bench) -> None:
-    bench.write(
-        "test_it.py",
-        "import os, pytest\n"
-        "@pytest.mark.parametrize('n', range(3))\n"
-        "def test_it(n, kube_node):\n"
-        "    if n == 0: os.kill(os.getpid(), 9)\n"
-        "    assert kube_node.refresh().running\n",
-    )
-    status, output = bench.run("-n1")
-    assert status == 1
-    assert "replacing crashed worker" in output
-    assert "1 failed, 2 passed" in output
-    assert output.count("kubecluster: boot") == 1
-
-
 def test_running_node_is_pinned_in_one_command(bench: Bench) -> None:
-    """What is written down of a node is, read again, the spec of that very node."""
+    """The file that is written about a node is the spec of that node."""
     bench.write(
         "conftest.py",
-        "def pytest_kubecluster_spec(config, spec):\n"
-        "    spec = spec.with_flags({'v': '4', 'max-pods': '50', 'lock-file': None})\n"
-        "    return spec.with_flags({'exit-on-lock-contention': None, 'cluster-domain': 'a.b'})\n",
+        """
+        def pytest_kubecluster_spec(config, spec):
+            spec = spec.with_flags({"v": "4", "max-pods": "50", "lock-file": None})
+            return spec.with_flags({"exit-on-lock-contention": None, "cluster-domain": "a.b"})
+        """,
     )
     status, output = command(bench, "up", "pinned", *ONE_NODE, "--kube-hyperkube=1.30.0")
     assert status == 0, output

@@ -13,7 +13,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.runs.conftest import NOTHING, Bench, command, docker, read_until
+from tests.runs.conftest import NOTHING, Bench, command, docker, output_of, read_until
 
 pytestmark = pytest.mark.xdist_group("kept")
 
@@ -189,6 +189,34 @@ def until_reached(kept: Kept) -> None:
     while subprocess.run(argv, capture_output=True, check=False).returncode:
         assert time.monotonic() < deadline, "the machine did not start again"
         time.sleep(0.1)
+
+
+def test_second_run_waits_for_the_first(kept: Kept) -> None:
+    kept.bench.write("test_it.py", WAITS.replace("60", "1"))
+    first = kept.bench.start_line("in the test")
+    status, output = kept.bench.run("-s")
+    rest = output_of(first)
+    assert (status, first.returncode) == (0, 0), output + rest
+    assert f"waiting for cluster {kept.name}, which process {first.pid} uses" in output
+
+
+def test_crashed_worker_of_xdist_is_replaced_and_finds_the_cluster(kept: Kept) -> None:
+    kept.bench.write(
+        "test_it.py",
+        """
+        import os, pytest
+
+        @pytest.mark.parametrize("n", range(3))
+        def test_it(n, kube_master):
+            if n == 0: os.kill(os.getpid(), 9)
+            assert kube_master.refresh().running
+        """,
+    )
+    status, output = kept.bench.run("-n1")
+    assert status == 1, output
+    assert "replacing crashed worker" in output
+    assert "1 failed, 2 passed" in output
+    assert output.count("kubecluster: reuse") == 1
 
 
 def test_run_after_all_that_passes(kept: Kept) -> None:
