@@ -192,12 +192,26 @@ def until_reached(kept: Kept) -> None:
 
 
 def test_second_run_waits_for_the_first(kept: Kept) -> None:
-    kept.bench.write("test_it.py", WAITS.replace("60", "1"))
+    kept.bench.write(
+        "test_it.py",
+        """
+        import time
+        from pathlib import Path
+
+        def test_it(kube_node):
+            print("in the test", flush=True)
+            while not Path("go").exists():
+                time.sleep(0.1)
+        """,
+    )
     first = kept.bench.start_line("in the test")
-    status, output = kept.bench.run("-s")
+    second = kept.bench.start("-s")
+    seen = read_until(second, "waiting for cluster")
+    kept.bench.write("go", "")
     rest = output_of(first)
-    assert (status, first.returncode) == (0, 0), output + rest
-    assert f"waiting for cluster {kept.name}, which process {first.pid} uses" in output
+    seen += output_of(second)
+    assert (first.returncode, second.returncode) == (0, 0), rest + seen
+    assert f"waiting for cluster {kept.name}, which process {first.pid} uses" in seen
 
 
 def test_crashed_worker_of_xdist_is_replaced_and_finds_the_cluster(kept: Kept) -> None:
