@@ -21,7 +21,7 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.layouts.cluster import spec_of
 from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.nodes.node import Node
-from pytest_kubecluster.nodes.observation import File, Kubeconfig, Observation
+from pytest_kubecluster.nodes.observation import File, Kubeconfig, Observation, flag_of
 from pytest_kubecluster.nodes.verdict import Difference, compare
 from pytest_kubecluster.nodes.verdict.service import own_drop_ins
 from pytest_kubecluster.spec.flags import TRUE, FlagError
@@ -31,6 +31,7 @@ from pytest_kubecluster.spec.settings import (
     DEFAULT,
     Setting,
     SettingError,
+    configuration_settings,
     effective_settings,
     parse_setting,
     same_value,
@@ -85,7 +86,7 @@ def pin_node(
         raise KubeClusterError(f"{name}: its command line cannot be read: {error}") from None
     if not own:
         machine = replace(machine, address=seen.node_ip or machine.address)
-        table = _beside_the_article(seen, spec_from({}, machine, version, layout)[name].kubelet)
+        table = beside_the_article(seen, spec_from({}, machine, version, layout)[name].kubelet)
     document = document_of(name, version, table)
     spec = spec_from(document, machine, version, layout)
     seen = _look(spec, name, access)
@@ -248,7 +249,7 @@ _KEYS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 """The keys of a spec file for flags, and how they write the value."""
 
 
-def _beside_the_article(seen: Observation, kubelet: KubeletSpec) -> dict[str, Any]:
+def beside_the_article(seen: Observation, kubelet: KubeletSpec) -> dict[str, Any]:
     """Return the keys of a node's table: where its command line or file differ."""
     kubelet = replace(
         kubelet,
@@ -262,7 +263,14 @@ def _beside_the_article(seen: Observation, kubelet: KubeletSpec) -> dict[str, An
         kubelet = replace(kubelet, labels=(*kubelet.labels, *labels))
     flags: dict[str, str] = {}
     wanted, actual = kubelet.settings, seen.settings
+    settings = {
+        setting.name: thawed(setting.value)
+        for setting in _in_files(seen)
+        if not _is_wanted(kubelet, setting)
+    }
     for name, value in actual.items():
+        if name in seen.config and name not in seen.flags and name not in _KEYS:
+            continue
         on_command_line = name in seen.flags and name in kubelet.config
         same = same_value(kubelet.version, name, wanted.get(name), value)
         if name == "config" or (same and not on_command_line):
@@ -283,8 +291,25 @@ def _beside_the_article(seen: Observation, kubelet: KubeletSpec) -> dict[str, An
     return {
         **table,
         **({"flags": flags} if flags else {}),
+        **({"settings": settings} if settings else {}),
         **({"remove_flags": missing} if missing else {}),
     }
+
+
+def _in_files(seen: Observation) -> Iterator[Setting]:
+    """Yield the settings of the configuration files that no key and no flag states."""
+    for setting in seen.effective.values():
+        flag = flag_of(seen.read_as, setting.name)
+        in_file = setting.said_in != DEFAULT and not setting.said_in.startswith("--")
+        if in_file and flag not in _KEYS and setting.name not in _APART:
+            yield setting
+
+
+def _is_wanted(kubelet: KubeletSpec, setting: Setting) -> bool:
+    wanted = configuration_settings(kubelet.version, kubelet.configuration, "").get(setting.name)
+    return wanted is not None and same_value(
+        kubelet.version, setting.name, wanted.value, setting.value
+    )
 
 
 def _labels_beside_the_roles(seen: Observation, kubelet: KubeletSpec) -> tuple[Label, ...]:

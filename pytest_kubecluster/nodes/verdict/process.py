@@ -208,7 +208,7 @@ def _setting_difference(
 ) -> tuple[Difference, bool]:
     seen, flag = case.seen, flag_of(case.seen.read_as, name)
     if case.stated.complete:
-        on_command_line = flag in case.kubelet.flags
+        on_command_line = flag is not None and flag in case.kubelet.flags
     else:
         in_file = found and found.said_in != DEFAULT and not found.said_in.startswith("--")
         on_command_line = flag is not None and not in_file

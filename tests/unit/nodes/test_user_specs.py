@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_kubecluster.layouts.found import found_kubelet
-from pytest_kubecluster.nodes.pin import document_of, pinned, spec_from, toml_of
+from pytest_kubecluster.nodes.pin import beside_the_article, document_of, pinned, spec_from, toml_of
 from pytest_kubecluster.nodes.verdict import (
     NothingToCheck,
     case_of,
@@ -174,3 +174,38 @@ def test_webhook_authorization_leaves_nothing_to_ask_with_the_kubelets_own_certi
         list(checks()["pods_are_listed"](case))
     # Where the spec states no Webhook, it is a difference.
     assert compare(node.look(), classic().spec) != []
+
+
+def test_a_node_of_the_bundled_layout_is_pinned_by_what_differs(
+    classic: Classic, tmp_path: Path
+) -> None:
+    text = """
+        [kubelet]
+        cluster_domain = "a.b"
+        flags = { v = 4 }
+        remove_flags = ["lock-file", "exit-on-lock-contention"]
+        labels = { zone = "a" }
+        [kubelet.settings]
+        authorization.mode = "Webhook"
+        max-pods = 50
+        shutdownGracePeriod = "30s"
+    """
+    node = classic(role="worker", change=by_file(tmp_path, text))
+    version = node.spec.kubelet.version
+    machine = Machine("worker01", "worker", node.spec.address)
+    article = spec_from({}, machine, version, "classic")["worker01"].kubelet
+    table = beside_the_article(node.look(), article)
+    assert table == {
+        "cluster_domain": "a.b",
+        "flags": {"v": "4"},
+        "remove_flags": ["lock-file", "exit-on-lock-contention"],
+        "labels": {"zone": "a"},
+        "settings": {"authorization.mode": "Webhook", "maxPods": 50, "shutdownGracePeriod": "30s"},
+    }
+    document = tomllib.loads(toml_of(document_of("worker01", version, table)))
+    pinned_again = spec_from(document, machine, version, "classic")["worker01"].kubelet
+    assert pinned_again.flags == node.spec.kubelet.flags
+    assert pinned_again.configuration == node.spec.kubelet.configuration
+    # Without the pin, each of these is a difference.
+    names = {one.name for one in compare(node.look(), article)}
+    assert {"--v", "--max-pods", "shutdownGracePeriod", "--authorization-mode"} <= names
