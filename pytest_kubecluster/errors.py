@@ -1,11 +1,11 @@
-"""The one kind of error that is meant for the person who ran pytest."""
+"""The errors that are meant for the user."""
 
 from __future__ import annotations
 
 
 class KubeClusterError(Exception):
-    """Says what failed, where, why, and what to do next."""
+    """A failure; the message says what failed, where, why, and what to do next."""
 
 
 class NetworkTakenError(KubeClusterError):
-    """The cluster's network is somebody else's; another may be free."""
+    """The requested subnet is already in use; another may be free."""

@@ -109,12 +109,12 @@ def test_boot_that_fails_under_xdist(bench: Bench) -> None:
         "conftest.py",
         """
         def pytest_kubecluster_spec(config, spec):
-            return spec.with_flags({"register-with-taints": "bad"})
+            return spec.with_flags({"address": "192.0.2.1"})
         """,
     )
     status, output = bench.run("-n1")
     assert status == 1
-    assert "invalid taint spec: bad" in output
+    assert "bind: cannot assign requested address" in output
     assert "the cluster did not boot; the controller shows why" in output
 
 
