@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import time
 from collections.abc import Mapping
@@ -10,15 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from testinfra.backend.base import CommandResult
-from testinfra.backend.ssh import SshBackend
-from testinfra.host import Host
+from typing import TYPE_CHECKING, Any
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import Access
-from pytest_kubecluster.machines.ssh import Ssh, between_marks, output_between_marks
+from pytest_kubecluster.machines.ssh import Ssh
 from pytest_kubecluster.nodes import transport
 from pytest_kubecluster.nodes.agent.look import HEALTHZ, KUBELET
 from pytest_kubecluster.nodes.kubelet import Kubelet
@@ -29,6 +24,9 @@ from pytest_kubecluster.spec.parts import IPAddress
 from pytest_kubecluster.spec.settings import SettingError, canonical_name
 from pytest_kubecluster.spec.statements import Statements, statements_of
 from pytest_kubecluster.util.process import capture
+
+if TYPE_CHECKING:
+    from testinfra.host import Host
 
 _COMMAND_SECONDS = 60.0
 _BOOT_SECONDS = 120.0
@@ -81,11 +79,11 @@ class Node:
 
         Raises KubeClusterError if the node cannot be used.
         """
+        # Imported here, since pytest rewrites the assertions of testinfra when it starts.
+        from pytest_kubecluster.nodes.testinfra_host import root_host
+
         self._check_usable()
-        backend = _RootBackend(self.name, self.access)
-        host = Host(backend)
-        backend.set_host(host)
-        return host
+        return root_host(self.name, self.access)
 
     @property
     def files(self) -> Mapping[str, Path]:
@@ -248,37 +246,6 @@ def look_request(spec: NodeSpec, stated: Statements) -> Mapping[str, Any]:
             if setting and isinstance(setting.value, int):
                 ports[name] = setting.value
     return {"files": files, "expected": expected, "asked_ports": ports}
-
-
-class _RootBackend(SshBackend):  # type: ignore[misc]
-    """testinfra's ssh, as root whatever that takes; a password goes through standard input."""
-
-    def __init__(self, name: str, access: Access) -> None:
-        super().__init__(name, ssh_config=access.ssh_config, sudo=not access.is_root)
-        self._access = access
-
-    def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
-        """Run a command and return its output, without what a login shell prints."""
-        line = self.get_command(command, *args)
-        done = self.run_ssh(between_marks(["/bin/sh", "-c", line]))
-        done.command = self.encode(line)
-        return done
-
-    def get_sudo_command(self, command: str, sudo_user: str | None) -> str:
-        """Return a command that runs as root, or as another user."""
-        words = self._access.sudo
-        if sudo_user:
-            words = [*words, "-u", sudo_user] if words else ["runuser", "-u", sudo_user, "--"]
-        return shlex.join([*words, "/bin/sh", "-c", command])
-
-    def run_local(self, command: str, *args: str) -> CommandResult:
-        """Run ssh with what sudo wants to read."""
-        line = self.encode(self.quote(command, *args))
-        done = subprocess.run(
-            line, shell=True, input=self._access.as_root(b""), capture_output=True, check=False
-        )
-        outputs = output_between_marks(done.stdout, done.stderr)
-        return self.result(done.returncode, line, *outputs)
 
 
 def connect(cluster: ClusterSpec, access: Mapping[str, Access]) -> tuple[Node, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -82,3 +83,10 @@ def test_output_that_nobody_reads_is_no_traceback(tmp_path: Path) -> None:
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait() == 1
+
+
+def test_warnings_of_the_project_that_are_errors_do_not_stop_the_command(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    status, output = command(tmp_path, "spec", "--json")
+    assert status == 0, output
+    assert "worker01" in json.loads(output)["nodes"]
