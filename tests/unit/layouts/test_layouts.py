@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from ipaddress import ip_address
+
+import pytest
+
+from pytest_kubecluster.layouts.classic import classic_kubelet
+from pytest_kubecluster.layouts.cluster import LAYOUTS, completed, spec_of
+from pytest_kubecluster.layouts.found import found_kubelet
+from pytest_kubecluster.spec.model import KubeletSpec, NodeSpec
+from pytest_kubecluster.spec.parts import Label, Taint
+from pytest_kubecluster.spec.statements import statements_of
+from pytest_kubecluster.spec.topology import Machine
+from pytest_kubecluster.spec.version import KubeVersion
+
+V30 = KubeVersion.parse("1.30.0")
+MACHINE = Machine("w-1", "worker", ip_address("10.0.0.21"))
+
+
+def test_found_states_nothing_but_the_version() -> None:
+    assert found_kubelet(V30) == KubeletSpec(V30, "found")
+    assert found_kubelet(V30).files == ()
+    assert dict(found_kubelet(V30).flags) == {}
+
+
+def test_classic_states_what_the_article_has() -> None:
+    kubelet = classic_kubelet(MACHINE, V30)
+    assert kubelet.node_ips == (MACHINE.address,)
+    assert kubelet.labels == (Label("node-role.kubernetes.io/worker"),)
+    assert kubelet.taints == ()
+    assert classic_kubelet(replace(MACHINE, role="master"), V30).taints == (
+        Taint("node-role.kubernetes.io/master"),
+    )
+    names = [file.name for file in kubelet.files]
+    assert names == ["ca.crt", "ca.key", "kubeconfig", "kubelet.service", "kubelet.yaml"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_makes_a_cluster(layout: str) -> None:
+    spec = spec_of([replace(MACHINE, role="master"), MACHINE], None, V30, layout=layout)  # type: ignore[arg-type]
+    assert {node.kubelet.layout for node in spec} == {layout}
+    assert all(statements_of(node).complete is (layout == "classic") for node in spec)
+
+
+def test_what_a_spec_leaves_open_is_completed_for_a_playbook() -> None:
+    stated = replace(
+        found_kubelet(V30),
+        cluster_domain="example.org",
+        taints=(),
+        node_ips=(),
+        extra_flags=(("v", "4"),),
+        kubeconfig="/var/lib/kubelet/kubeconfig",
+    )
+    node = NodeSpec("m-1", "master", MACHINE.address, stated)
+    kubelet = completed(node).kubelet
+    assert kubelet.layout == "classic"
+    assert kubelet.cluster_domain == "example.org"
+    assert kubelet.kubeconfig == "/var/lib/kubelet/kubeconfig"
+    assert kubelet.flags["v"] == "4"
+    # An empty tuple is a statement: none at all.
+    assert (kubelet.taints, kubelet.node_ips) == ((), ())
+    assert "node-ip" not in kubelet.flags
+    assert kubelet.unit_path == "/etc/systemd/system/kubelet.service"
+    assert {file.name for file in kubelet.files} >= {"ca.crt", "kubeconfig", "kubelet.service"}
+
+
+def test_a_node_of_the_bundled_layout_is_complete() -> None:
+    node = NodeSpec("w-1", "worker", MACHINE.address, classic_kubelet(MACHINE, V30))
+    assert completed(node) is node
+
+
+def test_a_completed_spec_is_the_articles_where_nothing_is_stated() -> None:
+    node = NodeSpec("w-1", "worker", MACHINE.address, found_kubelet(V30))
+    article = classic_kubelet(MACHINE, V30)
+    kubelet = completed(node).kubelet
+    differing = [
+        one.name
+        for one in fields(KubeletSpec)
+        if getattr(kubelet, one.name) != getattr(article, one.name)
+    ]
+    assert differing == []
