@@ -21,13 +21,11 @@ from pytest_kubecluster.util.process import Commands
         ("Error: command docker not found", False),
     ],
 )
-def test_what_another_run_removes_meanwhile_is_known_by_dockers_words(
-    said: str, vanished: bool
-) -> None:
+def test_object_that_another_run_removed_is_recognised(said: str, vanished: bool) -> None:
     assert bool(VANISHED.search(said)) is vanished
 
 
-def test_progress_that_overwrites_itself_is_one_line(
+def test_progress_bar_is_reported_as_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vagrant = tmp_path / "vagrant"
@@ -107,7 +105,7 @@ def test_ssh_config_skips_what_a_vagrantfile_prints(
         ),
     ],
 )
-def test_what_vagrant_complains_of_is_decoded(
+def test_errors_of_vagrant_are_decoded(
     error: str, lines: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = error.partition(",")[2]
