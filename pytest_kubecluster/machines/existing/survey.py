@@ -141,9 +141,9 @@ def survey_machine(ssh: Ssh, name: str, reach: Reach, *, sudo_password: str = ""
     try:
         seen = ask_machine(ssh, name, reach.python)
         password = _sudo_password(ssh, name, seen, reach.sudo_password or sudo_password)
+        return _with_address(replace(seen, sudo_password=password), ssh, name, reach)
     except KubeClusterError as error:
         return Survey(problem=str(error))
-    return _with_address(replace(seen, sudo_password=password), ssh, name, reach)
 
 
 def address_missing(name: str, survey: Survey, reach: Reach, address: IPAddress) -> str:
