@@ -13,6 +13,7 @@ from .wait import is_healthy
 
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 5
+_NOTICE_SECONDS = 3
 _PROPERTIES = "MainPID ControlGroup ExecMainStatus ExecMainCode"
 
 
@@ -33,7 +34,7 @@ def disturb(how: str, unit: str, lock_file: str, seconds: float, patience: float
         os.close(os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600))
 
     exited = _wait(lambda: not _alive(pid), _EXIT_SECONDS * patience)
-    after = system.show([unit], seconds, _PROPERTIES)[0]
+    after = _account_of_its_end(unit, before, seconds)
     back = exited and _wait(lambda: _came_back(unit, pid, seconds), seconds)
     if back:
         # It counts restarts: later checks must not see this one.
@@ -47,6 +48,21 @@ def disturb(how: str, unit: str, lock_file: str, seconds: float, patience: float
         "seconds": time.monotonic() - started,
         "journal": system.journal(unit, 15, seconds),
     }
+
+
+def _account_of_its_end(unit: str, before: dict[str, str], seconds: float) -> dict[str, str]:
+    """Return what systemd shows of the unit once it has noticed that the main process ended.
+
+    That may be a moment after the end. Where the kubelet is not the main process, it may be never.
+    """
+    shown: list[dict[str, str]] = []
+
+    def noticed() -> bool:
+        shown.append(system.show([unit], seconds, _PROPERTIES)[0])
+        return shown[-1].get("MainPID") != before.get("MainPID")
+
+    _wait(noticed, _NOTICE_SECONDS)
+    return shown[-1]
 
 
 def _came_back(unit: str, pid: int, seconds: float) -> bool:
