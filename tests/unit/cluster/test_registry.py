@@ -159,10 +159,12 @@ def test_kept_cluster_of_another_version_of_the_plugin_is_not_abandoned(
     folder = create_cluster_folder(tmp_path, "other")
     folder.keep()
     path = folder.path / "cluster.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99, "more": 1}))
+    record = path.read_text()
+    path.write_text(json.dumps({**json.loads(record), "format": 99, "more": 1}))
     assert folder.read() is None
     assert list(abandoned_clusters()) == []
     assert folder.is_kept()
+    path.write_text(record)
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "-a", "a-", "A", "a" * 41, "a b"])
