@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
@@ -28,9 +29,12 @@ from pytest_kubecluster.util.paths import is_plain
 
 
 @pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return tmp_path / "kubecluster"
+    yield tmp_path / "kubecluster"
+    for folder in all_clusters():
+        if record := folder.read():
+            shutil.rmtree(record.sockets)
 
 
 def abandon(folder: ClusterFolder) -> None:
