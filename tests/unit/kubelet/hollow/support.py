@@ -55,9 +55,12 @@ def eventually(what: str, condition: Callable[[], T | None], seconds: float = SE
 
 
 def free_port() -> int:
-    """A port that no outgoing connection can take before the kubelet does."""
+    """Return a port that no outgoing connection can take before the kubelet does.
+
+    hypothesis seeds the module random, in all workers of pytest-xdist alike.
+    """
     while True:
-        port = random.randrange(15000, 32000)
+        port = random.SystemRandom().randrange(15000, 32000)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
