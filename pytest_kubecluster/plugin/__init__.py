@@ -123,4 +123,5 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     differences = other.differences(spec)
     noun = "difference" if len(differences) == 1 else "differences"
     headline = f"the kubelet is not what its spec says: {len(differences)} {noun}"
-    return [headline, *difference_table(differences)]
+    # pytest cuts what is wide; the facts of the node, below, have the places too.
+    return [headline, *difference_table(differences, places=False)]

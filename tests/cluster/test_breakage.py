@@ -37,6 +37,11 @@ pytestmark = pytest.mark.kube_disruptive
 UNIT = "/etc/systemd/system/kubelet.service"
 CONFIG = "/etc/kubernetes/kubeconfig"
 BYTES = "unit_has_the_rendered_bytes"
+# Which of these folders has the kubelet depends on its version.
+PROGRAMS = (
+    "for folder in /opt/hyperkube /opt/bin; do"
+    " [ ! -d $folder ] || find $folder -type f -exec chmod {mode} {{}} +; done"
+)
 CONFIG_BYTES = "kubeconfig_has_the_rendered_bytes"
 HEALTHY_SECONDS = 60
 
@@ -260,9 +265,7 @@ BREAKAGES = {
     "lock file writable by all": breakage(
         "chmod 666 /var/run/lock/kubelet.lock", "lock_file_is_owned_by_root"
     ),
-    "program writable by all": breakage(
-        "find /opt/hyperkube /opt/bin -type f -exec chmod o+w {} +", "program_is_owned_by_root"
-    ),
+    "program writable by all": breakage(PROGRAMS.format(mode="o+w"), "program_is_owned_by_root"),
     "static pod": breakage(
         "echo '{}' >/etc/kubernetes/manifests/pod.json", "no_static_pod_is_unstated"
     ),
@@ -303,7 +306,7 @@ def node(request: pytest.FixtureRequest, kube_nodes: tuple[Node, ...]) -> Iterat
         systemctl stop second 2>/dev/null || true
         rm -rf /etc/systemd/system/kubelet.service.d {UNIT} /etc/kubernetes /opt/kubelet
         rm -f /var/run/lock/kubelet.lock
-        find /opt/hyperkube /opt/bin -type f -exec chmod go-w {{}} +
+        {PROGRAMS.format(mode="go-w")}
         hostname {name}
         tar -xPpf /run/whole.tar; cat /run/resolv.conf >/etc/resolv.conf
         systemctl daemon-reload; systemctl reset-failed

@@ -61,17 +61,22 @@ Check = Callable[[Case], Iterator[Difference]]
 """Yields what is wrong. Raises NothingToCheck."""
 
 
-def difference_table(differences: Sequence[Difference], width: int = 160) -> list[str]:
-    """Return the lines of a table of differences; where things were said is in the last column."""
+def difference_table(
+    differences: Sequence[Difference], width: int = 160, *, places: bool = True
+) -> list[str]:
+    """Return the lines of a table of differences; the last column has where each was said.
+
+    Without ``places`` there is no such column.
+    """
     table = Table(box=None, pad_edge=False, header_style="")
     columns = ["", "expected", "actual"]
-    if any(one.expected_in or one.actual_in for one in differences):
+    if places and any(one.expected_in or one.actual_in for one in differences):
         columns.append("expected by; found in")
     for column in columns:
         table.add_column(column, overflow="fold")
     for one in differences:
-        places = "; ".join(filter(None, (one.expected_in, one.actual_in)))
-        row = [one.name, _cell(one.expected), _cell(one.actual), places]
+        said_in = "; ".join(filter(None, (one.expected_in, one.actual_in)))
+        row = [one.name, _cell(one.expected), _cell(one.actual), said_in]
         table.add_row(*row[: len(columns)])
     console = Console(file=io.StringIO(), width=width, no_color=True, highlight=False, markup=False)
     console.print(table)
