@@ -34,7 +34,7 @@ def disturb(how: str, unit: str, lock_file: str, seconds: float, patience: float
         os.close(os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600))
 
     exited = _wait(lambda: not _alive(pid), _EXIT_SECONDS * patience)
-    after = _account_of_its_end(unit, before, seconds)
+    after = _account_of_its_end(unit, before, seconds, _NOTICE_SECONDS if exited else 0)
     back = exited and _wait(lambda: _came_back(unit, pid, seconds), seconds)
     if back:
         # It counts restarts: later checks must not see this one.
@@ -50,10 +50,13 @@ def disturb(how: str, unit: str, lock_file: str, seconds: float, patience: float
     }
 
 
-def _account_of_its_end(unit: str, before: dict[str, str], seconds: float) -> dict[str, str]:
+def _account_of_its_end(
+    unit: str, before: dict[str, str], seconds: float, notice_seconds: float
+) -> dict[str, str]:
     """Return what systemd shows of the unit once it has noticed that the main process ended.
 
-    That may be a moment after the end. Where the kubelet is not the main process, it may be never.
+    That may be a moment after the end. Where the kubelet is not the main process, it may be never:
+    ``notice_seconds`` bound the wait.
     """
     shown: list[dict[str, str]] = []
 
@@ -61,7 +64,7 @@ def _account_of_its_end(unit: str, before: dict[str, str], seconds: float) -> di
         shown.append(system.show([unit], seconds, _PROPERTIES)[0])
         return shown[-1].get("MainPID") != before.get("MainPID")
 
-    _wait(noticed, _NOTICE_SECONDS)
+    _wait(noticed, notice_seconds)
     return shown[-1]
 
 
