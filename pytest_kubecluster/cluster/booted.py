@@ -278,7 +278,7 @@ class Booting:
                 str(cluster.deployment.files(node.name)),
                 tuple(machines.reboot_command(node.name)),
                 cluster.python,
-                patience=machines.timeout_factor(),
+                timeout_factor=machines.timeout_factor(),
             )
             for node in cluster.spec
         }

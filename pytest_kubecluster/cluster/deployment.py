@@ -115,7 +115,9 @@ class Deployment:
 
         def wait(node: Node) -> None:
             # The deadline is stretched already, and a node would stretch what it is given.
-            node.wait_until_healthy(max(1.0, deadline - time.monotonic()) / node.access.patience)
+            node.wait_until_healthy(
+                max(1.0, deadline - time.monotonic()) / node.access.timeout_factor
+            )
             look(node)
 
         each_in_parallel(wait, nodes, limit=self.machines.forks)

@@ -261,7 +261,7 @@ def check_name(name: str) -> None:
     """Raise KubeClusterError for what cannot name a cluster, a container and a folder."""
     if not _NAME.fullmatch(name):
         raise KubeClusterError(
-            f"{name!r} is no name of a cluster; use up to 40 of a-z, 0-9 and - between them"
+            f"{name!r} is not a cluster name; use up to 40 of a-z, 0-9 and - between them"
         )
 
 

@@ -19,7 +19,7 @@ _MARGIN_SECONDS = 20
 
 def disturb(node: Node, how: str, margin: float = _MARGIN_SECONDS) -> Outcome:
     """Kill the kubelet or contend for its lock, and wait on the node until it is back."""
-    seconds = restart_seconds(node) + margin * node.access.patience
+    seconds = restart_seconds(node) + margin * node.access.timeout_factor
     lock_file = node.kubelet.lock_path
     request = {"how": how, "lock_file": lock_file, "seconds": seconds}
     outcome: Outcome = node.ask("disturb", request, timeout=3.0 * seconds)

@@ -26,7 +26,7 @@ class Access:
     """Whether the user that logs in is root."""
     sudo_password: str = field(default="", repr=False)
     """The password for sudo, if it needs one."""
-    patience: float = 1.0
+    timeout_factor: float = 1.0
     """How many times as long as in a container on this host things may take (timeout factor)."""
     problem: str = ""
     """Why the node cannot be used, if it cannot."""

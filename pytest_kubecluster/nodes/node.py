@@ -137,7 +137,7 @@ class Node:
         self._check_usable()
         request = {"do": command, "unit": self.spec.kubelet.unit, **request}
         if command != "wait":
-            request["patience"] = self.access.patience
+            request["timeout_factor"] = self.access.timeout_factor
         argv = transport.command(self.access.python, request)
         done = self.run(*argv, timeout=timeout, stdin=transport.archive())
         return transport.result(self.name, done.stdout, done.stderr, done.returncode)
@@ -154,7 +154,7 @@ class Node:
         return self._ssh.run(
             self.name,
             [*self.access.sudo, *command],
-            timeout=timeout * self.access.patience,
+            timeout=timeout * self.access.timeout_factor,
             stdin=self.access.as_root(stdin),
         )
 
@@ -163,10 +163,10 @@ class Node:
 
         As all times, they are those of a container node; an emulated machine gets more.
         """
-        deadline = time.monotonic() + timeout * self.access.patience
+        deadline = time.monotonic() + timeout * self.access.timeout_factor
         if self.access.reboot:
             self._ssh.disconnect(self.name)
-            done = capture(self.access.reboot, timeout=timeout * self.access.patience)
+            done = capture(self.access.reboot, timeout=timeout * self.access.timeout_factor)
             if done.status != 0:
                 raise KubeClusterError(f"{self.name} did not reboot: {done.stderr.strip()}")
             self._ssh.connect(self.name, deadline)
@@ -181,7 +181,7 @@ class Node:
         seconds have passed; with ``restarts``, systemd may start it again meanwhile.
         """
         kubelet = self.spec.kubelet
-        seconds = timeout * self.access.patience
+        seconds = timeout * self.access.timeout_factor
         seen = self.ask(
             "wait",
             {"seconds": seconds, "restarts": restarts},

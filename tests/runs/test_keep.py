@@ -95,8 +95,8 @@ def test_reuse_without_a_kept_cluster_boots_one(bench: Bench) -> None:
     ("name", "message"),
     [
         ("nobody", "there is no cluster nobody; there are: none"),
-        ("a/b", "--kube-reuse: 'a/b' is no name of a cluster"),
-        ("..", "--kube-reuse: '..' is no name of a cluster"),
+        ("a/b", "--kube-reuse: 'a/b' is not a cluster name"),
+        ("..", "--kube-reuse: '..' is not a cluster name"),
     ],
 )
 def test_name_that_cannot_be_reused(name: str, message: str, bench: Bench) -> None:

@@ -17,10 +17,12 @@ _NOTICE_SECONDS = 3
 _PROPERTIES = "MainPID ControlGroup ExecMainStatus ExecMainCode"
 
 
-def disturb(how: str, unit: str, lock_file: str, seconds: float, patience: float) -> dict[str, Any]:
+def disturb(
+    how: str, unit: str, lock_file: str, seconds: float, timeout_factor: float
+) -> dict[str, Any]:
     """Kill the kubelet (``kill``) or open its lock file as a second one would (``open-lock``).
 
-    Wait ``seconds`` for it to be back and healthy; ``patience`` multiplies the time for its end.
+    Wait ``seconds`` for it to be back and healthy; ``timeout_factor`` multiplies the time for its end.
     """
     before = system.show([unit], seconds, _PROPERTIES)[0]
     kubelet = process.kubelet_of(before, process.processes())
@@ -33,7 +35,7 @@ def disturb(how: str, unit: str, lock_file: str, seconds: float, patience: float
     else:
         os.close(os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600))
 
-    exited = _wait(lambda: not _alive(pid), _EXIT_SECONDS * patience)
+    exited = _wait(lambda: not _alive(pid), _EXIT_SECONDS * timeout_factor)
     after = _account_of_its_end(unit, before, seconds, _NOTICE_SECONDS if exited else 0)
     back = exited and _wait(lambda: _came_back(unit, pid, seconds), seconds)
     if back:

@@ -94,7 +94,7 @@ def look(
     files: dict[str, bool],
     expected: dict[str, str],
     asked_ports: dict[str, int],
-    patience: float,
+    timeout_factor: float,
 ) -> dict[str, Any]:
     """Return all there is to know.
 
@@ -102,7 +102,7 @@ def look(
     paths by flag, for a kubelet that does not run; ``asked_ports`` are to be asked instead of those
     the kubelet is configured with.
     """
-    seconds = _SECONDS * patience
+    seconds = _SECONDS * timeout_factor
     with ThreadPoolExecutor(max_workers=12) as pool:
         parts = Parts(pool)
         accounts = parts.start(system.show, [unit, "systemd-resolved.service"], 4 * seconds)

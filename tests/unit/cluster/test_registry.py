@@ -174,7 +174,7 @@ def test_kept_cluster_of_another_version_of_the_plugin_is_not_abandoned(
 @pytest.mark.parametrize("name", ["a/b", "..", "", "-a", "a-", "A", "a" * 41, "a b"])
 def test_invalid_name_is_refused(name: str, registry: Path, tmp_path: Path) -> None:
     for use in (find_cluster, lambda n: create_cluster_folder(tmp_path, n)):
-        with pytest.raises(KubeClusterError, match="is no name of a cluster"):
+        with pytest.raises(KubeClusterError, match="is not a cluster name"):
             use(name)
     assert not registry.exists()
 

@@ -261,7 +261,7 @@ REQUEST: dict[str, Any] = {
     "files": {"/etc/passwd": False, "/dev/null": False, "/no/such/file": False},
     "expected": {},
     "asked_ports": {"healthz": 1, "kubelet": 2},
-    "patience": 1.0,
+    "timeout_factor": 1.0,
 }
 
 
