@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.nodes.verdict import service
 
 Outcome = Mapping[str, Any]
 
@@ -27,12 +27,9 @@ def disturb(node: Node, how: str, margin: float = _MARGIN_SECONDS) -> Outcome:
 
 
 def restart_seconds(node: Node) -> float:
-    """Return RestartSec of the unit: the spec's with a bundled layout, or else systemd's."""
-    if node.case().stated.complete:
-        return node.spec.kubelet.restart_seconds
-    units = {"min": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000001}
-    parts = re.findall(r"([\d.]+)(min|s|ms|us)\b", node.kubelet.unit.get("RestartUSec", ""))
-    return sum(float(number) * units[unit] for number, unit in parts)
+    """Return RestartSec of the unit: the spec's where it states one, or else systemd's."""
+    stated = node.spec.kubelet.restart_seconds
+    return (service.restart_seconds(node.kubelet) or 0) if stated is None else stated
 
 
 def reboot(node: Node) -> Outcome:

@@ -33,4 +33,5 @@ def classic_kubelet(machine: Machine, version: KubeVersion) -> KubeletSpec:
         lock_file="/var/run/lock/kubelet.lock",
         manifests="/etc/kubernetes/manifests",
         config_path="/etc/kubernetes/kubelet.yaml",
+        restart_seconds=10,
     )

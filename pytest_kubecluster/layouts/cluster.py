@@ -75,8 +75,8 @@ def completed(node: NodeSpec) -> NodeSpec:
         for one in fields(KubeletSpec)
         if (value := getattr(kubelet, one.name)) not in (None, "", ())
     }
-    if kubelet.taints is not None:
-        stated["taints"] = kubelet.taints
-    if kubelet.node_ips is not None:
-        stated["node_ips"] = kubelet.node_ips
+    for name in ("taints", "node_ips", "cluster_dns"):
+        # An empty tuple is none at all, and not what is left to the layout.
+        if (value := getattr(kubelet, name)) is not None:
+            stated[name] = value
     return replace(node, kubelet=replace(classic, **{**stated, "layout": "classic"}))

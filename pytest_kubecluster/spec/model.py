@@ -114,7 +114,8 @@ class KubeletSpec:
     lock_file: str = ""
     manifests: str = ""
     config_path: str = ""
-    restart_seconds: int = 10
+    restart_seconds: int | None = None
+    """``RestartSec`` of the unit."""
     launched_by: LauncherName | None = None
     """Another launcher than the usual one at the time of the version."""
     cgroup_v1: bool = False

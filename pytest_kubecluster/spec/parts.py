@@ -79,6 +79,7 @@ class UnitStatement:
     text: str | None = None
     """The directives of the unit file, compared by what systemd makes of them."""
     enabled: bool | None = None
+    restart_seconds: int | None = None
 
 
 @dataclass(frozen=True)

@@ -297,6 +297,7 @@ def _stated(kubelet: KubeletSpec, table: Mapping[str, Any]) -> list[tuple[str, A
     Raises ValueError for two that contradict each other, or that the version does not have.
     """
     version = kubelet.version
+    _check_empty(kubelet, table)
     stated: list[tuple[str, Any, str]] = []
     for key, flag in _FLAGS.items():
         if key in table and key != "labels":
@@ -323,6 +324,16 @@ def _stated(kubelet: KubeletSpec, table: Mapping[str, Any]) -> list[tuple[str, A
             raise ValueError(f"{seen[key][1]} and {where} contradict each other: keep one of them")
         seen[key] = (value, where)
     return stated
+
+
+def _check_empty(kubelet: KubeletSpec, table: Mapping[str, Any]) -> None:
+    """Raise ValueError for an empty text that would state nothing of an existing machine."""
+    for key, flag in _FLAGS.items():
+        if kubelet.layout == "found" and table.get(key) == "":
+            raise ValueError(
+                f"{key}: an empty text states nothing here; for a flag that must not be set "
+                f'write unset = ["{flag}"]'
+            )
 
 
 def _flag_value(value: Any) -> Any:

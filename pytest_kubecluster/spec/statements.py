@@ -125,6 +125,8 @@ def _found(kubelet: KubeletSpec) -> Statements:
         if name not in fields
         for setting in [parse_setting(version, name, value, kubelet.place(name) or SPEC)]
     }
+    if kubelet.cluster_dns == () and canonical_name(version, "cluster-dns") not in settings:
+        absent.append("cluster-dns")
     return Statements(
         version=version,
         settings=settings,
@@ -135,7 +137,9 @@ def _found(kubelet: KubeletSpec) -> Statements:
         taints=kubelet.taints,
         addresses=kubelet.node_ips,
         files=(*_modes(kubelet), *kubelet.own_files),
-        unit=_unit(kubelet, drop_ins=None, enabled=None),
+        unit=replace(
+            _unit(kubelet, drop_ins=None, enabled=None), restart_seconds=kubelet.restart_seconds
+        ),
         identity=replace(kubelet.identity, kubeconfig=kubelet.kubeconfig or None),
         server=kubelet.api_server or None,
         hostname=kubelet.hostname or None,

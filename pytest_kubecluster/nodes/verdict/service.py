@@ -14,6 +14,19 @@ from pytest_kubecluster.nodes.verdict.unit import all_directives
 _UNIT_NAME = re.compile(
     r"[\w@.:\\-]+\.(?:service|socket|path|timer|mount|target|slice|device|swap|automount)\b"
 )
+_UNITS = {
+    "us": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+    "w": 604800.0,
+    "month": 2629800.0,
+    "y": 31557600.0,
+}
+"""Units of time in seconds, as systemd writes them (systemd.time(7))."""
+_TIME = re.compile(rf"([\d.]+)({'|'.join(sorted(_UNITS, key=len, reverse=True))})\b")
 _STABLE_SECONDS = 600
 """A kubelet that has run for so long is not being restarted, whatever happened before."""
 
@@ -45,8 +58,13 @@ def unit_is_loaded_from_its_file(case: Case) -> Iterator[Difference]:
 def unit_is_the_stated_one(case: Case) -> Iterator[Difference]:
     """Expect the stated directives and environment files, whatever the order and the spaces."""
     stated, seen = case.stated.unit, case.seen
-    if stated.text is None and stated.environment_files is None:
-        raise NothingToCheck("the spec states neither directives nor environment files")
+    if (stated.text, stated.environment_files, stated.restart_seconds) == (None, None, None):
+        raise NothingToCheck(
+            "the spec states neither directives nor environment files nor restart_seconds"
+        )
+    if stated.restart_seconds is not None and restart_seconds(seen) != stated.restart_seconds:
+        actual_delay = seen.unit.get("RestartUSec") or None
+        yield _differs("unit RestartSec", f"{stated.restart_seconds}s", actual_delay)
     if stated.environment_files is not None:
         actual = {path for path, (kind, _) in seen.unit_files.items() if kind == "environment"}
         for path in sorted({*stated.environment_files} ^ actual):
@@ -62,6 +80,15 @@ def unit_is_the_stated_one(case: Case) -> Iterator[Difference]:
             yield _differs(
                 f"unit [{section}] {name}", expected, None if expected is not None else value
             )
+
+
+def restart_seconds(seen: Observation) -> float | None:
+    """Return how long systemd waits before it restarts the unit; None if that is not known."""
+    text = seen.unit.get("RestartUSec", "")
+    if text in ("0", "infinity"):
+        return float(text)
+    parts = _TIME.findall(text)
+    return sum(float(number) * _UNITS[unit] for number, unit in parts) if parts else None
 
 
 def own_drop_ins(seen: Observation) -> tuple[str, ...]:

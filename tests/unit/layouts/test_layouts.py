@@ -49,6 +49,7 @@ def test_what_a_spec_leaves_open_is_completed_for_a_playbook() -> None:
         cluster_domain="example.org",
         taints=(),
         node_ips=(),
+        cluster_dns=(),
         extra_flags=(("v", "4"),),
         kubeconfig="/var/lib/kubelet/kubeconfig",
     )
@@ -58,6 +59,8 @@ def test_what_a_spec_leaves_open_is_completed_for_a_playbook() -> None:
     assert kubelet.cluster_domain == "example.org"
     assert kubelet.kubeconfig == "/var/lib/kubelet/kubeconfig"
     assert kubelet.flags["v"] == "4"
+    assert "cluster-dns" not in kubelet.settings
+    assert kubelet.restart_seconds == 10
     # An empty tuple is a statement: none at all.
     assert (kubelet.taints, kubelet.node_ips) == ((), ())
     assert "node-ip" not in kubelet.flags

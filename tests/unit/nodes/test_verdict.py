@@ -329,6 +329,39 @@ def test_unit_is_compared_by_its_directives(classic: Classic) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("stated", "delay", "right"),
+    [
+        (10, "10s", True),
+        (90, "1min 30s", True),
+        (3600, "1h", True),
+        (0, "0", True),
+        (10, "1h", False),
+        (10, "10ms", False),
+        (10, "infinity", False),
+        (0, "", False),
+    ],
+)
+def test_stated_delay_of_restarts_is_compared_by_its_meaning(
+    classic: Classic, stated: int, delay: str, right: bool
+) -> None:
+    node = classic()
+    node.account["RestartUSec"] = delay
+    spec = found(node, restart_seconds=stated)
+    assert failing(node, spec) == (set() if right else {"unit_is_the_stated_one"})
+    if not right:
+        (difference,) = compare(node.look(), spec)
+        assert difference.name == "unit RestartSec"
+        assert (difference.expected, difference.actual) == (f"{stated}s", delay or None)
+
+
+def test_delay_of_restarts_that_is_not_stated_cannot_differ(classic: Classic) -> None:
+    node = classic()
+    node.account["RestartUSec"] = "1h"
+    assert failing(node, found(node)) == set()
+    assert "restart_seconds" in reason(node, "unit_is_the_stated_one", found(node))
+
+
 def test_environment_files_and_variables_make_the_command_line(classic: Classic) -> None:
     node = classic()
     flags = " ".join(node.argv[1:])

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kubecluster.layouts.cluster import cluster_spec
+from pytest_kubecluster.layouts.cluster import cluster_spec, spec_of
 from pytest_kubecluster.spec.model import ClusterSpec, SpecError
-from pytest_kubecluster.spec.parts import Taint
+from pytest_kubecluster.spec.parts import NO_ADDRESS, Taint
 from pytest_kubecluster.spec.provenance import describe, explain_flag
 from pytest_kubecluster.spec.specfile import SpecFile, SpecFileError, find_spec_file
+from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.spec.version import KubeVersion
 
 WHOLE = """
@@ -68,6 +69,17 @@ def test_general_tables_come_before_particular_ones(whole: SpecFile) -> None:
     assert second.kubelet.node_taints == ("dedicated=ci:NoExecute", "spot=:NoSchedule")
     assert "lock-file" not in second.kubelet.settings
     assert "lock-file" in spec["worker01"].kubelet.settings
+
+
+@pytest.mark.parametrize("key", ["cluster_domain", "network_plugin", "hostname"])
+def test_empty_text_about_existing_machines_is_refused(tmp_path: Path, key: str) -> None:
+    (tmp_path / "kubecluster.toml").write_text(f'[kubelet]\n{key} = ""\n')
+    file = find_spec_file(tmp_path)
+    machines = [Machine("w1", "worker", NO_ADDRESS)]
+    version = KubeVersion.parse("1.20.0")
+    with pytest.raises(SpecFileError, match=f"{key}: an empty text states nothing here; .*unset"):
+        applied(file, spec_of(machines, None, version, layout="found"))
+    applied(file, spec_of(machines, None, version))
 
 
 def test_table_of_pyproject(tmp_path: Path) -> None:

@@ -69,6 +69,14 @@ def test_found_states_the_version_and_nothing_else(unstated: KubeletSpec) -> Non
     assert statements_of(unstated) == Statements(version=V30, labels={})
 
 
+def test_found_states_that_there_are_no_dns_servers(unstated: KubeletSpec) -> None:
+    kubelet = replace(unstated, cluster_dns=())
+    assert statements_of(kubelet).absent_settings == {"clusterDNS": "the spec"}
+    stated = statements_of(kubelet.with_settings({"cluster-dns": "10.0.0.10"}))
+    assert stated.absent_settings == {}
+    assert set(stated.settings) == {"clusterDNS"}
+
+
 def test_found_states_what_is_set(unstated: KubeletSpec) -> None:
     kubelet = replace(
         unstated,
@@ -86,6 +94,7 @@ def test_found_states_what_is_set(unstated: KubeletSpec) -> None:
         hostname="w1",
         api_server="https://api.example.org:6443",
         host=HostStatement(resolver=False),
+        restart_seconds=5,
         extra_flags=(("max-pods", "50"), ("lock-file", None)),
     ).with_settings({"authorization.mode": "Webhook", "rotate-certificates": None})
     stated = statements_of(kubelet)
@@ -104,6 +113,7 @@ def test_found_states_what_is_set(unstated: KubeletSpec) -> None:
     assert stated.identity.user == "system:node:w1"
     assert stated.files == (FileStatement("/etc/kubernetes/ca.key", absent=True),)
     assert stated.unit.drop_ins == kubelet.unit_drop_ins
+    assert stated.unit.restart_seconds == 5
     assert stated.server == "https://api.example.org:6443"
     assert stated.hostname == "w1"
     assert stated.host == HostStatement(resolver=False)
