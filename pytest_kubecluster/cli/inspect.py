@@ -68,7 +68,7 @@ def _spec(arguments: argparse.Namespace) -> int:
     if arguments.seen and session.settings.machines.existing:
         return _pin_existing(arguments.seen, session, minimal=arguments.minimal)
     if arguments.seen:
-        return _pin(arguments.seen, arguments.name)
+        return _pin(arguments.seen, arguments.name, minimal=arguments.minimal)
     described = describe(session.spec)
     if arguments.json:
         print(json.dumps(described, indent=1))
@@ -77,7 +77,7 @@ def _spec(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _pin(name: str, cluster: str | None) -> int:
+def _pin(name: str, cluster: str | None, *, minimal: bool) -> int:
     """Print the spec of a node of a kept cluster."""
     from pytest_kubecluster.machines.access import Access
     from pytest_kubecluster.nodes.pin import pin_node
@@ -90,7 +90,8 @@ def _pin(name: str, cluster: str | None) -> int:
         config.write_text(f"ControlPath none\nInclude {folder.path / 'ssh' / 'config'}\n")
         record = record_of(folder)
         access = Access(str(config), str(folder.path / "files" / name), python=record.python)
-        _print_pin(name, pin_node(name, record.nodes[name], access))
+        role, layout = record.nodes[name], record.layout
+        _print_pin(name, pin_node(name, role, access, layout, minimal=minimal))
     return DONE
 
 
@@ -115,7 +116,7 @@ def _pin_existing(name: str, session: ClusterSession, *, minimal: bool) -> int:
     try:
         cluster = lifecycle.open(Progress(sys.stderr, quiet=True))
         access = next(one.access for one in cluster.nodes if one.name == name)
-        _print_pin(name, pin_node(name, node.role, access, own=True, minimal=minimal))
+        _print_pin(name, pin_node(name, node.role, access, "found", minimal=minimal))
     finally:
         lifecycle.finish(failed=False)
     return DONE

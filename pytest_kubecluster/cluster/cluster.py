@@ -115,8 +115,13 @@ class Cluster:
         """Enter the cluster into the registry, with this record. Raises KubeClusterError."""
         self.open(create_cluster_folder(self.project, name))
         nodes = {node.name: node.role for node in self.spec}
-        provider = self.settings.machines.name
-        self.folder.write(nodes=nodes, provider=provider, python=self.python, **recorded)
+        self.folder.write(
+            nodes=nodes,
+            layout=self.settings.layout,
+            provider=self.settings.machines.name,
+            python=self.python,
+            **recorded,
+        )
 
     def open(self, folder: ClusterFolder) -> None:
         """Use the cluster that has ``folder``, whose lock this process holds."""

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import USUAL
-from pytest_kubecluster.spec.model import Role
+from pytest_kubecluster.spec.model import LayoutName, Role
 from pytest_kubecluster.util.atomic import private_folder, write_atomically
 from pytest_kubecluster.util.paths import is_plain, new_socket_folder, registry_root
 
@@ -54,6 +54,8 @@ class Record:
     """A digest of what the playbook put on them; empty until it has ended."""
     nodes: Mapping[str, Role] = field(default_factory=dict)
     """The role of each node, by its name."""
+    layout: LayoutName = "classic"
+    """The layout of the nodes, as the playbook that provisioned them last makes them."""
     network: str = ""
     provider: str = "docker"
     """Where the machines come from: a Vagrant provider, ``vagrantfile`` or ``inventory``."""

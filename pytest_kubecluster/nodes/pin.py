@@ -67,16 +67,17 @@ class Pin:
 
 
 def pin_node(
-    name: str, role: Role, access: Access, *, own: bool = False, minimal: bool = False
+    name: str, role: Role, access: Access, layout: LayoutName, *, minimal: bool = False
 ) -> Pin:
     """Look at a node and return the spec file that it satisfies.
 
-    A user's ``own`` machine is described in full: settings, labels, taints, files, unit, identity
-    and API server, wherever it has them; with ``minimal`` without settings that are the version's
-    default. Of a node with the bundled layout, only what differs from the article's is stated.
+    A node with the layout ``found`` is described in full: settings, labels, taints, files, unit,
+    identity and API server, wherever it has them; with ``minimal`` without settings that are the
+    version's default. Of one with the layout ``classic``, only what differs from the article's is
+    stated.
     Raises KubeClusterError if no known kubelet runs there.
     """
-    layout: LayoutName = "found" if own else "classic"
+    own = layout == "found"
     machine = Machine(name, role, NO_ADDRESS)
     seen = _look(spec_from({}, machine, KubeVersion(1, 7, 5), layout), name, access)
     version = _version(name, seen)

@@ -9,11 +9,13 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 import pytest
 
 from pytest_kubecluster.cli import clusters as command
-from pytest_kubecluster.cli.common import FAILED
+from pytest_kubecluster.cli import inspect
+from pytest_kubecluster.cli.common import DONE, FAILED
 from pytest_kubecluster.cluster import registry as module
 from pytest_kubecluster.cluster import removal
 from pytest_kubecluster.cluster.registry import (
@@ -25,6 +27,9 @@ from pytest_kubecluster.cluster.registry import (
     kept_cluster,
 )
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.access import Access
+from pytest_kubecluster.nodes import pin
+from pytest_kubecluster.nodes.pin import Pin
 from pytest_kubecluster.util.paths import is_plain
 
 
@@ -114,6 +119,47 @@ def test_role_of_each_node_is_recorded(registry: Path, tmp_path: Path) -> None:
     assert record is not None
     assert record.nodes == {"etcd": "master", "worker01": "worker"}
     folder.remove(keep_logs=False)
+
+
+def test_layout_is_recorded_and_classic_in_records_without_it(
+    registry: Path, tmp_path: Path
+) -> None:
+    folder = create_cluster_folder(tmp_path, "a")
+    folder.write(layout="found")
+    record = find_cluster("a").read()
+    assert record is not None
+    assert record.layout == "found"
+    path = folder.path / "cluster.json"
+    fields = json.loads(path.read_text())
+    del fields["layout"]
+    path.write_text(json.dumps(fields))
+    record = find_cluster("a").read()
+    assert record is not None
+    assert record.layout == "classic"
+    folder.remove(keep_logs=False)
+
+
+@pytest.mark.parametrize("layout", ["classic", "found"])
+def test_node_of_a_kept_cluster_is_pinned_by_the_layout_of_its_cluster(
+    registry: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    layout: str,
+) -> None:
+    folder = create_cluster_folder(tmp_path, "a")
+    folder.write(nodes={"w1": "worker"}, layout=layout)
+    folder.keep()
+
+    def pin_node(name: str, role: str, access: Access, layout: str, *, minimal: bool) -> Pin:
+        return Pin(f"{name} {role} {layout} {minimal}\n", ())
+
+    monkeypatch.setattr(pin, "pin_node", pin_node)
+    session = SimpleNamespace(settings=SimpleNamespace(machines=SimpleNamespace(existing=False)))
+    monkeypatch.setattr(inspect, "session_of", lambda options: session)
+    arguments = Namespace(options=[], seen="w1", name="a", minimal=True, json=False)
+    assert inspect._spec(arguments) == DONE
+    assert capsys.readouterr().out == f"w1 worker {layout} True\n"
 
 
 def test_gc_removes_what_it_can(
