@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.cluster.registry import ClusterFolder, abandoned_clusters
+from pytest_kubecluster.cluster.sources import Docker
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.machines.base import Machines
-from pytest_kubecluster.machines.existing.inventory import InventoryMachines
-from pytest_kubecluster.machines.existing.vagrantfile import VagrantfileMachines
-from pytest_kubecluster.machines.factory import bundled_machines, check_tools
+from pytest_kubecluster.machines.base import Machines, MachinesRecord
+from pytest_kubecluster.machines.factory import check_tools, recorded_machines
 from pytest_kubecluster.util.process import end_processes_of
 from pytest_kubecluster.util.progress import Progress
 
@@ -54,10 +53,10 @@ def remove_cluster(folder: ClusterFolder, *, keep_logs: bool) -> None:
 def machines_of(folder: ClusterFolder) -> Machines:
     """Return the machines of a cluster in the registry, as its record describes them."""
     record = folder.read()
-    if record and record.provider == "inventory":
-        return InventoryMachines()
-    if record and record.provider == "vagrantfile":
-        return VagrantfileMachines(
-            Path(record.source), folder.logs, to_destroy=record.to_destroy, to_halt=record.to_halt
-        )
-    return bundled_machines(folder.name, folder.path, record.provider if record else "docker")
+    known = MachinesRecord(folder.name, folder.path, folder.logs)
+    if record is None:
+        return recorded_machines(Docker.name, known)
+    known = replace(
+        known, source=record.source, to_destroy=record.to_destroy, to_halt=record.to_halt
+    )
+    return recorded_machines(record.provider, known)

@@ -38,6 +38,8 @@ class Bundled:
     existing: ClassVar[bool] = False
     provisioned: ClassVar[bool] = True
     shares_kernel: ClassVar[bool] = False
+    boots_images: ClassVar[bool] = False
+    """Whether they boot from images of Docker instead of Vagrant's boxes."""
     needs_box: ClassVar[bool] = False
     timeout: ClassVar[float] = _VM_SECONDS
 
@@ -47,6 +49,7 @@ class Docker(Bundled):
 
     name = "docker"
     shares_kernel = True
+    boots_images = True
     timeout = _CONTAINER_SECONDS
 
 

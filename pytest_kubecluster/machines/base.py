@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import ClassVar
@@ -17,11 +18,31 @@ from pytest_kubecluster.util.paths import cache_folder
 from pytest_kubecluster.util.process import Commands
 
 
+@dataclass(frozen=True)
+class MachinesRecord:
+    """What the registry has on the machines of one cluster, for the process that removes them."""
+
+    cluster: str
+    folder: Path
+    """The cluster's folder on this host."""
+    logs: Path
+    source: str = ""
+    """The folder of the user's Vagrantfile, or the path of the inventory."""
+    to_destroy: Sequence[str] = ()
+    to_halt: Sequence[str] = ()
+    """The machines of that Vagrantfile which a run created, or only started."""
+
+
 class Machines(ABC):
     """The machines of one cluster, found by its name."""
 
     tools: ClassVar[Mapping[str, str]]
     """The programs that they need on this host, and the Debian package of each."""
+
+    @classmethod
+    @abstractmethod
+    def recorded(cls, record: MachinesRecord) -> Machines:
+        """Return the machines of a cluster that another process may have booted."""
 
     @classmethod
     def service_problems(cls) -> Iterable[str]:
@@ -58,6 +79,11 @@ class BundledMachines(Machines):
         self._folder = folder / "vagrant"
         self._ssh = folder / "ssh"
         self._box = box
+
+    @classmethod
+    def recorded(cls, record: MachinesRecord) -> BundledMachines:
+        """Return the machines of a cluster that another process may have booted."""
+        return cls(record.cluster, record.folder)
 
     @classmethod
     def node_megabytes(cls, *, real: bool) -> int:

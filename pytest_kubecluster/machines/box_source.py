@@ -55,19 +55,19 @@ class BoxSource:
 
 
 def box_source(
-    text: str, checksum: Checksum | None, folder: Path, provider: str
+    text: str, checksum: Checksum | None, folder: Path, *, images: bool
 ) -> BoxSource | None:
     """Return the image or box that the user chose, None for the bundled one.
 
-    For Docker, ``text`` is the name of an image. Otherwise it is a URL, the path of a file relative
-    to ``folder``, or a name in Vagrant's catalogue. ``checksum`` is that of the file. Raises
-    ValueError if they are invalid.
+    ``text`` is the name of an image for machines that boot ``images``. Otherwise it is a URL, the
+    path of a file relative to ``folder``, or a name in Vagrant's catalogue. ``checksum`` is that of
+    the file. Raises ValueError if they are invalid.
     """
     if not text:
         if checksum:
             raise ValueError("a checksum needs the box that it is for (--kube-box)")
         return None
-    if provider == "docker":
+    if images:
         if checksum or _URL.match(text) or text.endswith(".box"):
             raise ValueError(
                 f"{text} is a box for virtual machines; add --kube-provider=libvirt, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_kubecluster.machines.base import BundledMachines, Machines
+from pytest_kubecluster.machines.base import BundledMachines, Machines, MachinesRecord
 from pytest_kubecluster.machines.box_source import BoxSource
 from pytest_kubecluster.machines.docker.machines import ContainerMachines
 from pytest_kubecluster.machines.existing.inventory import InventoryMachines
@@ -33,6 +33,11 @@ def bundled_machines(
     bundled one.
     """
     return _BUNDLED[provider](name, folder, box)
+
+
+def recorded_machines(kind: str, record: MachinesRecord) -> Machines:
+    """Return the machines of a cluster in the registry, of any kind."""
+    return _KINDS[kind].recorded(record)
 
 
 def check_tools(kind: str = ContainerMachines.provider) -> None:

@@ -205,7 +205,7 @@ def _bundled(values: Values) -> Bundled:
     if checksum and not text:
         values.refuse(options.BOX_CHECKSUM, f"requires {options.BOX.flag}")
     try:
-        box = box_source(text, checksum, values.given(options.BOX).folder, kind.name)
+        box = box_source(text, checksum, values.given(options.BOX).folder, images=kind.boots_images)
     except (ValueError, KubeClusterError) as error:
         values.refuse(options.BOX, error)
     if kind.needs_box and not box:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.machines.base import Machines
+from pytest_kubecluster.machines.base import Machines, MachinesRecord
 from pytest_kubecluster.machines.existing.role_patterns import Choice, RolePatterns
 from pytest_kubecluster.machines.existing.ssh_arguments import (
     add_option,
@@ -136,6 +136,11 @@ class InventoryMachines(Machines):
     """Machines that something else boots and removes."""
 
     tools: ClassVar[Mapping[str, str]] = {"ssh": "openssh-client"}
+
+    @classmethod
+    def recorded(cls, record: MachinesRecord) -> InventoryMachines:
+        """Return the machines, of which nothing has to be known."""
+        return cls()
 
     def machine(self, node: str) -> str:
         """Return the name that the inventory has for the node."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.machines.base import Machines
+from pytest_kubecluster.machines.base import Machines, MachinesRecord
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
 from pytest_kubecluster.machines.existing.ssh_arguments import add_option
 from pytest_kubecluster.machines.ssh import SshOptions
@@ -84,6 +84,16 @@ class VagrantfileMachines(Machines):
         self._logs = logs
         self._to_destroy = to_destroy
         self._to_halt = to_halt
+
+    @classmethod
+    def recorded(cls, record: MachinesRecord) -> VagrantfileMachines:
+        """Return the machines of a Vagrantfile, with what a run has to undo."""
+        return cls(
+            Path(record.source),
+            record.logs,
+            to_destroy=record.to_destroy,
+            to_halt=record.to_halt,
+        )
 
     def machine(self, node: str) -> str:
         """Return the name that the Vagrantfile has for the node."""

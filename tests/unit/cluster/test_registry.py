@@ -28,6 +28,12 @@ from pytest_kubecluster.cluster.registry import (
 )
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import Access
+from pytest_kubecluster.machines.base import BundledMachines, Machines
+from pytest_kubecluster.machines.docker.machines import ContainerMachines
+from pytest_kubecluster.machines.existing.inventory import InventoryMachines
+from pytest_kubecluster.machines.existing.vagrantfile import VagrantfileMachines
+from pytest_kubecluster.machines.vm.libvirt import LibvirtMachines
+from pytest_kubecluster.machines.vm.virtualbox import VirtualBoxMachines
 from pytest_kubecluster.nodes import pin
 from pytest_kubecluster.nodes.pin import Pin
 from pytest_kubecluster.util.paths import is_plain
@@ -160,6 +166,33 @@ def test_node_of_a_kept_cluster_is_pinned_by_the_layout_of_its_cluster(
     arguments = Namespace(options=[], seen="w1", name="a", minimal=True, json=False)
     assert inspect._spec(arguments) == DONE
     assert capsys.readouterr().out == f"w1 worker {layout} True\n"
+
+
+@pytest.mark.parametrize(
+    ("provider", "kind"),
+    [
+        ("docker", ContainerMachines),
+        ("libvirt", LibvirtMachines),
+        ("virtualbox", VirtualBoxMachines),
+        ("inventory", InventoryMachines),
+        ("vagrantfile", VagrantfileMachines),
+    ],
+)
+def test_machines_of_a_cluster_are_those_of_its_record(
+    registry: Path, tmp_path: Path, provider: str, kind: type[Machines]
+) -> None:
+    folder = create_cluster_folder(tmp_path, "a")
+    folder.write(provider=provider, source="/src", to_destroy=("boss",), to_halt=("hand",))
+    machines = removal.machines_of(folder)
+    assert type(machines) is kind
+    if isinstance(machines, BundledMachines):
+        assert machines.name == "a"
+    if isinstance(machines, VagrantfileMachines):
+        wanted = VagrantfileMachines(
+            Path("/src"), folder.logs, to_destroy=("boss",), to_halt=("hand",)
+        )
+        assert vars(machines) == vars(wanted)
+    folder.remove(keep_logs=False)
 
 
 def test_gc_removes_what_it_can(

@@ -97,17 +97,17 @@ def test_what_is_asked_for(text: str, kind: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "here.box").touch()
     (tmp_path / "folder" / "box").touch()
-    source = box_source(text, None, tmp_path, "libvirt")
+    source = box_source(text, None, tmp_path, images=False)
     assert source is not None
     assert source.kind == kind
 
 
 def test_none_is_our_own(tmp_path: Path) -> None:
-    assert box_source("", None, tmp_path, "libvirt") is None
+    assert box_source("", None, tmp_path, images=False) is None
 
 
 def test_containers_boot_from_images(tmp_path: Path) -> None:
-    assert box_source("mine:1", None, tmp_path, "docker") == BoxSource("image", "mine:1")
+    assert box_source("mine:1", None, tmp_path, images=True) == BoxSource("image", "mine:1")
     for text, checksum in (
         ("https://example.org/a", None),
         ("./a.box", None),
@@ -116,7 +116,7 @@ def test_containers_boot_from_images(tmp_path: Path) -> None:
         with pytest.raises(
             ValueError, match="is a box for virtual machines; add --kube-provider=lib"
         ):
-            box_source(text, checksum, tmp_path, "docker")
+            box_source(text, checksum, tmp_path, images=True)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_containers_boot_from_images(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_cannot_be_asked_for(text: str, checksum: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        box_source(text, Checksum.parse(checksum) if checksum else None, tmp_path, "libvirt")
+        box_source(text, Checksum.parse(checksum) if checksum else None, tmp_path, images=False)
 
 
 def test_another_file_at_the_same_path_is_another_box(have: Have) -> None:
