@@ -22,7 +22,8 @@ def disturb(
 ) -> dict[str, Any]:
     """Kill the kubelet (``kill``) or open its lock file as a second one would (``open-lock``).
 
-    Wait ``seconds`` for it to be back and healthy; ``timeout_factor`` multiplies the time for its end.
+    Wait ``seconds`` for it to be back and healthy; ``timeout_factor`` multiplies the time for its
+    end.
     """
     before = system.show([unit], seconds, _PROPERTIES)[0]
     kubelet = process.kubelet_of(before, process.processes())
