@@ -1,5 +1,5 @@
 # Loads a Vagrantfile and prints, as machine-readable lines, which machines `vagrant up` boots or
-# skips by their option autostart: `vagrant status` tells everything else.
+# skips because of autostart: false; `vagrant status` prints everything else.
 module KubeclusterAutostart
   def define(name, options = nil, &block)
     puts "#{Time.now.to_i},#{name},autostart,#{options[:autostart]}" if options&.key?(:autostart)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class KubeClusterError(Exception):
-    """A failure; the message says what failed, where, why, and what to do next."""
+    """A failure; the message states what failed, where, why, and what to do next."""
 
 
 class NetworkTakenError(KubeClusterError):

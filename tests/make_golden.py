@@ -1,4 +1,4 @@
-"""Writes tests/golden: what a master and a worker of each minor get. Look at what git says changed.
+"""Writes tests/golden: what a master and a worker of each minor get. Review the changes with git diff.
 
 python -m tests.make_golden
 """
@@ -70,7 +70,7 @@ def golden_files(minor: str) -> Iterator[tuple[Path, bytes]]:
 
 
 def golden_plans() -> Iterator[tuple[Path, bytes]]:
-    """Yield path and content of what the bundled Vagrantfile is told of virtual machines."""
+    """Yield path and content of the bundled Vagrantfile's input for virtual machines."""
     spec = cluster_spec(1, 1)
     for name, plan in PLANS.items():
         made = {

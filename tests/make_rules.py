@@ -165,7 +165,7 @@ def read_rules(tree: Path, fields: Mapping[str, Any]) -> Iterator[Any]:
 
 
 class Unreadable(Exception):
-    """An expression that is none of the kinds that rules are written in."""
+    """An expression of an unknown kind."""
 
 
 class Go:

@@ -1,4 +1,4 @@
-"""What the article says of its nodes."""
+"""What the article states about its nodes."""
 
 import pytest
 

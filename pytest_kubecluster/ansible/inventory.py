@@ -38,7 +38,7 @@ class KubeletInstall:
 
     ``path`` is its path on a node. ``copy`` is a small file on this host that provisioning installs
     there, ``upload`` a big one. With neither, the machine has the kubelet already, and ``replaced``
-    tells whether that changed since the machine was started. ``runtime`` is the service of the
+    is whether it changed since the machine was started. ``runtime`` is the service of the
     container runtime, or "".
     """
 
@@ -80,7 +80,7 @@ def write_inventory(source: InventorySource, folder: Path, ready: Path) -> Path:
 
     It is a program that prints the inventory once the file ``ready`` exists.
     """
-    # A user's playbook is offered the article's files, whatever the spec leaves open.
+    # A user's playbook gets the article's files for everything the spec leaves open.
     source = replace(
         source,
         spec=replace(source.spec, nodes=tuple(map(completed, source.spec))),

@@ -45,7 +45,7 @@ class PythonTarball:
 
     @property
     def identity(self) -> str:
-        """A text that differs for another tarball, as far as can be told without reading it."""
+        """A text that changes with the tarball: its path, size and time, or its checksum."""
         if self.checksum:
             return self.checksum.digest
         status = os.stat(self.where)

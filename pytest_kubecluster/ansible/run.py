@@ -45,12 +45,12 @@ _SETTINGS = {
     "ANSIBLE_PIPELINING": "1",
     # The article's groups are called role=master and role=worker.
     "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS": "ignore",
-    # There is nobody to ask.
+    # Nobody can answer a prompt.
     "ANSIBLE_ASK_PASS": "0",
     "ANSIBLE_ASK_VAULT_PASS": "0",
     "ANSIBLE_BECOME_ASK_PASS": "0",
 }
-"""Settings that hold whatever the user's configuration says: the environment has precedence."""
+"""Settings that override the user's configuration: the environment has precedence."""
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "SSH_AUTH_SOCK", "TMPDIR")
 
 
@@ -96,7 +96,7 @@ _Tagged.add_multi_constructor("!", lambda loader, suffix, node: None)
 def check_playbook(path: Path) -> Path:
     """Return the path of a playbook, as far as it can be checked without running it.
 
-    Raises KubeClusterError with what is wrong with it.
+    Raises KubeClusterError with the problem.
     """
     try:
         plays = yaml.load(path.read_text(), _Tagged)
@@ -178,7 +178,7 @@ def _playbook(work: Provisioning) -> Path:
 
 
 def _environment(work: Provisioning) -> dict[str, str]:
-    """Return Ansible's environment: the user's own, or one that nobody has configured."""
+    """Return Ansible's environment: the user's own, or a default one."""
     if work.own_folder:
         environment = own_environment()
     else:

@@ -88,7 +88,7 @@ def _load(directory: Path) -> Pki | None:
 
 
 def _fits_together(pki: Pki) -> bool:
-    """Tell whether the set is whole, the article's, and valid now. Raises one of _UNUSABLE."""
+    """Return whether the set is complete, the article's, and valid now. Raises one of _UNUSABLE."""
     ca = x509.load_pem_x509_certificate(pki.ca_cert)
     kubelet = x509.load_pem_x509_certificate(pki.kubelet_cert)
     ca_key = serialization.load_pem_private_key(pki.ca_key, None)

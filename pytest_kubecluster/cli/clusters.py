@@ -134,7 +134,7 @@ def _gc(arguments: argparse.Namespace) -> int:
             _remove(folder)
         except KubeClusterError as error:
             # The provider of these machines may not run; that of other clusters may.
-            print(f"kubecluster: cluster {folder.name} is left: {error}", file=sys.stderr)
+            print(f"kubecluster: cluster {folder.name} was not removed: {error}", file=sys.stderr)
             folder.lock.release()
             status = FAILED
     return status

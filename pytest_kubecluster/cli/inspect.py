@@ -51,7 +51,7 @@ def add_commands(add: AddCommand) -> None:
         "--kube-inventory",
     )
     spec.add_argument(
-        "--minimal", action="store_true", help="with --from: without settings that are the default"
+        "--minimal", action="store_true", help="with --from: omit settings that equal the default"
     )
     spec.add_argument("--name", help=DEFAULT_CLUSTER)
     render = add("render", _render, "Write the files of every node", options=True)

@@ -82,7 +82,7 @@ class Booting:
             cluster.booted.touch()
 
     def reuse(self, kept: ClusterFolder, *, provision: bool = False) -> None:
-        """Take over a kept cluster, doing no more than it takes to make it what is asked for.
+        """Take over a kept cluster, changing only what differs from the requested one.
 
         With ``provision``, the playbook runs in any case. Waits for as long as a boot may take if
         another process uses the cluster. A node that cannot be reached or looked at has the reason
@@ -108,7 +108,9 @@ class Booting:
                 return
             if kept.path.exists():  # the process we waited for may have removed it
                 self._check_may_rebuild(record, alive=alive, only_provision=provision)
-        cluster.progress.say(f"cluster {kept.name} is not what is asked for; booting it anew")
+        cluster.progress.say(
+            f"cluster {kept.name} does not match the requested one; booting a new one"
+        )
         cluster.destroy(keep_logs=False)
         self.claim(kept.name)
         self.boot()
@@ -202,7 +204,7 @@ class Booting:
                     if node.name not in running:
                         raise KubeClusterError(
                             f"{node.name}: its machine {machines.machine(node.name)} does not run\n"
-                            f"  boot the cluster anew with: kubecluster destroy {name}"
+                            f"  remove the cluster and run again: kubecluster destroy {name}"
                         )
                     ssh.connect(node.name, by, lambda: commands.stopped)
                 except KubeClusterError as error:
@@ -244,8 +246,8 @@ class Booting:
             return
         owner = f" of {record.project}" if record else ""
         raise KubeClusterError(
-            f"cluster {cluster.name}{owner} is not what is asked for: {why}\n"
-            f"  ask for what it is, or remove it first: kubecluster destroy {cluster.name}"
+            f"cluster {cluster.name}{owner} does not match the requested one: {why}\n"
+            f"  use options that match it, or remove it first: kubecluster destroy {cluster.name}"
         )
 
     def _check_kernel(self) -> None:

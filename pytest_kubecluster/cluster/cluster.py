@@ -27,7 +27,7 @@ from pytest_kubecluster.util.progress import Progress, count
 
 
 class Parting(NamedTuple):
-    """What becomes of a cluster's machines at its end, in words."""
+    """Phrases for what happens to a cluster's machines at its end."""
 
     phase: str
     doing: str
@@ -124,7 +124,7 @@ class Cluster:
         )
 
     def open(self, folder: ClusterFolder) -> None:
-        """Use the cluster that has ``folder``, whose lock this process holds."""
+        """Use the cluster in ``folder``, whose lock this process holds."""
         self._logs = folder.logs
         self._deployment = Deployment(
             self.spec,
@@ -165,7 +165,7 @@ class Cluster:
             phase.detail = self.count_changes(changed)
 
     def count_changes(self, changed: Mapping[str, int]) -> str:
-        """Return how many tasks changed something, in words."""
+        """Return how many tasks changed something, as text."""
         nodes = count(len(self.spec.nodes), "node")
         return f"{count(sum(changed.values()), 'change')} on {nodes}"
 
@@ -221,7 +221,7 @@ class Cluster:
 
     @contextmanager
     def still_kept(self) -> Iterator[None]:
-        """Release the cluster, which is kept, if anything goes wrong in this context."""
+        """Release the kept cluster if anything goes wrong in this context."""
         name = self.name
         try:
             yield

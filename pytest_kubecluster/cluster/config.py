@@ -38,7 +38,7 @@ class Settings:
     machines: MachineSource = Docker()
     kubelet: Hollow | Download | KubeletBinary = Hollow()
     network: IPv4Network | None = None
-    """The subnet that was asked for; None for the default one, or the next free one."""
+    """The requested subnet; None for the default one, or the next free one."""
     tolerate: frozenset[str] = frozenset()
     """The features of the host, of TOLERABLE, that a real kubelet is configured to allow."""
     timeout: float = Docker.timeout

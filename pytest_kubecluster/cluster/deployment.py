@@ -49,7 +49,7 @@ class MachineTraits:
 
 @dataclass(frozen=True)
 class Deployment:
-    """Puts on the nodes of a cluster what its spec says, from the cluster's folder."""
+    """Provisions the nodes of a cluster as its spec states, from the cluster's folder."""
 
     spec: ClusterSpec
     settings: Settings

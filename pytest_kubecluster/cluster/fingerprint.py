@@ -1,4 +1,4 @@
-"""Whether a kept cluster still is what is asked for, and what has to be done if it is not."""
+"""Compares a kept cluster with the requested one, and decides what has to be redone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Fingerprint:
 
 
 def fingerprint(spec: ClusterSpec, settings: Settings, image: str) -> Fingerprint:
-    """Return the digests of the cluster that is asked for; ``image`` names the node image."""
+    """Return the digests of the requested cluster; ``image`` names the node image."""
     binary = settings.binary
     machines = [settings.machines.name, image, str(spec.network)]
     machines += [f"{node.name} {node.address}" for node in spec]
@@ -58,7 +58,7 @@ def fingerprint(spec: ClusterSpec, settings: Settings, image: str) -> Fingerprin
 
 
 def next_step(made: Fingerprint, wanted: Fingerprint, *, alive: bool) -> Step:
-    """Return what to do with a cluster that was made from ``made`` if ``wanted`` is asked for.
+    """Return what to do with a cluster that was made from ``made`` if ``wanted`` is requested.
 
     ``alive`` is whether any of its machines runs.
     """
@@ -68,7 +68,7 @@ def next_step(made: Fingerprint, wanted: Fingerprint, *, alive: bool) -> Step:
 
 
 def machine_differences(record: Record, spec: ClusterSpec, provider: str) -> str:
-    """Say in what the machines of a kept cluster differ from those that are asked for."""
+    """Describe how the machines of a kept cluster differ from the requested ones."""
     return "; ".join(_machine_differences(record, spec, provider)) or (
         "its machines were made from another image or box, Vagrantfile or Python, or for another "
         "kind of kubelet"

@@ -39,7 +39,7 @@ Existing = Inventory | ExistingVagrantfile
 
 _LEAVE = Parting("leave", "closing the connections", "the machines are left as they were")
 _SSH_CONFIGS = (Path("~/.ssh/config"), Path("/etc/ssh/ssh_config"))
-"""What configures ssh beside the inventory."""
+"""What configures ssh besides the inventory."""
 
 
 class Joining:
@@ -58,7 +58,7 @@ class Joining:
     def survey(self) -> Mapping[str, IPAddress]:
         """Boot what does not run, and return the addresses that only the machines know, by node.
 
-        A machine whose address cannot be told is missing there. Raises KubeClusterError.
+        A machine whose address cannot be determined is missing there. Raises KubeClusterError.
         """
         cluster, settings = self._cluster, self._cluster.settings
         self._deadline = time.monotonic() + settings.timeout

@@ -1,7 +1,7 @@
 """The registry: a folder on disk for each cluster, by which any later process finds it again.
 
 The process that uses a cluster holds the lock of its folder, and the system releases that lock
-however the process ends. So a cluster whose lock is free is used by nobody. Whether it was kept on
+however the process ends. So a cluster whose lock is free is unused. Whether it was kept on
 purpose is written in its record, and stays so whoever uses it: a cluster is abandoned if it is not
 kept and its lock is free.
 """

@@ -41,7 +41,7 @@ def remove_cluster(folder: ClusterFolder, *, keep_logs: bool) -> None:
     """
     folder.disown()
     try:
-        # Whatever a killed run still boots or provisions the machines with.
+        # Processes of a killed run that still boot or provision the machines.
         end_processes_of(folder.path)
         machines_of(folder).destroy()
     except BaseException:

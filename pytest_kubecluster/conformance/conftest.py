@@ -81,7 +81,7 @@ def _chosen(session: pytest.Session, nodes: tuple[Node, ...]) -> list[Node]:
 
 @pytest.fixture
 def after_contention(kube_node: Node, on_all_nodes: Any) -> Outcome:
-    """What became of the kubelet after somebody else opened its lock file."""
+    """What happened to the kubelet after another process opened its lock file."""
 
     seen = kube_node.kubelet
     if not seen.lock_path:

@@ -1,4 +1,4 @@
-"""Evidence: the kubeconfig and the CA on the node's disk, and what they are to each other."""
+"""Evidence: the kubeconfig and the CA on the node's disk, and how they fit together."""
 
 from __future__ import annotations
 

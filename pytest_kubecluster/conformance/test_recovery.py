@@ -19,7 +19,7 @@ pytestmark = pytest.mark.kube_disruptive
 def test_1_kubelet_gives_up_its_lock_when_it_is_contended(
     kube_node: Node, after_contention: Mapping[str, Any]
 ) -> None:
-    assert after_contention["exited"], "the kubelet went on when its lock file was opened"
+    assert after_contention["exited"], "the kubelet kept running when its lock file was opened"
     assert after_contention["exit_status"] == 0, "it must exit with status 0"
     assert after_contention["exit_code"] == "exited", "it must exit, not be killed"
 

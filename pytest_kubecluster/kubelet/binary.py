@@ -39,7 +39,7 @@ class KubeletBinary:
 
     @property
     def hollow(self) -> bool:
-        """True if its version says that it is a hollow kubelet."""
+        """True if its version identifies a hollow kubelet."""
         return self.version.build.endswith("hollow")
 
     def of(self, version: KubeVersion) -> KubeletBinary:
@@ -83,7 +83,7 @@ def path_for_version(path: Path, version: KubeVersion) -> Path:
 def inspect_kubelet(path: Path) -> KubeletBinary:
     """Look at the executable at ``path`` and ask it for its version.
 
-    Raises KubeClusterError with what is wrong with it. Nothing but a file is opened, since a pipe
+    Raises KubeClusterError with the problem. Nothing but a file is opened, since a pipe
     or a device might never answer.
     """
     path = readable_file(path).resolve()

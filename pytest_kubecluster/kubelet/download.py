@@ -48,7 +48,7 @@ class _Mirror(Protocol):
         """The mirror's name in messages and in the cache, without credentials."""
 
     def open(self, path: str) -> AbstractContextManager[Body | None]:
-        """Open the file at ``path``; give None if there is none. Raises KubeClusterError."""
+        """Open the file at ``path``; yield None if it does not exist. Raises KubeClusterError."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ class _Shelf:
         return None, broken
 
     def holds(self, checksum: Checksum) -> bool:
-        """Tell whether the kubelet with that checksum is cached and whole."""
+        """Return whether the kubelet with that checksum is cached and complete."""
         try:
             return checksum.of(self.path(checksum)) == checksum.digest
         except OSError:

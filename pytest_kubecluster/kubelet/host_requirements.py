@@ -35,7 +35,7 @@ def machine_traits(version: KubeVersion) -> frozenset[str]:
 
 
 def needs_cgroup_v1(version: KubeVersion) -> bool:
-    """Tell whether a kubelet of that version supports cgroup v1 only."""
+    """Return whether a kubelet of that version supports cgroup v1 only."""
     return version.minor < _RUNS_ON_CGROUP_V2
 
 

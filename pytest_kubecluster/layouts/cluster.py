@@ -18,7 +18,7 @@ LAYOUTS: Mapping[LayoutName, Callable[[Machine, KubeVersion], KubeletSpec]] = {
     "classic": classic_kubelet,
     "found": lambda _, version: found_kubelet(version),
 }
-"""What states a node's kubelet before the user has a say, by layout."""
+"""The default spec of a node's kubelet, by layout."""
 
 
 def cluster_spec(

@@ -107,14 +107,14 @@ class BundledMachines(Machines):
 
     @abstractmethod
     def made_of(self, *, real: bool) -> str:
-        """Return what a machine is made from, as a name that changes when its content does.
+        """Return an identifier of the image or box that changes when its content does.
 
         ``real`` machines have everything that a real kubelet needs.
         """
 
     @abstractmethod
     def prepare(self, commands: Commands, say: Callable[[str], None], *, real: bool) -> None:
-        """Build or fetch what machines are made from. Raises KubeClusterError."""
+        """Build or fetch the image or box. Raises KubeClusterError."""
 
     def claim(self, network: IPv4Network) -> None:
         """Create the machines' network. Raises NetworkTakenError if it is taken by now."""

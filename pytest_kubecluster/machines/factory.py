@@ -52,7 +52,7 @@ def check_tools(kind: str = ContainerMachines.provider) -> None:
 def check_room(provider: str, spec: ClusterSpec, *, real: bool) -> None:
     """Check that this host has room for the machines of ``spec``.
 
-    ``real`` tells whether their kubelets are real ones. Raises KubeClusterError with all problems,
+    ``real`` is whether their kubelets are real ones. Raises KubeClusterError with all problems,
     one line each, and the way out.
     """
     complain([*_BUNDLED[provider].room_problems(len(spec.nodes), real=real)])

@@ -35,7 +35,7 @@ def complain(problems: Sequence[str], kind: type[KubeClusterError] = KubeCluster
 def check_kernel(spec: ClusterSpec, *, real: bool) -> None:
     """Check that the kubelets of ``spec`` run in containers on this host's kernel.
 
-    ``real`` tells whether they are real ones. Raises KubeClusterError with all problems, one line
+    ``real`` is whether they are real ones. Raises KubeClusterError with all problems, one line
     each, and the ways out.
     """
     complain([*kernel_problems(spec, real=real)])
@@ -84,7 +84,7 @@ def disk_problems(folders: Iterable[Path]) -> Iterator[str]:
 def inotify_problems(nodes: int, instances: int) -> Iterator[str]:
     """Yield a problem if ``nodes`` containers cannot have ``instances`` inotify instances each.
 
-    The kernel limits them per user, and root in a container is root. Only root can tell how many
+    The kernel limits them per user, and root in a container is root. Only root can count how many
     are in use; for other users, the limit alone counts.
     """
     if not _INOTIFY_LIMIT.exists():

@@ -1,4 +1,4 @@
-"""What bundled nodes are made of: Debian packages, from the host's own package sources."""
+"""The recipe of bundled nodes: Debian packages, from the host's own package sources."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def kernel_problem(spec: ClusterSpec, settings: Settings, first: KubeVersion) ->
     """Return why a kubelet would not run on machines booted for ``first``; empty if it would."""
     if settings.machines.shares_kernel:
         return "; ".join(kernel_problems(spec, real=settings.real))
-    # What a user's own box has is not known.
+    # The content of a user's own box is unknown.
     problems = kubelet_problems(spec, machine_traits(first))
     if not settings.real or settings.box or not any(problems):
         return ""

@@ -36,7 +36,7 @@ def node_facts(node: Node) -> str:
     state = f"{unit.get('ActiveState')} ({unit.get('SubState')}), {unit.get('UnitFileState')}"
     restarts = f"{unit.get('NRestarts')} restarts, result {unit.get('Result')}"
     differences = compare(seen, node.spec)
-    table = difference_table(differences) if differences else ["as its spec says"]
+    table = difference_table(differences) if differences else ["matches its spec"]
     lines = [
         f"unit:  {state}, {restarts}",
         f"argv:  {seen.command_line_text}",

@@ -18,5 +18,5 @@ class Kubelet(Observation):
         return not self.differences(other)
 
     def differences(self, spec: KubeletSpec) -> list[Difference]:
-        """Return where the node breaks an invariant, or what ``spec`` states of its kubelet."""
+        """Return the node's differences from the invariants and from what ``spec`` states."""
         return compare(self, spec)

@@ -1,4 +1,4 @@
-"""A node's handle: how to reach it, what it must be, and what its kubelet is seen to be."""
+"""A node's handle: how to reach it, its spec, and observations of its kubelet."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Node:
         return view
 
     def look(self) -> Kubelet:
-        """Look at the kubelet and return what is seen. Raises KubeClusterError."""
+        """Observe the kubelet. Raises KubeClusterError."""
         __tracebackhide__ = True
         files = self.files.items()
         rendered = {path: file.read_bytes() for path, file in files if file.exists()}
@@ -131,7 +131,7 @@ class Node:
     ) -> Any:
         """Run a subcommand of the agent on the node as root and return its result.
 
-        Raises KubeClusterError with the node's own words if it fails.
+        Raises KubeClusterError with the node's error output if it fails.
         """
         __tracebackhide__ = True
         self._check_usable()
@@ -175,9 +175,9 @@ class Node:
         self._view = None
 
     def wait_until_healthy(self, timeout: float, *, restarts: bool = False) -> None:
-        """Wait until the kubelet says it is healthy.
+        """Wait until the kubelet reports that it is healthy.
 
-        Raises KubeClusterError with the kubelet's last words once it has died, or ``timeout``
+        Raises KubeClusterError with the kubelet's last log lines once it has died, or ``timeout``
         seconds have passed; with ``restarts``, systemd may start it again meanwhile.
         """
         kubelet = self.spec.kubelet
@@ -192,7 +192,7 @@ class Node:
         words = "\n".join(f"    {line}" for line in seen["journal"]) or "    (none)"
         raise KubeClusterError(
             f"{self.name}: the kubelet {seen['reason']}\n"
-            f"  its last words (journalctl -u {kubelet.unit}):\n{words}"
+            f"  its last log lines (journalctl -u {kubelet.unit}):\n{words}"
         )
 
     def _reboot_itself(self, deadline: float) -> None:
@@ -229,7 +229,7 @@ class Node:
 
 
 def look_request(spec: NodeSpec, stated: Statements) -> Mapping[str, Any]:
-    """Return what to tell the agent about a node: what to look at beside what it discovers."""
+    """Return the agent's request for a node: what to look at besides what it discovers."""
     kubelet = spec.kubelet
     files = {one.path: one.content is None for one in stated.files}
     expected: dict[str, str] = {}

@@ -35,7 +35,7 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer; status 0 means that there was none, and ``body`` says why."""
+    """An HTTP answer; status 0 means no answer, and ``body`` is the reason."""
 
     status: int
     body: str
@@ -89,7 +89,7 @@ class Authority:
     problem: str = ""
     file: File | None = None
     key_file: File | None = None
-    """Its private key, if that is beside it."""
+    """Its private key, if that is in the same folder."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Kubeconfig:
     certificates: tuple[str, ...] = ()
     """The client certificate, and those that it is sent with."""
     key: str = ""
-    """``matches`` if the key is the certificate's, or what is wrong."""
+    """``matches`` if the key is the certificate's, or the problem."""
     files: Mapping[str, tuple[File | None, bool]] = field(default_factory=dict)
     """The files it names, by path, and whether what they hold is secret."""
     bootstrap: Kubeconfig | None = None
@@ -125,7 +125,7 @@ class Process:
     pid: int
     argv: tuple[str, ...]
     is_main: bool
-    """Whether it is the unit's main process, not one below or beside it."""
+    """Whether it is the unit's main process, not a child or another process."""
     program: str
     """The path of its program's file."""
     file: File | None
@@ -179,9 +179,9 @@ class Observation:
     """All kubelets of the node: pid, and the first words of argv."""
     unit_processes: Sequence[tuple[str, ...]]
     said_version: str
-    """The running kubelet's version, as it says it; empty where it cannot be told."""
+    """The running kubelet's version, as it reports it; empty if it is unknown."""
     version_source: str
-    """Who says the version, or why nobody does."""
+    """The source of the version, or why it is unknown."""
     documents: Sequence[Document]
     """The configuration files in the order in which they are merged."""
     credentials: Kubeconfig | None
@@ -197,7 +197,7 @@ class Observation:
     ports: Mapping[str, int]
     """The ports that were asked: ``healthz`` and ``kubelet``; 0 for one that is off."""
     holders: Mapping[int, tuple[int, tuple[str, ...]]]
-    """Who listens on these ports: pid, and the first words of argv."""
+    """The listeners on these ports: pid, and the first words of argv."""
     answers: Mapping[str, Answer]
     resolv_conf: str
     problems: Mapping[str, str]
@@ -224,12 +224,12 @@ class Observation:
 
     @property
     def command_line_text(self) -> str:
-        """The running process's argv as one line, or that there is none."""
+        """The running process's argv as one line, or a note that no kubelet runs."""
         return " ".join(self.process.argv) if self.process else "not running"
 
     @property
     def version(self) -> KubeVersion | None:
-        """The running kubelet's version; None where it cannot be told."""
+        """The running kubelet's version; None if it is unknown."""
         found = re.match(r"v?(\d+\.\d+\.\d+)", self.said_version)
         return KubeVersion.parse(found[1]) if found else None
 
@@ -250,12 +250,12 @@ class Observation:
 
     @property
     def flags(self) -> Flags:
-        """The flags of the running process; none where nothing runs. Raises FlagError."""
+        """The flags of the running process; empty if no kubelet runs. Raises FlagError."""
         return self.command_line.flags
 
     @cached_property
     def effective(self) -> Mapping[str, Setting]:
-        """All settings the kubelet runs with, by canonical name; none where nothing runs.
+        """All settings the kubelet runs with, by canonical name; empty if no kubelet runs.
 
         Raises FlagError for a command line that its version does not take.
         """
@@ -277,7 +277,7 @@ class Observation:
         return setting if setting and setting.said_in != DEFAULT else None
 
     def setting(self, flag: str) -> Any:
-        """Return the value a setting has, by the name of its flag; None where it has none."""
+        """Return the value of a setting, by the name of its flag; None if it has no value."""
         try:
             setting = self.effective.get(canonical_name(self.read_as, flag))
         except SettingError:
@@ -291,7 +291,7 @@ class Observation:
 
     @cached_property
     def config(self) -> Flags:
-        """What the configuration files say, by flag name; nothing where there are none."""
+        """The settings in the configuration files, by flag name; empty without such files."""
         found = {}
         for setting in self.effective.values():
             flag = flag_of(self.read_as, setting.name)
@@ -338,7 +338,7 @@ class Observation:
     def kubeconfig(self) -> Mapping[str, Any]:
         """The kubeconfig in use, parsed, with keys, tokens and passwords cut out.
 
-        ``error`` says why, where there is none.
+        ``error`` is the reason if there is none.
         """
         if self.credentials is None:
             return {"error": "the kubelet has no --kubeconfig"}
@@ -348,7 +348,7 @@ class Observation:
 
     @property
     def own_key(self) -> str:
-        """``matches`` if the kubeconfig's key is its certificate's, or what is wrong."""
+        """``matches`` if the kubeconfig's key is its certificate's, or the problem."""
         if self.credentials is None:
             return "the kubelet has no --kubeconfig"
         return self.credentials.key or self.credentials.choice or self.credentials.problem
@@ -365,17 +365,17 @@ class Observation:
 
     @property
     def own(self) -> Answer:
-        """What the kubelet's port answers on /healthz to the kubelet's own certificate."""
+        """The answer of the kubelet's port on /healthz to the kubelet's own certificate."""
         return self._answer("own_healthz", self.own_key)
 
     @property
     def pods(self) -> Answer:
-        """What the kubelet's port answers on /pods to the kubelet's own certificate."""
+        """The answer of the kubelet's port on /pods to the kubelet's own certificate."""
         return self._answer("own_pods", self.own_key)
 
     @property
     def configz_answer(self) -> Answer:
-        """What the kubelet's port answers on /configz to the kubelet's own certificate."""
+        """The answer of the kubelet's port on /configz to the kubelet's own certificate."""
         return self._answer("own_configz", self.own_key)
 
     @cached_property

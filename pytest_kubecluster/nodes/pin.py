@@ -72,7 +72,7 @@ def pin_node(
     """Look at a node and return the spec file that it satisfies.
 
     A node with the layout ``found`` is described in full: settings, labels, taints, files, unit,
-    identity and API server, wherever it has them; with ``minimal`` without settings that are the
+    identity and API server, if it has them; with ``minimal`` without settings that are the
     version's default. Of one with the layout ``classic``, only what differs from the article's is
     stated.
     Raises KubeClusterError if no known kubelet runs there.
@@ -365,7 +365,9 @@ def _version(name: str, seen: Observation) -> KubeVersion:
     if version is None:
         raise KubeClusterError(f"{name}: the version of its kubelet is not known")
     if not version.known:
-        raise KubeClusterError(f"{name}: kubelet {version.number} is out of the range, {KNOWN}")
+        raise KubeClusterError(
+            f"{name}: kubelet {version.number} is outside the known range, {KNOWN}"
+        )
     units = [file.text for _, file in seen.unit_files.values() if file]
     tag = re.search(r'KUBELET_IMAGE_TAG="?([\w.-]+)', "".join(units))
     with suppress(ValueError):

@@ -23,7 +23,7 @@ def root_host(name: str, access: Access) -> Host:
 
 
 class _RootBackend(SshBackend):  # type: ignore[misc]
-    """testinfra's ssh, as root whatever that takes; a password goes through standard input."""
+    """testinfra's ssh, as root, with sudo if necessary; a password goes through standard input."""
 
     def __init__(self, name: str, access: Access) -> None:
         super().__init__(name, ssh_config=access.ssh_config, sudo=not access.is_root)

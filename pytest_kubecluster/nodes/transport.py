@@ -58,7 +58,7 @@ def command(python: str, request: Mapping[str, Any]) -> list[str]:
 
 
 def result(node: str, output: bytes, errors: bytes, status: int) -> Any:
-    """Return what the agent printed. Raises KubeClusterError with the node's own words."""
+    """Return what the agent printed. Raises KubeClusterError with the node's error output."""
     _, mark, printed = output.decode(errors="replace").rpartition(f"\n{MARK}\n")
     try:
         return json.loads(printed.splitlines()[0] if mark else "")

@@ -122,6 +122,6 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
         return None
     differences = other.differences(spec)
     noun = "difference" if len(differences) == 1 else "differences"
-    headline = f"the kubelet is not what its spec says: {len(differences)} {noun}"
+    headline = f"the kubelet does not match its spec: {len(differences)} {noun}"
     # pytest cuts what is wide; the facts of the node, below, have the places too.
     return [headline, *difference_table(differences, places=False)]

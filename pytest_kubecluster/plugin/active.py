@@ -33,7 +33,7 @@ class ActivePlugin:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Skip disruptive tests of protected nodes; group the items of a node for pytest-xdist."""
         protected = self._session.protected
-        reason = "disturbs a machine that this run did not boot (--kube-disturb lets it)"
+        reason = "disturbs a machine that this run did not boot (allow it with --kube-disturb)"
         for item in items:
             if protected and needs_cluster(item) and item.get_closest_marker("kube_disruptive"):
                 nodes = node_names(item)
@@ -45,7 +45,7 @@ class ActivePlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Boot before workers start: a controller collects nothing, so cannot know what is used."""
+        """Boot before workers start: a controller collects no tests and cannot know which need it."""
         if self._session.distributes and not self._session.plans_only:
             self._lifecycle.boot()
 
@@ -60,7 +60,7 @@ class ActivePlugin:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker of pytest-xdist how to reach the nodes."""
+        """Send a worker of pytest-xdist how to reach the nodes."""
         from pytest_kubecluster.plugin.workers import KEY
 
         if self._session.cluster is not None:

@@ -52,7 +52,7 @@ class Lifecycle:
     """Owns the cluster of a session from its boot to its removal."""
 
     def __init__(self, session: ClusterSession) -> None:
-        """Own nothing yet."""
+        """Create a lifecycle without a cluster."""
         self.session = session
         self.phases: list[Phase] = []
         self.kept = ""
@@ -160,7 +160,7 @@ class Lifecycle:
                 self._terminal.show_error(str(error))
 
     def finish(self, *, failed: bool) -> None:
-        """Remove the cluster, or keep it if that was asked for.
+        """Remove the cluster, or keep it if requested.
 
         Neither an error of the report nor of the output prevents it, nor does a Ctrl-C while the
         report is written. Raises KubeClusterError if something cannot be removed.

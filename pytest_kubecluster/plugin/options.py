@@ -31,7 +31,7 @@ class Option(Generic[T]):
     default: str = ""
     """The text that is parsed if the option is not given."""
     shown_default: str = ""
-    """The default as the help shows it, where ``default`` does not say it."""
+    """The default as the help shows it, if ``default`` does not express it."""
     bare: str | None = None
     """The value of the option without one, for an option whose value is optional."""
     ini_type: Literal["string", "bool"] = "string"

@@ -20,7 +20,7 @@ from pytest_kubecluster.spec.topology import Machine, article_machines
 HOOK = "pytest_kubecluster_spec"
 
 Step = tuple[str, ClusterSpec]
-"""Who had a say, and the spec as they left it."""
+"""A source that changed the spec, and the spec as it left it."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Placement:
     network: IPv4Network | None = None
 
     def with_addresses(self, addresses: Mapping[str, IPAddress]) -> Placement:
-        """Return this placement with the addresses that only the machines could tell."""
+        """Return this placement with the addresses that only the machines know."""
         assert self.machines is not None
         machines = tuple(
             replace(machine, address=addresses.get(machine.name, machine.address))
@@ -57,7 +57,7 @@ def resolve_spec(steps: Iterator[Step]) -> ClusterSpec:
         *_, (_, spec) = steps
         spec.check()
     except SpecError as error:
-        raise pytest.UsageError(f"the cluster cannot be as asked: {error}") from None
+        raise pytest.UsageError(f"invalid cluster: {error}") from None
     return spec
 
 

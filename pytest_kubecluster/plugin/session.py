@@ -54,7 +54,7 @@ class ClusterSession:
 
     @cached_property
     def worker(self) -> WorkerInput | None:
-        """What the controller told this worker of pytest-xdist."""
+        """What the controller sent to this worker of pytest-xdist."""
         from pytest_kubecluster.plugin.workers import worker_input
 
         return worker_input(self.config)
@@ -112,7 +112,7 @@ class ClusterSession:
         return moves
 
     def locate(self, addresses: Mapping[str, IPAddress]) -> ClusterSpec:
-        """Return the spec with the addresses that only the machines could tell."""
+        """Return the spec with the addresses that only the machines know."""
         self.placement, self._spec = self.placement.with_addresses(addresses), None
         return self.spec
 

@@ -42,9 +42,9 @@ _BUNDLED_ONLY = (
     options.NETWORK,
     options.REUSE,
 )
-"""Options that say which machines to boot."""
+"""Options that select which machines to boot."""
 _TOPOLOGY_KEYS = {"hyperkube": "version"}
-"""The keys of a spec file that are called otherwise than the option."""
+"""The keys of a spec file whose names differ from the option's."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _machines(values: Values) -> MachineSource:
         )
     existing: Existing | None = None
     if inventory:
-        # Machines that nobody booted cannot be kept either.
+        # Machines that were not booted cannot be kept either.
         _check_combination(values, options.INVENTORY, (*_BUNDLED_ONLY, options.KEEP))
         existing = FromInventory(inventory)
     elif vagrantfile:

@@ -35,7 +35,7 @@ class Terminal:
 
     @property
     def verbosity(self) -> int:
-        """How often -v was given, less -q; without a terminal reporter there is no such option."""
+        """How often -v was given, less -q; 0 without a terminal reporter."""
         verbosity: int = self._config.getoption("verbose", 0)
         return verbosity
 
@@ -65,7 +65,7 @@ class Terminal:
                 self._reporter.ensure_newline()
 
     def show_error(self, text: str) -> None:
-        """Show an error. A terminal that was closed is no error of its own."""
+        """Show an error. Ignores a terminal that was closed."""
         with suppress(OSError, ValueError):
             if self._reporter is None:
                 print(f"kubecluster: {text}", file=sys.stderr)

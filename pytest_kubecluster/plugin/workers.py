@@ -99,6 +99,6 @@ class WorkerInput:
 
 
 def worker_input(config: pytest.Config) -> WorkerInput | None:
-    """Return what the controller told this worker; None in a controller, or without a cluster."""
+    """Return the controller's input of this worker; None in a controller or without a cluster."""
     text = getattr(config, "workerinput", {}).get(KEY)
     return WorkerInput.from_json(text) if text else None

@@ -124,7 +124,7 @@ def verdict(matrix: Matrix) -> str:
 
 
 def readable(check: str) -> str:
-    """Return the name of a test as words."""
+    """Return the name of a test as separate words."""
     return check.removeprefix("test_").replace("_", " ")
 
 

@@ -27,7 +27,7 @@ def write_session_report(
 ) -> None:
     """Write the report of a run that ``failed`` or passed to ``folder``.
 
-    Only its owner can read it, whatever the umask: logs of a user's playbook may show anything. A
+    Only its owner can read it, despite the umask: logs of a user's playbook may show anything. A
     folder that exists keeps its mode. Raises OSError.
     """
     about = _about(spec, settings, phases, failed=failed)

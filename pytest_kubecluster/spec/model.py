@@ -128,7 +128,7 @@ class KubeletSpec:
     extra_settings: tuple[tuple[str, Any], ...] = ()
     """Values by flag name or configuration path."""
     own_files: tuple[FileStatement, ...] = ()
-    """What is stated of files beside or instead of the rendered ones."""
+    """What is stated of files in addition to the rendered ones or instead of them."""
     identity: IdentityStatement = IdentityStatement()
     host: HostStatement = HostStatement()
     said_in: tuple[tuple[str, str], ...] = field(default=(), compare=False)
@@ -146,7 +146,7 @@ class KubeletSpec:
 
     @property
     def config(self) -> Flags:
-        """What the KubeletConfiguration says, by flag name; empty where there is none."""
+        """The content of the KubeletConfiguration, by flag name; empty without one."""
         return self._resolution.config
 
     @property
@@ -370,7 +370,7 @@ class ClusterSpec:
     image_url: str = "quay.io/coreos/hyperkube"
     api_server_port: int = 443
     api_server_url: str = ""
-    """The URL of the API server, if that is not a master's address but a load balancer's, say."""
+    """The URL of the API server, if it is not a master's but, for example, a load balancer's."""
 
     @property
     def image_tag(self) -> str:
@@ -515,7 +515,7 @@ class ClusterSpec:
 def _check_kubelet(name: str, kubelet: KubeletSpec) -> None:
     version = kubelet.version
     if not version.known:
-        raise SpecError(f"{name}: kubelet {version.number} is out of the known range, {KNOWN}")
+        raise SpecError(f"{name}: kubelet {version.number} is outside the known range, {KNOWN}")
     try:
         for flag, value in kubelet.flags.items():
             parse_setting(version, flag, value)

@@ -53,7 +53,7 @@ class Taint:
 
 @dataclass(frozen=True)
 class FileStatement:
-    """A file of the node, or that there is none; None is a property that nothing is stated of."""
+    """A file of the node, or its absence; None stands for a property that is not stated."""
 
     path: str
     owner: str | None = None
@@ -69,7 +69,7 @@ class FileStatement:
 
 @dataclass(frozen=True)
 class UnitStatement:
-    """The systemd unit that runs the kubelet; None is a property that nothing is stated of."""
+    """The systemd unit that runs the kubelet; None stands for a property that is not stated."""
 
     name: str = "kubelet.service"
     path: str | None = None

@@ -1,4 +1,4 @@
-"""A spec in words: what each node will be, and which source set it."""
+"""A spec as text: what each node will be, and which source set it."""
 
 from __future__ import annotations
 
@@ -106,4 +106,4 @@ def _place(node: NodeSpec, flag: str) -> str:
         return f"it is in {kubelet.config_path}"
     if flag not in catalog.flags(kubelet.version.minor_version):
         return f"kubelet {kubelet.version.number} does not have --{flag}"
-    return f"nothing sets --{flag}; the kubelet's own default holds"
+    return f"nothing sets --{flag}; the kubelet's default applies"

@@ -1,8 +1,8 @@
-"""Settings of a kubelet: one name and one meaning, wherever and however a node states them.
+"""Settings of a kubelet: one name and one meaning, however a node states them.
 
 A setting's name is its path in the KubeletConfiguration (``authentication.anonymous.enabled``)
 where that version reads it from a file, and the name of its flag (``node-ip``) where only the
-command line can say it. Flags win over the drop-in files of ``--config-dir``, these over the file
+command line can state it. Flags win over the drop-in files of ``--config-dir``, these over the file
 of ``--config``, and that over the version's defaults.
 """
 
@@ -376,7 +376,7 @@ def _flat(document: Document, version: KubeVersion) -> Iterator[tuple[str, Any]]
 
 @cache
 def _parents(minor: str) -> frozenset[str]:
-    """Return the paths of the configuration's structures, which are no settings themselves."""
+    """Return the paths of the configuration's structures, which are not settings themselves."""
     known = catalog.fields(minor)
     paths = {path[:i] for path in known for i, letter in enumerate(path) if letter == "."}
     return frozenset(paths - set(known))

@@ -78,7 +78,7 @@ class Topology:
 
 @dataclass(frozen=True)
 class SpecFile:
-    """A project's description of its cluster; an empty one where there is none."""
+    """A project's description of its cluster; empty if the project has none."""
 
     path: Path | None = None
     topology: Topology = Topology()
@@ -198,7 +198,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 class _Reader:
-    """Read the tables of one file, and name it where they are wrong."""
+    """Read the tables of one file; errors name the file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -240,7 +240,7 @@ class _Reader:
         return list(given.items())
 
     def must_be_table(self, where: str, given: Any) -> None:
-        """Raise SpecFileError for a value that is no table."""
+        """Raise SpecFileError for a value that is not a table."""
         if not isinstance(given, Mapping):
             raise SpecFileError(f"{self._path}: {where} must be a table, not {shown(given)}")
 

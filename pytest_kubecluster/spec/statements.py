@@ -38,15 +38,15 @@ class Statements:
     """What a spec states of one node; everything else is left to the invariants.
 
     ``labels`` are stated one by one, so that a node may have others, unless ``complete``.
-    ``taints`` and ``addresses`` (of ``--node-ip``) are stated as a whole: an empty tuple is none
-    at all. None is a thing that nothing is stated of.
+    ``taints`` and ``addresses`` (of ``--node-ip``) are stated as a whole: an empty tuple states
+    that there are none. None stands for a thing that is not stated.
     """
 
     version: KubeVersion | None = None
     settings: Mapping[str, Setting] = field(default_factory=dict)
     """By canonical name. ``said_in`` is where the spec states it."""
     absent_settings: Mapping[str, str] = field(default_factory=dict)
-    """Settings that neither a flag nor a file may state: where the spec says so, by name."""
+    """Settings that neither a flag nor a file may state: where the spec forbids them, by name."""
     complete: bool = False
     """Whether the node may set nothing but ``settings``, labels, taints and addresses."""
     labels: Mapping[str, str] | None = None

@@ -1,4 +1,4 @@
-"""Readers of the values in a spec file. Each raises ValueError saying what is expected."""
+"""Readers of the values in a spec file. Each raises ValueError naming what is expected."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def addresses(value: Any) -> tuple[IPAddress, ...]:
 
 
 def node_addresses(value: Any) -> tuple[IPAddress, ...]:
-    """Read the addresses of ``--node-ip``; false is no such flag."""
+    """Read the addresses of ``--node-ip``; false states that the flag is absent."""
     return () if value is False else addresses(value)
 
 

@@ -124,7 +124,7 @@ def split_pairs(text: str, separators: str = "=<") -> Iterator[tuple[str, str]]:
 
 
 def address_meaning(text: str) -> str:
-    """Return the usual spelling of an IP address, or the text if it is none."""
+    """Return the usual spelling of an IP address, or the text if it is not an address."""
     try:
         return str(ip_address(text.strip()))
     except ValueError:

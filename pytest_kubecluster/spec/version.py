@@ -60,7 +60,7 @@ class KubeVersion:
         """
         version = cls.parse(text)
         if not version.known:
-            raise ValueError(f"{text} is out of the range of known kubelets, {KNOWN}")
+            raise ValueError(f"{text} is outside the range of known kubelets, {KNOWN}")
         return version
 
     @property

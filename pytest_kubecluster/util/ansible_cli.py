@@ -20,11 +20,11 @@ PLAIN_OUTPUT: Mapping[str, str] = {
     "ANSIBLE_FORCE_COLOR": "0",
     "ANSIBLE_NOCOWS": "1",
     "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-    # A log elsewhere, which anybody may read, would hold what is removed from ours.
+    # A log elsewhere, possibly world-readable, would hold what is redacted in ours.
     "ANSIBLE_LOG_PATH": os.devnull,
     "ANSIBLE_DIFF_ALWAYS": "0",
 }
-"""Settings of the output that hold whatever the user's configuration says."""
+"""Settings of the output that override the user's configuration."""
 
 
 def folder_of_ansible(project: Path, *files: Path) -> Path:

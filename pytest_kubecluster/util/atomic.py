@@ -37,7 +37,7 @@ def write_atomically(path: Path, data: bytes, mode: int) -> None:
     except OSError as error:
         raise KubeClusterError(
             f"{path} cannot be written: {error.strerror}\n"
-            "  make room or make the folder writable, and run again"
+            "  free some space or make the folder writable, and run again"
         ) from error
 
 

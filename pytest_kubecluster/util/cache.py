@@ -1,7 +1,7 @@
-"""What is made or fetched once for all runs of a user: one run makes it, the others wait.
+"""A cache that all runs of a user share: one run makes an entry, the others wait.
 
 A file or folder is in the cache whole or not at all, wherever a run is interrupted, and a run that
-was killed holds up nobody.
+was killed does not block others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WAIT_SECONDS = 3600.0
 
 @contextmanager
 def one_at_a_time(lock: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock file ``lock``, whose folder is made if need be.
+    """Hold the lock file ``lock``, whose folder is created if necessary.
 
     ``on_wait`` is called if another run holds it. The system frees the lock of a run that died.
     Raises KubeClusterError if the lock cannot be had.
@@ -99,5 +99,5 @@ def unwritable(path: Path, error: OSError) -> KubeClusterError:
     """Return the error for a path in the cache that cannot be written."""
     return KubeClusterError(
         f"{path} cannot be written: {error.strerror or error}\n"
-        "  make room or make the folder writable, and run again"
+        "  free some space or make the folder writable, and run again"
     )

@@ -22,7 +22,7 @@ class Checksum:
 
     @classmethod
     def parse(cls, text: str) -> Checksum:
-        """Parse ``sha256:HEX``. Raises ValueError with what is wrong with it."""
+        """Parse ``sha256:HEX``. Raises ValueError with the problem."""
         algorithm, _, digest = text.partition(":")
         if algorithm not in ALGORITHMS:
             known = ", ".join(ALGORITHMS)

@@ -57,7 +57,7 @@ class Site:
 
     @contextmanager
     def open(self, path: str) -> Iterator[Body | None]:
-        """Request the file at ``path``; give None if there is none. Raises KubeClusterError."""
+        """Request the file at ``path``; yield None if it is missing. Raises KubeClusterError."""
         where = self.place(path)
         with requests.Session() as session:
             for scheme in ("http://", "https://"):

@@ -109,5 +109,5 @@ def _check_kind(path: Path, wanted: int) -> None:
 
 
 def is_url(text: str) -> bool:
-    """Tell the URL of a file to download from a path."""
+    """Return whether a text is the URL of a file to download, not a path."""
     return text.startswith(("http://", "https://"))

@@ -82,7 +82,7 @@ class Commands:
                     stderr=subprocess.STDOUT,
                     env=env,
                     cwd=cwd,
-                    # Ctrl-C is for us to handle: we end the command in our own time.
+                    # We handle Ctrl-C ourselves, and end the command in an orderly way.
                     start_new_session=True,
                 )
             except OSError as error:

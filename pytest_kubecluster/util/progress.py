@@ -83,7 +83,7 @@ class Progress:
             self._line(text)
 
     def warn(self, text: str) -> None:
-        """Show a line of its own, even if ``quiet``."""
+        """Show a separate line, even if ``quiet``."""
         with self.uncaptured():
             self._line(text, always=True)
 

@@ -164,7 +164,7 @@ class _Redaction:
 
 
 def _decoded(word: str) -> bytes:
-    """Decode base64 that may be cut off; return nothing for what is none."""
+    """Decode base64 that may be cut off; return nothing for other text."""
     if len(word) % 4 == 1:
         word = word[:-1]
     try:
@@ -185,12 +185,12 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _is_text(data: bytes) -> bool:
-    """Tell text from what is decoded of a word that only looks like base64, or of a certificate."""
+    """Return whether decoded bytes are text, not a certificate or a word that looks like base64."""
     return bool(data) and all(byte >= 0x20 or byte in b"\t\n\r" for byte in data)
 
 
 def _redact_document(text: str) -> str:
-    """Redact a whole YAML or JSON document; return text that is none as it is."""
+    """Redact a whole YAML or JSON document; return other text unchanged."""
     if len(text) > _LARGEST_DOCUMENT or not _IS_SECRET_NAME.search(text):
         return text
     try:

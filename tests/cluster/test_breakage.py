@@ -286,7 +286,7 @@ BREAKAGES = {
     ),
     "another host name": breakage("hostname another", "hostname_is_that_of_the_node"),
     # From 1.11 on a kubelet does not start with such a word.
-    "word that is no flag": breakage(
+    "word that is not a flag": breakage(
         flag("(--node-ip)", r"stray \1"), BYTES, "kubelet_runs", last=10
     ),
 }
@@ -337,7 +337,7 @@ def test_breakage(node: Node, how: Breakage, kube_spec: ClusterSpec) -> None:
     fails = how.fails - (set() if how.flag in shown else {"configz_agrees_with_the_spec"})
     failed = failing(node, kube_spec)
     if "service_is_active" in fails:
-        # Some versions exit with status 1 when they are told to stop, and some have no labels.
+        # Some versions exit with status 1 when they are stopped, and some have no labels.
         failed.discard("no_unit_failed")
         fails -= set() if kubelet.node_labels else {"labels_are_those_of_the_spec"}
     assert failed == fails
@@ -412,7 +412,7 @@ CONFIGURATIONS = {
 
 
 def lost(node: Node) -> str:
-    """What the file said before it could not be read any more."""
+    """The file's content before it became unreadable."""
     readable = all(not one.problem for one in node.refresh().documents)
     return "" if readable else node.files[FILE].read_text()
 

@@ -165,7 +165,7 @@ class Parts:
         return yaml.safe_dump(document)
 
     def configuration(self, ca: str = CA, **more: Any) -> str:
-        """Return a KubeletConfiguration that authorizes everybody who is authenticated."""
+        """Return a KubeletConfiguration that authorizes every authenticated client."""
         authentication = {"anonymous": {"enabled": False}, "webhook": {"enabled": False}}
         document = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",

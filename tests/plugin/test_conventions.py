@@ -59,7 +59,7 @@ def test_spec_file_is_found_upwards(
     start: str, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(pytester.path / "kubecluster.toml", "masters = 2\n")
-    # An ini file in between is no end of the search.
+    # An ini file in between does not end the search.
     write(pytester.path / "sub" / "pytest.ini", "[pytest]\n")
     (pytester.path / "sub" / "deeper").mkdir()
     monkeypatch.chdir(pytester.path / start)

@@ -15,7 +15,7 @@ NEEDS_NODE = "def test_it(kube_node): assert kube_node\n"
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """State of these runs is kept apart, so that one can see that there is none."""
+    """Keep the state of these runs apart, so that tests can assert that none is left."""
     state = tmp_path / "state"
     monkeypatch.setenv("XDG_STATE_HOME", str(state))
     monkeypatch.setenv("COLUMNS", "200")
@@ -39,7 +39,7 @@ def usage_error(pytester: pytest.Pytester, *args: str) -> str:
         (["--kube-provider=libvirt", "--kube-box=no.box"], "--kube-box: 'no.box' is not an existing file, an http"),
         (["--kube-provider=libvirt", "--kube-box-checksum=sha256:" + "0" * 64], "--kube-box-checksum: requires --kube-box"),
         (["--kube-provider=virtualbox"], "--kube-provider=virtualbox requires --kube-box, for example --kube-box=debian/bookworm64"),
-        (["--kube-masters=0"], "the cluster cannot be as asked: a cluster needs at least one master"),
+        (["--kube-masters=0"], "invalid cluster: a cluster needs at least one master"),
         (["--kube-masters=-1"], "--kube-masters: invalid number '-1': must be a whole number of at least 0"),
         (["--kube-workers=many"], "--kube-workers: invalid number 'many'"),
         (["--kube-workers=197", "--kube-network=10.9.8.0/28"], "200 nodes do not fit into 10.9.8.0/28"),
@@ -48,7 +48,7 @@ def usage_error(pytester: pytest.Pytester, *args: str) -> str:
         (["--kube-network=everywhere"], "--kube-network: invalid IPv4 network 'everywhere'"),
         (["--kube-hyperkube=latest"], "--kube-hyperkube: invalid kubelet version 'latest'; write it as 1.7.5"),
         (["--kube-hyperkube=1.30.0-rc.1"], "is a pre-release"),
-        (["--kube-hyperkube=1.99.0"], "--kube-hyperkube: 1.99.0 is out of the range of known kubelets, 1.7 to 1.36"),
+        (["--kube-hyperkube=1.99.0"], "--kube-hyperkube: 1.99.0 is outside the range of known kubelets, 1.7 to 1.36"),
         (["--kube-timeout=0"], "--kube-timeout: invalid number of seconds '0': must be above 0"),
         (["--kube-timeout=soon"], "--kube-timeout: invalid number of seconds 'soon'"),
         (["--kube-kubelet=nothing-here"], "nothing-here does not exist"),

@@ -1,4 +1,4 @@
-"""What pytest-xdist's workers are told, and which items go together."""
+"""What pytest-xdist's workers receive, and which items go together."""
 
 from __future__ import annotations
 

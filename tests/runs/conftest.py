@@ -23,7 +23,7 @@ class Bench:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Clusters are named after their project's folder, so this name tells them from all others.
+        # Clusters are named after their project's folder, so this name distinguishes them from all others.
         self.project = path / f"project{secrets.token_hex(3)}"
         self.project.mkdir()
         self.state = path / "state"

@@ -1,4 +1,4 @@
-"""The projects in examples/, as somebody copies them, with the plugin installed from its wheel."""
+"""The projects in examples/, copied as a user would, with the plugin installed from its wheel."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def example(bench: Bench, installed: Path) -> Example:
         shutil.copytree(CHECKOUT / "examples" / name, bench.project, ignore=left)
         bench.pytest = [str(installed / "python"), "-I", "-m", "pytest"]
         bench.options = ["--kube-cluster"]
-        # Of a virtual environment of one's own, Ansible's programs are in the same folder.
+        # In a separate virtual environment, Ansible's programs are in the same folder.
         path = [str(installed), sysconfig.get_path("scripts"), bench.environment["PATH"]]
         bench.environment["PATH"] = ":".join(path)
         return bench
@@ -164,7 +164,7 @@ def test_inventory(machines: tuple[Bench, IPv4Network]) -> None:
     ):
         assert re.search(line, output), f"{line}\n{output}"
 
-    # What a machine is not, is told of that machine.
+    # A difference is reported for the machine that has it.
     replace(bench.project / "kubecluster.toml", {"10.32.0.10": "10.32.0.11"})
     status, output = bench.run(*SUITE, "-k", "configuration_has_the_rendered_bytes and worker02")
     assert status == 1

@@ -59,11 +59,11 @@ def test_kept_cluster_is_used_again(bench: Bench) -> None:
     assert re.search(r"kubecluster: provision +\S+ s  2 changes on 1 node", output)
     assert containers(name) == machines
 
-    # A machine that somebody removed: all is booted anew, under the same name.
+    # If a machine was removed, the cluster is booted again under the same name.
     docker("rm", "--force", *machines)
     status, output = bench.run(f"--kube-reuse={name}", "--kube-keep=never")
     assert status == 0, output
-    assert f"cluster {name} is not what is asked for; booting it anew" in output
+    assert f"cluster {name} does not match the requested one; booting a new one" in output
     assert bench.left() == NOTHING
 
 
@@ -81,7 +81,7 @@ def test_another_topology_is_booted_anew(bench: Bench) -> None:
     # Under xdist, whose workers wait until the cluster is up, however it came up.
     status, output = bench.run(f"--kube-reuse={name}", "--kube-workers=1", "-n1")
     assert status == 0, output
-    assert "booting it anew" in output
+    assert "booting a new one" in output
     assert len(containers(name)) == 2
 
 

@@ -160,7 +160,9 @@ def test_what_another_project_asks_for_does_not_replace_it(kept: Kept, bench: Be
     bench.write("test_it.py", PASSES)
     status, output = bench.run(f"--kube-reuse={kept.name}")
     assert status == 1, output
-    assert f"cluster {kept.name} of {kept.bench.project} is not what is asked for: " in output
+    assert (
+        f"cluster {kept.name} of {kept.bench.project} does not match the requested one: " in output
+    )
     assert "its nodes are master01, worker01, not master01\n" in output
     assert f"remove it first: kubecluster destroy {kept.name}" in output
 

@@ -90,7 +90,7 @@ def test_kubelet_that_does_not_start_is_a_column_of_its_own(bench: Bench) -> Non
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["1.6.0"], "1.6.0 is out of the range of known kubelets, 1.7 to 1.36"),
+        (["1.6.0"], "1.6.0 is outside the range of known kubelets, 1.7 to 1.36"),
         (["1.7.5", "newest"], "invalid kubelet version 'newest'"),
         (["1.30.0-rc.1"], "'1.30.0-rc.1' is a pre-release"),
         (["1.7.5", "1.8.7", "--kube-kubelet=/nowhere/{version}"], "there is no kubelet 1.7.5 at /nowhere"),

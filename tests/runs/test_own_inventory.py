@@ -126,7 +126,9 @@ def test_suite_checks_existing_machines_and_leaves_them_alone(fleet: Fleet, own:
     # Only the API server is stated: what a bundled layout makes besides is not looked for.
     assert "195 passed, 90 skipped" in output
     assert "worker02: the spec states no CA key on this node" in output
-    assert re.search(r"SKIPPED \[20\] .*this run did not boot \(--kube-disturb lets it\)", output)
+    assert re.search(
+        r"SKIPPED \[20\] .*this run did not boot \(allow it with --kube-disturb\)", output
+    )
     assert "the machines are left as they were" in output
     after = docker("ps", "--filter", f"label=kubecluster={fleet.name}", "--format", "{{.ID}}")
     assert after == before

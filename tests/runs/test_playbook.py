@@ -1,4 +1,4 @@
-"""Somebody's own playbook, run on the booted nodes instead of the bundled one."""
+"""A user's own playbook, run on the booted nodes instead of the bundled one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_suite_says_what_is_wrong_with_the_articles_modes(bench: Bench) -> None:
     status, output = bench.run(*SUITE, "-k", "readable_by_root_only", "--kube-workers=0")
     assert status == 1, output
     assert "ca_key_is_readable_by_root_only[master01]" in output
-    assert re.search(r"ca\.key mode +not readable by others than root +0644", output)
+    assert re.search(r"ca\.key mode +readable by root only +0644", output)
 
 
 INVENTORY = """
@@ -120,7 +120,7 @@ TALKATIVE_PLAYBOOK = """
             content: "token: canary-of-a-token\n"
             dest: /etc/kubernetes/token
             mode: "0600"
-        - name: Collect every key of this run, where nobody looks
+        - name: Collect every key of this run, outside of the project
           ansible.builtin.shell: >-
             grep --recursive --files-with-matches --null '^-----BEGIN .*PRIVATE KEY' {state} |
             xargs --null --replace sh -c 'cat "$1"; printf "\\0"' sh {} >{seen}

@@ -49,7 +49,7 @@ def test_kubelet_that_dies_at_its_start(bench: Bench) -> None:
     bench.write("test_it.py", "def test_it(kube_node): ...\n")
     status, output = bench.run()
     assert status == 1
-    died = "master01: the kubelet died at its start (result exit-code, exit status 255)"
+    died = "master01: the kubelet failed to start (result exit-code, exit status 255)"
     assert died in output, output
     assert "listen tcp 192.0.2.1:10250: bind: cannot assign requested address" in output
     assert "the cluster did not boot" in output
@@ -123,12 +123,12 @@ def test_difference_is_shown_as_a_table(bench: Bench) -> None:
     status, output = bench.run()
     assert status == 1
     for row in (
-        r"E +(AssertionError: )?assert the kubelet is not what its spec says: 3 differences",
+        r"E +(AssertionError: )?assert the kubelet does not match its spec: 3 differences",
         r"E +expected +actual",
         r"E +--allow-privileged +true +\(absent\)",
         r"E +--cluster-domain +cluster\.local +example\.org",
         # pytest cuts a long explanation; the facts below it have all rows.
-        r"/etc/systemd/system/kubelet\.service content +as rendered +other bytes",
+        r"/etc/systemd/system/kubelet\.service content +as rendered +different content",
     ):
         assert re.search(row, output), f"{row}\n{output}"
 

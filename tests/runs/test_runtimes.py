@@ -53,7 +53,7 @@ def test_runtime_of_a_given_kubelet(version: str, runtime: str, path: str, bench
 
 
 def test_another_file_of_the_same_version_is_started(bench: Bench) -> None:
-    """The unit is the same to the byte: only the executable tells that there is something to do."""
+    """The unit is the same to the byte: only the executable differs."""
     file = given(bench.path / "kubelet", "1.30.0")
     options = ["--kube-hyperkube=1.30.0", f"--kube-kubelet={file}"]
     bench.write(

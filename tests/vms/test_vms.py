@@ -1,4 +1,4 @@
-"""Real virtual machines through libvirt, emulated where there is no KVM: minutes, then."""
+"""Real virtual machines through libvirt, emulated without KVM, which takes minutes."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def bench(tmp_path: Path) -> Iterator[VmBench]:
     bench = VmBench(tmp_path)
     yield bench
     left = bench.left()
-    # Whatever failed, no machine shall run on.
+    # No machine may keep running, even after a failure.
     command(bench, "destroy")
     command(bench, "gc")
     assert left == NOTHING
 
 
 def refused(bench: VmBench, user: str, name: str) -> str:
-    """Try to log in with Vagrant's well-known key; return what ssh says."""
+    """Try to log in with Vagrant's well-known key; return ssh's output."""
     config = bench.state / "kubecluster" / "clusters" / name / "ssh" / "config"
     key = next((bench.state / "kubecluster").rglob("insecure_private_key"))
     stranger = bench.path / "stranger"

@@ -106,7 +106,7 @@ class ContainerMachines(BundledMachines):
         yield from inotify_problems(nodes, _REAL_INOTIFY if real else _HOLLOW_INOTIFY)
 
     def timeout_factor(self) -> float:
-        """Return 1: containers are what timeouts are made for."""
+        """Return 1: timeouts are measured for containers."""
         return 1.0
 
     def up(
@@ -209,7 +209,7 @@ class ContainerMachines(BundledMachines):
             self._complain("network", _STALE if self._endpoints_are_stale() else _REMOVED)
 
     def _remove_containers(self) -> bool:
-        """Remove the containers one after the other, and return whether none is left.
+        """Remove the containers one after the other, and return whether all are gone.
 
         Removing several at the same time, or one that restarts, can leave Docker 20.10 with a
         network that counts an endpoint too many, and that it never removes again.

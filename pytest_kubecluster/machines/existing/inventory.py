@@ -127,7 +127,7 @@ class Inventory:
         ]
         more = f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else ""
         return (
-            f"left out because neither name nor group tells a role: {', '.join(hosts[:_SHOWN])}"
+            f"left out because no role matches the name or groups: {', '.join(hosts[:_SHOWN])}"
             f"{more} (--kube-roles)"
         )
 
@@ -311,7 +311,7 @@ def _role(
 def _host(
     name: str, role: Any, variables: Mapping[str, Any], settings: Mapping[str, Any], folder: Path
 ) -> InventoryHost:
-    """Return a node of the inventory. Raises KubeClusterError saying why it cannot be used."""
+    """Return a node of the inventory. Raises KubeClusterError if it cannot be used."""
     connection = variables.get(_CONNECTION, "ssh")
     if connection not in _SSH:
         raise KubeClusterError(

@@ -25,7 +25,7 @@ _MASTER_GROUP = re.compile(
 )
 _WORKER_GROUP = re.compile(rf"(role=)?({_DISTRIBUTION}_?)?(workers?|nodes?|minions?)(_nodes?)?")
 _ALL_NODES = re.compile(rf"({_DISTRIBUTION}_?)?nodes")
-"""Some inventories list control plane nodes here as well; their names then tell."""
+"""Some inventories list control plane nodes here as well; their names then decide."""
 _LIGHTWEIGHT = re.compile(r"(^|_)(k3s|rke2?)(_|$)")
 """What k3s and RKE2 call server and agent are masters and workers, but only with them."""
 _SERVER_GROUP = re.compile(r"((k3s|rke2?)_?)?servers?")
@@ -33,7 +33,7 @@ _AGENT_GROUP = re.compile(r"((k3s|rke2?)_?)?agents?")
 
 _MASTER_WORD = re.compile(r"(masters?|controlplanes?|controllers?|cp)\d*[a-z]?")
 _CONTROL_WORD = re.compile(r"control\d*[a-z]?")
-"""Names a control plane node, but as a group of its own the host that Ansible runs on."""
+"""Names a control plane node, but as a group the host that Ansible runs on."""
 _WORKER_WORD = re.compile(r"(workers?|nodes?|minions?)\d*[a-z]?")
 _OTHER_WORDS = frozenset(
     re.findall(
@@ -58,7 +58,7 @@ _OTHER_WORDS = frozenset(
         """,
     )
 )
-"""Other software, and hosts beside a cluster: their masters, workers and nodes are not Kubernetes'.
+"""Other software, and hosts near a cluster: their masters, workers and nodes are not Kubernetes'.
 
 ``redis_master``, ``jenkins_workers``, ``prometheus-node``, ``node_exporter``.
 """

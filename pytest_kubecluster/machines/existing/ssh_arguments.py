@@ -29,7 +29,7 @@ _KEYWORDS = {
 }
 _WITHOUT_EFFECT = ("-q", "-v", "-T", "-t", "-n")
 _RESERVED = re.compile("control.*|batchmode|loglevel", re.IGNORECASE)
-"""Keywords with which the plugin shares connections, asks for no password and reads errors."""
+"""Keywords with which the plugin shares connections, disables prompts and reads errors."""
 _FILES = ("identityfile", "certificatefile", "userknownhostsfile", "globalknownhostsfile")
 _SEVERAL = ("identityfile", "certificatefile", "sendenv", "setenv")
 """Keywords that add to each other; of all others the first value counts."""
@@ -49,7 +49,7 @@ def add_option(options: dict[str, str], keyword: str, value: str) -> None:
 def parse_arguments(text: str, folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the keywords and values that arguments of ssh(1) stand for.
 
-    Paths in them are relative to ``folder``. Raises KubeClusterError saying what cannot be used.
+    Paths in them are relative to ``folder``. Raises KubeClusterError naming what cannot be used.
     """
     try:
         parsed, extra = getopt.getopt(shlex.split(text), _OPTIONS)

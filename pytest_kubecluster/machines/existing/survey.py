@@ -55,7 +55,7 @@ done
 
 @dataclass(frozen=True)
 class Reach:
-    """How an existing machine is reached, before it has been asked anything."""
+    """How an existing machine is reached, before the first contact."""
 
     ssh_options: SshOptions
     reboot: tuple[str, ...] = ()
@@ -78,9 +78,9 @@ class Survey:
     is_root: bool = False
     sudo_is_installed: bool = False
     sudo_is_free: bool = False
-    """Whether sudo asks for no password."""
+    """Whether sudo needs no password."""
     sudo_password: str = field(default="", repr=False)
-    """The password that sudo takes, if it asks for one."""
+    """The password for sudo, if it needs one."""
     python: str = ""
     """The path of a usable Python, if there is one."""
     unusable_pythons: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class Survey:
     node_ip: IPAddress | None = None
     """What a running kubelet has as ``--node-ip``."""
     address: IPAddress | None = None
-    """The node's own address, if it can be told."""
+    """The node's own address, if it can be determined."""
     address_problem: str = ""
     """Why it cannot."""
     problem: str = ""
@@ -133,7 +133,7 @@ def survey_machines(
 
 
 def survey_machine(ssh: Ssh, name: str, reach: Reach, *, sudo_password: str = "") -> Survey:
-    """Log in to a machine, and return what it reports; ``problem`` says why it cannot be used."""
+    """Log in to a machine, and return what it reports; ``problem`` is why it cannot be used."""
     try:
         ssh.connect_now(name)
     except KubeClusterError as error:

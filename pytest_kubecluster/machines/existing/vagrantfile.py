@@ -35,7 +35,7 @@ class ExistingVagrantfile:
     states: Mapping[str, str]
     """The state of each, as Vagrant calls it: ``running``, ``not_created``, ``poweroff``."""
     left_out: tuple[str, ...] = ()
-    """The machines whose names tell no role."""
+    """The machines whose names match no role."""
     not_booted: tuple[str, ...] = ()
     """The machines that do not run, and that ``vagrant up`` would not boot."""
 
@@ -62,7 +62,7 @@ class ExistingVagrantfile:
     def explain_left_out(self) -> str:
         """Return a line about the machines that are not nodes, or nothing if all are."""
         reasons = (
-            (self.left_out, "left out because the name tells no role (--kube-roles)"),
+            (self.left_out, "left out because no role matches the name (--kube-roles)"),
             (self.not_booted, "not booted because of autostart: false"),
         )
         return "; ".join(f"{reason}: {', '.join(names)}" for names, reason in reasons if names)
@@ -114,7 +114,7 @@ class VagrantfileMachines(Machines):
 
 
 def read_vagrantfile(folder: Path, patterns: RolePatterns) -> ExistingVagrantfile:
-    """Return the machines of the Vagrantfile in ``folder`` whose names tell a role.
+    """Return the machines of the Vagrantfile in ``folder`` whose names match a role.
 
     Machines with ``autostart: false`` are used if they run, and not booted otherwise. All have to
     be asked for their addresses. Raises KubeClusterError naming the Vagrantfile and its problem.

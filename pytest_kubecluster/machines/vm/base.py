@@ -1,4 +1,4 @@
-"""Virtual machines, whatever runs them: booted by Vagrant from a box, found by their names."""
+"""Virtual machines of any hypervisor: booted by Vagrant from a box, found by their names."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def own_box_name(variant: Variant) -> str:
 
 
 def kernel_package() -> str:
-    """Return the package of the kernel, whose name differs between distributions."""
+    """Return the kernel's package; its name differs between distributions."""
     return _KERNELS.get(distribution(), _KERNELS["debian"])
 
 

@@ -107,7 +107,7 @@ class LibvirtMachines(VirtualMachines):
         _virsh("pool-define-as", self._label, "dir", "--target", str(IMAGES / self._label))
         _virsh("pool-build", self._label)
         _virsh("pool-start", self._label)
-        # QEMU runs as another user, who cannot read the files of this one.
+        # QEMU runs as another user, which cannot read this user's files.
         for file in (box / KERNEL, box / INITRD):
             if file.exists():
                 size = str(file.stat().st_size)

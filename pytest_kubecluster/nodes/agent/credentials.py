@@ -1,4 +1,4 @@
-"""The kubeconfig that a kubelet uses: what it says, and whether its key fits its certificate."""
+"""The kubeconfig that a kubelet uses: its content, and whether its key fits its certificate."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _bytes(
     *,
     secret: bool = False,
 ) -> bytes | str | None:
-    """Return what ``NAME-data`` or the file ``NAME`` has, a reason, or None where neither is said.
+    """Return what ``NAME-data`` or the file ``NAME`` has, a reason, or None if neither is set.
 
     As in client-go, data come before the file.
     """
@@ -159,7 +159,7 @@ def _pem(
 
 
 def _client(pem: bytes, clients: list[Any]) -> str:
-    """Append a TLS client with a certificate and its key, or return why there is none."""
+    """Append a TLS client with a certificate and its key, or return why that is impossible."""
     import ssl
 
     from .ports import without_verification

@@ -107,7 +107,7 @@ def _key(key: Any) -> str:
 
 
 def redacted(value: Any, name: str = "") -> Any:
-    """Return a document without its secrets: what a key's name says is one, and private keys."""
+    """Return a document without its secrets: values of keys named like one, and private keys."""
     if isinstance(value, dict):
         return {key: redacted(item, key) for key, item in value.items()}
     if isinstance(value, list):

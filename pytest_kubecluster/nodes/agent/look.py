@@ -14,7 +14,7 @@ from . import credentials, documents, ports, process, system
 
 _SECONDS = 5.0
 HEALTHZ, KUBELET = 10248, 10250
-"""The ports of a kubelet that is configured with none."""
+"""The default ports of a kubelet."""
 
 
 class Options:
@@ -38,7 +38,7 @@ class Options:
         return os.path.normpath(os.path.join(self.folder, value)) if value else ""
 
     def value(self, flag: str, field: str = "") -> Any:
-        """Return what a flag says, or else a field of the configuration; None where neither."""
+        """Return the value of a flag, or else of a configuration field; None if neither is set."""
         if flag in self._flags:
             return self._flags[flag]
         for document in self._documents if field else ():
@@ -47,7 +47,7 @@ class Options:
         return None
 
     def port(self, flag: str, field: str, usual: int) -> int:
-        """Return a port, the usual one where none is said."""
+        """Return a port, the usual one if none is set."""
         value = self.value(flag, field)
         try:
             return usual if value in (None, "") else int(value)
@@ -56,7 +56,7 @@ class Options:
 
 
 def _flags(argv: list[str]) -> dict[str, str]:
-    """Return all that can be flags and their values; of a boolean's next word nobody asks here."""
+    """Return all possible flags with values; the word after a boolean flag does not matter here."""
     found: dict[str, str] = {}
     for word, following in zip(argv, [*argv[1:], ""], strict=False):
         if word.startswith("-"):
@@ -285,7 +285,7 @@ def ca_certificates(path: str, root: str) -> dict[str, Any]:
 
 
 def _lock_file(options: Options) -> dict[str, Any] | None:
-    """Return who owns the lock file. It is never opened: that makes the kubelet exit."""
+    """Return the owner of the lock file. It is never opened: that makes the kubelet exit."""
     path = options.path("lock-file", "lockFilePath")
     return {"path": path, "file": system.ownership(path)} if path else None
 
@@ -332,7 +332,7 @@ def _ask(
 def _version(
     metrics: dict[str, Any] | None, unit: str, running: Any, seconds: float
 ) -> dict[str, str]:
-    """Return the version of the running kubelet and who says so, without starting another."""
+    """Return the running kubelet's version and its source, without starting another kubelet."""
     if running is None:
         return {"text": "", "source": "", "problem": "no kubelet runs"}
     if metrics and metrics["status"] == 200:
@@ -346,5 +346,5 @@ def _version(
     for source, way in ways.items():
         if text := documents.attempt(way).get("value"):
             return {"text": text, "source": source}
-    problem = "neither /metrics nor its program nor its journal says its version"
+    problem = "neither /metrics nor its program nor its journal shows its version"
     return {"text": "", "source": "", "problem": problem}

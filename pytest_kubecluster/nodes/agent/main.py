@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 MARK = "--kubecluster-result--"
-"""Separates the result from whatever a login shell prints."""
+"""Separates the result from the output of a login shell."""
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

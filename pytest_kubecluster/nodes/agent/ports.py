@@ -35,7 +35,7 @@ def secure(
 
 
 def _ask(connection: HTTPConnection, path: str) -> dict[str, Any]:
-    """Return the status and body of an answer, or status 0 and why there is none."""
+    """Return the status and body of an answer, or status 0 and the reason for no answer."""
     found: dict[str, Any] = {"port": connection.port}
     try:
         connection.connect()

@@ -42,7 +42,7 @@ class Process:
 
     @property
     def is_kubelet(self) -> bool:
-        """Whether its program is a kubelet, whatever starts that."""
+        """Whether its program is a kubelet, however it is started."""
         return program(self.argv) is not None
 
 
@@ -50,7 +50,7 @@ def program(argv: tuple[str, ...]) -> str | None:
     """Return the kubelet's program in a command line, or None where that is another program.
 
     A program in an interpreted language is named by its script; a shell script that is called
-    kubelet starts one, and is none itself. A hyperkube is one if it was asked for the kubelet.
+    kubelet starts one, but is not one itself. A hyperkube is one if it runs the kubelet.
     """
     words = list(argv)
     if not words or not words[0]:
@@ -155,7 +155,7 @@ def describe(process: Process, main: int) -> dict[str, Any]:
 
 
 def _replaced(process: Process, path: str, root: str) -> str:
-    """Say how the program's file is not the one that runs, or nothing."""
+    """Return how the program's file differs from the running one, or an empty text."""
     here = inside(root, path.removesuffix(" (deleted)"))
     try:
         on_disk = os.stat(here)
@@ -172,7 +172,7 @@ def _replaced(process: Process, path: str, root: str) -> str:
 
 
 def version_in_program(pid: int) -> str:
-    """Return the version that a Go program has built in, or nothing where it cannot be told.
+    """Return the version that is built into a Go program, or nothing if it cannot be found.
 
     The linker ends each variable that was set with ``-X`` by a zero byte, and Kubernetes sets
     gitVersion so in more than one package.
@@ -206,7 +206,7 @@ def version_in_journal(unit: str, pid: int, seconds: float) -> str:
 
 
 def holders(ports: list[int], kubelet: int) -> dict[str, Any]:
-    """Return who listens on TCP ports of the node: the kubelet's pid, another's, or none."""
+    """Return the pid that listens on each TCP port of the node: the kubelet's or another's."""
     sockets: dict[str, int] = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in text(table).splitlines()[1:]:

@@ -17,7 +17,7 @@ UNIT_PROPERTIES = (
     "TriggeredBy WantedBy RequiredBy Restart RestartUSec"
 )
 LARGEST_FILE = 4 * 1024 * 1024
-"""Nothing that is looked at is larger; what is, is not read."""
+"""Larger files are not read; none of a kubelet's is as large."""
 
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(-----END \1-----|\Z)", re.DOTALL
@@ -124,7 +124,7 @@ def describe(path: str, *, secret: bool = False, root: str = "") -> dict[str, An
     """Return a file's owner, mode, kind and digest, and its text unless that is secret.
 
     None for a path that does not exist. What looks like a key or password is cut out of the text,
-    and ``cut`` says so.
+    and ``cut`` is true then.
     """
     seen = ownership(path, root)
     if seen is None or seen["kind"] != "file":
@@ -149,7 +149,7 @@ def without_secrets(content: str) -> str:
 
 
 def ownership(path: str, root: str = "") -> dict[str, Any] | None:
-    """Return who owns a path, its mode and its kind, without opening it; None if it is missing.
+    """Return a path's owner, its mode and its kind, without opening it; None if it is missing.
 
     Links are followed; ``link`` is where the last name leads to, if that is one.
     """

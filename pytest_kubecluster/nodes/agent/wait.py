@@ -37,7 +37,7 @@ def wait(unit: str, seconds: float, restarts: bool) -> dict[str, Any]:
 
 
 def is_healthy(state: dict[str, str]) -> bool:
-    """Return whether the kubelet of a unit says that it is healthy, where it is configured to."""
+    """Return whether a unit's kubelet reports healthy on the ports it is configured with."""
     kubelet = process.kubelet_of(state, process.processes())
     if kubelet is None:
         return False
@@ -63,7 +63,7 @@ def _why_dead(unit: str, state: dict[str, str]) -> str:
         return f"has no unit: {unit} was not found; your playbook must install and start it"
     if state.get("ExecMainStartTimestampMonotonic") == "0":
         return f"was not started: {unit} exists, and your playbook must start it"
-    return "died at its start (result {}, exit status {})".format(
+    return "failed to start (result {}, exit status {})".format(
         state.get("Result"), state.get("ExecMainStatus")
     )
 

@@ -1,4 +1,4 @@
-"""A difference between what a node must be and what it is."""
+"""A difference between a node's spec and what was observed."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Evidence(IntEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not what it must be; None is a thing that does not exist.
+    """A deviation from the expected value; None stands for a thing that does not exist.
 
-    ``expected_in`` and ``actual_in`` name where each was said: a file, a flag, the spec.
+    ``expected_in`` and ``actual_in`` name where each is stated: a file, a flag, the spec.
     """
 
     name: str
@@ -52,19 +52,19 @@ class Case:
     kubelet: KubeletSpec
 
     def expects_content(self, path: str) -> bytes | None:
-        """Return the bytes that a file must have; None where nobody knows them."""
+        """Return the bytes that a file must have; None if they are unknown."""
         found = (one.content for one in self.stated.files if one.path == path)
         return next((one for one in found if one is not None), None)
 
 
 Check = Callable[[Case], Iterator[Difference]]
-"""Yields what is wrong. Raises NothingToCheck."""
+"""Yields the differences. Raises NothingToCheck."""
 
 
 def difference_table(
     differences: Sequence[Difference], width: int = 160, *, places: bool = True
 ) -> list[str]:
-    """Return the lines of a table of differences; the last column has where each was said.
+    """Return the lines of a table of differences; the last column shows where each is stated.
 
     Without ``places`` there is no such column.
     """

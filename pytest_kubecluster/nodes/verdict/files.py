@@ -16,7 +16,9 @@ _READABLE = 0o077
 
 def unit_has_the_rendered_bytes(case: Case) -> Iterator[Difference]:
     """Expect the bytes of the unit's file, where they are known."""
-    yield from _content(case, case.kubelet.unit_path, "the spec states no text of the unit's file")
+    yield from _content(
+        case, case.kubelet.unit_path, "the spec does not state the content of the unit file"
+    )
 
 
 def client_ca_has_the_rendered_bytes(case: Case) -> Iterator[Difference]:
@@ -40,21 +42,21 @@ def configuration_has_the_rendered_bytes(case: Case) -> Iterator[Difference]:
 
 
 def unit_is_owned_by_root(case: Case) -> Iterator[Difference]:
-    """Expect the unit's files to be root's, and writable by nobody else."""
+    """Expect the unit's files to be owned and writable by root only."""
     if stated := _statement(case, case.kubelet.unit_path):
         yield from _ownership(case, stated)
     for path, (_, file) in case.seen.unit_files.items():
         if file is not None and (stated is None or path != stated.path):
-            yield from _only_root(file, _WRITABLE, "not writable by others than root")
+            yield from _only_root(file, _WRITABLE, "writable by root only")
 
 
 def client_ca_is_owned_by_root(case: Case) -> Iterator[Difference]:
-    """Expect the client CA in use to be root's, and writable by nobody else."""
+    """Expect the client CA in use to be owned and writable by root only."""
     yield from _stated_or(case, case.kubelet.client_ca_file, _WRITABLE)
 
 
 def kubeconfig_is_readable_by_root_only(case: Case) -> Iterator[Difference]:
-    """Expect that nobody but root reads the kubelet's key, token or password.
+    """Expect that only root can read the kubelet's key, token or password.
 
     A spec that states another mode of the kubeconfig opens it.
     """
@@ -74,7 +76,7 @@ def kubeconfig_is_readable_by_root_only(case: Case) -> Iterator[Difference]:
             paths = {**paths, one.path: (one.file, True)}
         for path, (file, secret) in paths.items():
             if file is not None and secret and _statement(case, path) is None:
-                yield from _only_root(file, _READABLE, "not readable by others than root")
+                yield from _only_root(file, _READABLE, "readable by root only")
 
 
 def _embeds_a_secret(document: Mapping[str, object]) -> bool:
@@ -82,7 +84,7 @@ def _embeds_a_secret(document: Mapping[str, object]) -> bool:
 
 
 def ca_key_is_readable_by_root_only(case: Case) -> Iterator[Difference]:
-    """Expect that nobody but root reads the CA's key, where there is one."""
+    """Expect that only root can read the CA's key, if there is one."""
     stated = _statement(case, case.kubelet.ca_key_file)
     if stated is not None:
         yield from _ownership(case, stated)
@@ -90,7 +92,7 @@ def ca_key_is_readable_by_root_only(case: Case) -> Iterator[Difference]:
     file = case.seen.client_ca.key_file
     if file is None:
         raise NothingToCheck("there is no CA key on this node, and the spec states none")
-    yield from _only_root(file, _READABLE, "not readable by others than root")
+    yield from _only_root(file, _READABLE, "readable by root only")
 
 
 def configuration_is_readable_by_root_only(case: Case) -> Iterator[Difference]:
@@ -103,7 +105,7 @@ def configuration_is_readable_by_root_only(case: Case) -> Iterator[Difference]:
         raise NothingToCheck("the kubelet has no --config")
     for one in documents:
         if one.file is not None:
-            yield from _only_root(one.file, _WRITABLE, "not writable by others than root")
+            yield from _only_root(one.file, _WRITABLE, "writable by root only")
 
 
 def stated_files_are_as_stated(case: Case) -> Iterator[Difference]:
@@ -125,7 +127,7 @@ def stated_files_are_as_stated(case: Case) -> Iterator[Difference]:
 
 
 def folders_are_owned_by_root(case: Case) -> Iterator[Difference]:
-    """Expect the folders of the kubelet's files, writable by nobody but their owner."""
+    """Expect the folders of the kubelet's files, writable by their owner only."""
     if case.stated.complete:
         for path in bundled_folders(case.kubelet):
             folder = case.seen.files.get(path)
@@ -138,7 +140,7 @@ def folders_are_owned_by_root(case: Case) -> Iterator[Difference]:
     pods = case.seen.static_pods
     if pods is None or pods.file is None:
         raise NothingToCheck("the kubelet has no folder of static pods")
-    yield from _closed(pods.file, _WRITABLE, "not writable by others than its owner")
+    yield from _closed(pods.file, _WRITABLE, "writable by its owner only")
 
 
 def bundled_folders(kubelet: KubeletSpec) -> tuple[str, ...]:
@@ -160,16 +162,16 @@ def lock_file_is_owned_by_root(case: Case) -> Iterator[Difference]:
         # The kubelet itself makes it: os.OpenFile(path, …, 0600) in pkg/util/flock.
         yield from _compared(file, FileStatement(path, "root", "root", 0o600))
     else:
-        yield from _only_root(file, _WRITABLE, "not writable by others than root")
+        yield from _only_root(file, _WRITABLE, "writable by root only")
 
 
 def program_is_owned_by_root(case: Case) -> Iterator[Difference]:
-    """Expect that nobody but root can change the kubelet's program."""
+    """Expect that only root can change the kubelet's program."""
     process = case.seen.process
     if process is None:
         raise NothingToCheck("no kubelet runs")
     if process.file is not None:
-        yield from _only_root(process.file, _WRITABLE, "not writable by others than root")
+        yield from _only_root(process.file, _WRITABLE, "writable by root only")
 
 
 def no_static_pod_is_unstated(case: Case) -> Iterator[Difference]:
@@ -207,9 +209,9 @@ def _content_of(stated: FileStatement, file: File | None) -> Iterator[Difference
     if file is None:
         yield Difference(stated.path, "a file", None, Evidence.FILES, stated.said_in)
     elif file.digest != digest:
-        actual = file.problem or "other bytes"
+        actual = file.problem or "different content"
         if stated.content is not None and file.content is not None:
-            actual = f"other bytes: {_first_difference(stated.content, file)}"
+            actual = f"different content: {_first_difference(stated.content, file)}"
         yield Difference(name, "as rendered", actual, Evidence.FILES, stated.said_in)
 
 
@@ -230,7 +232,7 @@ def _stated_or(case: Case, path: str, bits: int) -> Iterator[Difference]:
     file = case.seen.client_ca.file
     if file is None:
         raise NothingToCheck("the kubelet has no client CA")
-    yield from _only_root(file, bits, "not writable by others than root")
+    yield from _only_root(file, bits, "writable by root only")
 
 
 def _ownership(case: Case, stated: FileStatement) -> Iterator[Difference]:

@@ -1,4 +1,4 @@
-"""The kubeconfig in use and the CA, and what they are to each other."""
+"""The kubeconfig in use and the CA, and how they fit together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NODE_USER = "system:node:"
 
 
 def kubeconfig_is_a_config(case: Case) -> Iterator[Difference]:
-    """Expect a kubeconfig that can be read, where the spec says it is."""
+    """Expect a readable kubeconfig at the path that the spec states."""
     wanted, used = case.stated.identity.kubeconfig, case.seen.credentials
     if used is None:
         if wanted is None:
@@ -30,7 +30,7 @@ def kubeconfig_is_a_config(case: Case) -> Iterator[Difference]:
         yield _differs(used.path or "kubeconfig", "a kubeconfig", used.problem)
         return
     document = used.document
-    # client-go takes one that says neither.
+    # client-go accepts a kubeconfig without both.
     actual = f"{document.get('apiVersion', 'v1')} {document.get('kind', 'Config')}"
     if actual != "v1 Config":
         yield _differs(f"{used.path} kind", "v1 Config", actual)

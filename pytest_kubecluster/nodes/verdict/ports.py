@@ -42,7 +42,7 @@ def anonymous_clients_are_refused(case: Case) -> Iterator[Difference]:
 
 
 def own_certificate_is_answered(case: Case) -> Iterator[Difference]:
-    """Expect that the kubelet accepts its own certificate, where it authorizes everybody."""
+    """Expect that the kubelet accepts its own certificate, if it authorizes every client."""
     answer = _own(case, case.seen.own)
     if answer != Answer(_OK, "ok"):
         yield _answered(f"port {answer.port}, own certificate, /healthz", "200 ok", answer)
@@ -91,7 +91,7 @@ def _stated(case: Case) -> Iterator[tuple[str, Any, str]]:
 
 
 def configz_agrees_with_flags_and_files(case: Case) -> Iterator[Difference]:
-    """Expect on /configz what the process's flags and the files on the disk say."""
+    """Expect /configz to show what the process's flags and the files on the disk state."""
     _own(case, case.seen.configz_answer)
     shown = case.seen.configured
     if not shown:
@@ -109,7 +109,7 @@ def configz_agrees_with_flags_and_files(case: Case) -> Iterator[Difference]:
 
 
 def ports_are_held_by_the_kubelet(case: Case) -> Iterator[Difference]:
-    """Expect that who listens on the kubelet's ports is the unit's kubelet."""
+    """Expect the unit's kubelet to be the listener on the kubelet's ports."""
     process = case.seen.process
     if process is None:
         raise NothingToCheck("no kubelet runs")

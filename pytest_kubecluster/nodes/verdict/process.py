@@ -37,11 +37,11 @@ def kubelet_runs(case: Case) -> Iterator[Difference]:
         yield _differs("command line", "one that the kubelet accepts", str(error))
         return
     if extra:
-        yield _differs("words that belong to no flag", None, " ".join(extra))
+        yield _differs("arguments that belong to no flag", None, " ".join(extra))
 
 
 def why_not_running(seen: Observation) -> str:
-    """Return why there is no kubelet, with its last words."""
+    """Return why no kubelet runs, with its last log lines."""
     unit = seen.unit
     name = unit.get("Id") or "the unit"
     if unit.get("LoadState") not in (None, "loaded"):
@@ -88,7 +88,7 @@ def command_line_is_that_of_the_unit(case: Case) -> Iterator[Difference]:
     process = case.seen.process
     words = exec_start(case.seen)
     if process is None or not words or not process.is_main:
-        raise NothingToCheck("the unit starts the kubelet by another program")
+        raise NothingToCheck("the unit starts the kubelet through another program")
     start = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
     if any("%" in word for word in words[start:]):
         raise NothingToCheck("the unit's ExecStart has specifiers that only systemd knows")
@@ -99,7 +99,7 @@ def command_line_is_that_of_the_unit(case: Case) -> Iterator[Difference]:
     except FlagError as error:
         yield _differs("ExecStart", "flags that the kubelet accepts", str(error))
         return
-    # A launcher may add flags of its own.
+    # A launcher may add flags.
     alone = PurePosixPath(words[0]).name in PROGRAMS
     for name in dict.fromkeys([*told.flags, *(runs if alone else ())]):
         if not same_value(case.seen.read_as, name, told.flags.get(name), runs.get(name)):
@@ -120,7 +120,7 @@ def no_flag_is_missing(case: Case) -> Iterator[Difference]:
 
 
 def no_flag_is_extra(case: Case) -> Iterator[Difference]:
-    """Expect no flag beside those of a bundled layout, and none that the spec excludes."""
+    """Expect no flags other than those of a bundled layout, and none that the spec excludes."""
     yield from (one for one in _flag_differences(case) if one.expected is None)
 
 
@@ -165,7 +165,7 @@ def _flag_differences(case: Case) -> Iterator[Difference]:
 
 
 def _setting_differences(case: Case) -> Iterator[tuple[Difference, bool]]:
-    """Yield the stated settings that differ, wherever the node states them.
+    """Yield the stated settings that differ, from a flag or from a file.
 
     With each comes whether it is the command line's to state it.
     """
@@ -192,7 +192,7 @@ def _setting_differences(case: Case) -> Iterator[tuple[Difference, bool]]:
 
 
 def _place_of_configuration(seen: Observation, name: str) -> Setting | None:
-    """Return ``--config`` or ``--config-dir``, which are no settings but where these are."""
+    """Return ``--config`` or ``--config-dir``, which point to settings but are not settings."""
     value = seen.flags.get(name) if name in ("config", "config-dir") else None
     return None if value is None else Setting(name, value, f"--{name}")
 

@@ -28,7 +28,7 @@ _UNITS = {
 """Units of time in seconds, as systemd writes them (systemd.time(7))."""
 _TIME = re.compile(rf"([\d.]+)({'|'.join(sorted(_UNITS, key=len, reverse=True))})\b")
 _STABLE_SECONDS = 600
-"""A kubelet that has run for so long is not being restarted, whatever happened before."""
+"""A kubelet that has run for so many seconds counts as not restarting, despite earlier restarts."""
 
 
 def unit_is_loaded_from_its_file(case: Case) -> Iterator[Difference]:
@@ -56,7 +56,7 @@ def unit_is_loaded_from_its_file(case: Case) -> Iterator[Difference]:
 
 
 def unit_is_the_stated_one(case: Case) -> Iterator[Difference]:
-    """Expect the stated directives and environment files, whatever the order and the spaces."""
+    """Expect the stated directives and environment files; order and spaces do not matter."""
     stated, seen = case.stated.unit, case.seen
     if (stated.text, stated.environment_files, stated.restart_seconds) == (None, None, None):
         raise NothingToCheck(

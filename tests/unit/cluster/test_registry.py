@@ -213,7 +213,7 @@ def test_gc_removes_what_it_can(
     assert command._gc(Namespace()) == FAILED
     said = capsys.readouterr()
     assert said.out == "removed cluster b\n"
-    assert said.err == "kubecluster: cluster a is left: libvirt does not answer\n"
+    assert said.err == "kubecluster: cluster a was not removed: libvirt does not answer\n"
     (left,) = abandoned_clusters()
     assert left.name == "a"
     left.remove(keep_logs=False)

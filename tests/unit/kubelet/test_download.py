@@ -314,7 +314,7 @@ def test_bytes_are_asked_for_as_they_are_stored(site: Site, tmp_path: Path) -> N
     assert {headers["Accept-Encoding"] for headers in site.headers} == {"identity"}
 
 
-# What is no kubelet
+# Files that are not kubelets
 
 
 @pytest.mark.parametrize("content", [b"<html>Log in</html>", b"\x7fELF", b""])
@@ -809,5 +809,5 @@ def test_exception_leaves_nothing(site: Site, tmp_path: Path, kind: type[BaseExc
 
 def test_disk_that_takes_no_more(tmp_path: Path, run: Callable[..., subprocess.Popen[str]]) -> None:
     printed, _ = run("4096").communicate(timeout=SECONDS)
-    assert "kubelet cannot be written: File too large\n  make room" in printed
+    assert "kubelet cannot be written: File too large\n  free some space" in printed
     assert left_in(tmp_path) == []

@@ -142,7 +142,7 @@ class FakeNode:
         return seen
 
     def configz(self) -> str:
-        """Return the answer of /configz: what the files say."""
+        """Return the answer of /configz: the content of the files."""
         document: dict[str, Any] = self.spec.kubelet.configuration
         return json.dumps({"kubeletconfig": document})
 

@@ -14,7 +14,7 @@ from pytest_kubecluster.nodes.node import Node
 
 
 class GoneAfterReboot:
-    """An ssh to a node that answers until it is told to reboot."""
+    """An ssh to a node that answers until it is rebooted."""
 
     def __init__(self, config: object) -> None: ...
 

@@ -30,7 +30,7 @@ def matrix() -> Matrix:
     columns = (
         Column(OLD, old, changing=1.5, checking=2.5),
         Column(NEW, new, changing=3.0, checking=1.0),
-        Column(DEAD, problem="the kubelet died at its start"),
+        Column(DEAD, problem="the kubelet failed to start"),
         Column(BARRED, problem="this host has cgroup v1"),
     )
     return Matrix(columns, "hollow", "1 master, 1 worker")
@@ -55,7 +55,7 @@ def test_text(matrix: Matrix) -> None:
         f"-1  not applicable: {REASON}",
         "·   not run",
         "1.30.0: test_it_runs on worker01: assert 1 == 2",
-        "1.24.1: the kubelet died at its start",
+        "1.24.1: the kubelet failed to start",
         "1.35.0: this host has cgroup v1",
         "1 of 4 versions pass, with hollow kubelets on 1 master, 1 worker; 8 s for changing and checking them",
     ]
@@ -69,7 +69,7 @@ def test_text_in_pieces_where_the_terminal_is_narrow(matrix: Matrix) -> None:
 
 def test_text_of_versions_that_all_did_not_run(matrix: Matrix) -> None:
     text = as_text(Matrix(matrix.columns[2:], "real", "1 master"), 100)
-    assert text.startswith("1.24.1: the kubelet died at its start\n")
+    assert text.startswith("1.24.1: the kubelet failed to start\n")
     assert "0 of 2 versions pass, with real kubelets" in text
 
 

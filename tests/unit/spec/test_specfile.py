@@ -117,7 +117,7 @@ def test_no_file_says_nothing(tmp_path: Path) -> None:
         ("masters = '3'", "masters: invalid value '3' .must be a number"),
         ("masters = true", "masters: invalid value True .must be a number"),
         ("workers = -1", "workers: invalid value -1 .must be from 0"),
-        ("version = '1.6.0'", "version: 1.6.0 is out of the range"),
+        ("version = '1.6.0'", "version: 1.6.0 is outside the range"),
         ("version = 1.30", "version: invalid value 1.3 .must be text in quotes"),
         ("network = '10.0.0.1/24'", "network: .*has host bits set"),
         ("kubelet = 3", "kubelet must be a table"),
@@ -180,9 +180,9 @@ def steps() -> list[tuple[str, ClusterSpec]]:
     ("node", "flag", "expected"),
     [
         ("master01", "cluster_domain", ["cluster.local, set by the article", "it is in /etc/kubernetes/kubelet.yaml"]),
-        ("worker01", "cluster-domain", ["cluster.local, set by the article", "(not set), set by the hook", "nothing sets --cluster-domain; the kubelet's own default holds"]),
+        ("worker01", "cluster-domain", ["cluster.local, set by the article", "(not set), set by the hook", "nothing sets --cluster-domain; the kubelet's default applies"]),
         ("worker01", "v", ["4, set by the hook", "it is on the command line in /etc/systemd/system/kubelet.service"]),
-        ("master01", "v", ["nothing sets --v; the kubelet's own default holds"]),
+        ("master01", "v", ["nothing sets --v; the kubelet's default applies"]),
     ],
 )  # fmt: skip
 def test_explanations(node: str, flag: str, expected: list[str]) -> None:

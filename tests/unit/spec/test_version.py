@@ -35,7 +35,7 @@ def test_pre_releases_are_refused_by_name(text: str) -> None:
 @pytest.mark.parametrize("text", ["1.6.13", "1.37", "2.7.0", "0.7.5", "1.7000"])
 def test_out_of_range_is_said_with_the_range(text: str) -> None:
     assert not KubeVersion.parse(text).known
-    with pytest.raises(ValueError, match=rf"{text} is out of the range.*1\.7 to 1\.36"):
+    with pytest.raises(ValueError, match=rf"{text} is outside the range.*1\.7 to 1\.36"):
         KubeVersion.parse_known(text)
 
 

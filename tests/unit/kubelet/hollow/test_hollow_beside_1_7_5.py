@@ -37,7 +37,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def complaints(text: str) -> list[str]:
-    """The lines that say what is wrong, with Go 1.8's wording where a newer Go built it."""
+    """The lines with the error, with Go 1.8's wording where a newer Go built it."""
     lines = [line for line in text.splitlines() if line.startswith(("Error:", "Flag", "panic:"))]
     return [
         re.sub(r'((invalid|in|unit) (duration )?)"([^"]*)"', r"\1\4", line)

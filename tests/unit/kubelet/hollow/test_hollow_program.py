@@ -118,7 +118,7 @@ def test_version_and_help(run: Run, number: int) -> None:
 
 
 def said(number: int, parsed: str) -> tuple[int, str]:
-    """How a minor ends, given what it says of its command line, and with which status."""
+    """The exit status and message of a minor for a problem with its command line."""
     if number < 10:
         return 1, f"Error: {parsed}"
     if number < 21:

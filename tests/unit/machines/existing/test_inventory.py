@@ -200,7 +200,7 @@ def test_hosts_beside_the_nodes_are_left_out(tmp_path: Path) -> None:
         ("node4", "worker", "2001:db8::4"),
     ]
     assert inventory.explain_left_out() == (
-        "left out because neither name nor group tells a role: etcd1 (in etcd), "
+        "left out because no role matches the name or groups: etcd1 (in etcd), "
         "bastion (in bastion), monitor1 (in prometheus-node, redis_master) (--kube-roles)"
     )
 

@@ -31,7 +31,7 @@ def test_machines_and_their_states(tmp_path: Path) -> None:
     ]
     assert (own.running, own.to_create, own.to_start) == ((), ("master1", "worker1"), ())
     assert own.without_address == ("master1", "worker1")
-    assert own.explain_left_out() == "left out because the name tells no role (--kube-roles): lb"
+    assert own.explain_left_out() == "left out because no role matches the name (--kube-roles): lb"
 
 
 @needs_vagrant
@@ -98,7 +98,7 @@ def test_machine_that_vagrant_up_would_not_boot(tmp_path: Path) -> None:
     own = read_vagrantfile(tmp_path, PATTERNS)
     assert own.to_create == ("k8s-master", "k8s-worker-1", "k8s-worker-2")
     assert own.explain_left_out() == (
-        "left out because the name tells no role (--kube-roles): lb; "
+        "left out because no role matches the name (--kube-roles): lb; "
         "not booted because of autostart: false: k8s-worker-spare"
     )
 

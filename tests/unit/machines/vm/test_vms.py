@@ -54,7 +54,7 @@ def virtualbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def validate(plan: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return what Vagrant says of what the bundled Vagrantfile makes of a plan."""
+    """Return Vagrant's output for the machines that the bundled Vagrantfile makes of a plan."""
     if "private_key" in plan:
         plan["private_key"] = str(ensure_ssh_key(tmp_path / "ssh").path)
     monkeypatch.setenv("VAGRANT_DEFAULT_PROVIDER", plan["provider"])
