@@ -4,9 +4,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pytest_kubecluster import ClusterSpec, FileStatement, KubeletSpec, Taint
+from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.spec import catalog
 from tests.make_docs import BEHAVIOUR, PAGE, page
 from tests.make_reference import FOLDER, PAGES
@@ -22,6 +25,25 @@ def test_page_is_made_from_the_data() -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_reference_is_generated_from_what_the_package_declares(name: str) -> None:
     assert (FOLDER / name).read_text() == reference_page(name), "run: python -m tests.make_docs"
+
+
+def test_examples_of_the_methods_of_the_spec_work() -> None:
+    examples = re.findall(r"```python\n(.*?)```", (FOLDER / "hooks.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {"spec": cluster_spec()}
+    for example in examples:
+        exec(example, names)
+    changed: ClusterSpec = names["pytest_kubecluster_spec"](None, names["spec"])
+    changed.check()
+    assert changed.api_server == "https://api.example.org:6443"
+    assert changed["master01"].kubelet.taints == ()
+    kubelet = changed["worker01"].kubelet
+    assert (kubelet.settings["v"], kubelet.settings["max-pods"]) == ("4", "50")
+    assert kubelet.node_labels["zone"] == "a"
+    assert kubelet.taints == (Taint.parse("dedicated=ci:NoExecute"),)
+    assert kubelet.own_files == (FileStatement("/etc/kubernetes/ca.key", absent=True),)
+    called = set(re.findall(r"\.(with_\w+)\(", "".join(examples)))
+    methods = {name for kind in (ClusterSpec, KubeletSpec) for name in vars(kind)}
+    assert called == {name for name in methods if name.startswith("with_")}
 
 
 def test_page_has_a_section_for_every_minor() -> None:
