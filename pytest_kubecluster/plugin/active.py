@@ -45,7 +45,7 @@ class ActivePlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Boot before workers start: a controller collects no tests and cannot know which need it."""
+        """Boot before workers start: a controller collects no tests, so any may need a cluster."""
         if self._session.distributes and not self._session.plans_only:
             self._lifecycle.boot()
 

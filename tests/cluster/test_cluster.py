@@ -86,7 +86,7 @@ def test_a_look_costs_one_ssh_round_trip(kube_node: Node, monkeypatch: pytest.Mo
     assert kube_node.kubelet is view
 
 
-def test_no_private_key_is_in_what_a_look_brings(kube_node: Node, kube_pki: Pki) -> None:
+def test_no_private_key_is_in_an_observation(kube_node: Node, kube_pki: Pki) -> None:
     seen = kube_node.kubelet
     # What was rendered for the node is this host's, to compare with.
     brought = {name: value for name, value in vars(seen).items() if name != "rendered"}
@@ -176,7 +176,7 @@ def test_idle_node_is_small(kube_node: Node) -> None:
     assert int(resident) < 200 * 1024
 
 
-def test_kubelet_says_what_it_is(kube_node: Node) -> None:
+def test_kubelet_identifies_itself(kube_node: Node) -> None:
     launcher = kube_node.kubelet.command_line.launcher
     version = kube_node.host.check_output(f"{' '.join(launcher)} --version")
     assert version.startswith(f"Kubernetes v{kube_node.spec.kubelet.version.number}")

@@ -34,13 +34,13 @@ def test_render_leaves_a_folder_that_is_there_open_to_others(tmp_path: Path) -> 
     assert modes(tmp_path, "new") == ["700"]
 
 
-def test_render_names_what_is_no_folder(tmp_path: Path) -> None:
+def test_render_names_a_path_that_is_not_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     status, output = command(tmp_path, "render", "file")
     assert (status, output) == (1, f"kubecluster: {tmp_path}/file cannot be created: File exists\n")
 
 
-def test_what_is_wrong_with_the_words_is_wrong_usage(tmp_path: Path) -> None:
+def test_invalid_arguments_are_usage_errors(tmp_path: Path) -> None:
     for words, message in (
         (("spec", "--json", "--from", "worker01"), "not allowed with argument"),
         (("explain", "worker09", "v"), "there is no node worker09; there are master01"),
@@ -54,7 +54,7 @@ def test_version(tmp_path: Path) -> None:
     assert command(tmp_path, "--version") == (0, f"kubecluster {version('pytest-kubecluster')}\n")
 
 
-def test_status_without_a_cluster_says_how_to_get_one(tmp_path: Path) -> None:
+def test_status_without_a_cluster_explains_how_to_boot_one(tmp_path: Path) -> None:
     status, output = command(tmp_path, "status", XDG_STATE_HOME=str(tmp_path / "state"))
     assert status == 1
     assert "no cluster is kept for this folder" in output
@@ -74,7 +74,7 @@ def test_ascii_terminal_shows_every_help(tmp_path: Path) -> None:
         assert output.isascii()
 
 
-def test_output_that_nobody_reads_is_no_traceback(tmp_path: Path) -> None:
+def test_closed_output_pipe_causes_no_traceback(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "pytest_kubecluster", "spec"]
     process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None

@@ -212,7 +212,7 @@ def test_disruptive_tests_come_last_whatever_other_plugins_do(pytester: pytest.P
 # ------------------------------------------------------------------------------------------ the hook
 
 
-def test_every_conftest_has_a_say_and_the_nearest_the_last_word(pytester: pytest.Pytester) -> None:
+def test_every_conftest_is_applied_the_nearest_last(pytester: pytest.Pytester) -> None:
     hook = """
         def pytest_kubecluster_spec(config, spec):
             return spec.with_flags({flags!r})

@@ -23,7 +23,7 @@ def test_suite_that_knows_nothing_of_it(
     assert not state.exists()
 
 
-def test_bad_ini_value_hurts_nobody_who_asks_for_no_cluster(pytester: pytest.Pytester) -> None:
+def test_invalid_ini_value_is_ignored_without_a_cluster(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nkube_masters = several\n")
     pytester.makepyfile("def test_it(): pass\n")
     pytester.runpytest_subprocess().assert_outcomes(passed=1)

@@ -118,12 +118,12 @@ def test_kubelet_of_another_architecture(pytester: pytest.Pytester) -> None:
     )
 
 
-def test_kubelet_that_is_none(pytester: pytest.Pytester) -> None:
+def test_file_that_is_not_a_kubelet(pytester: pytest.Pytester) -> None:
     message = usage_error(pytester, f"--kube-kubelet={shutil.which('true')}")
     assert "is not a kubelet: kubelet --version printed ''" in message
 
 
-def test_python_is_brought_to_nobody_who_is_only_looked_at(pytester: pytest.Pytester) -> None:
+def test_python_requires_provisioning(pytester: pytest.Pytester) -> None:
     with tarfile.open(pytester.path / "python.tar", "w") as tar:
         tar.addfile(tarfile.TarInfo("python/bin/python3"))
     args = ["--kube-inventory=hosts", "--kube-python=python.tar"]
@@ -229,7 +229,7 @@ def test_network_of_the_host(pytester: pytest.Pytester, own_state: Path) -> None
     assert "choose another with --kube-network" in message
 
 
-def test_all_that_is_wrong_is_said_at_once(
+def test_all_problems_are_reported_at_once(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, own_state: Path
 ) -> None:
     path_without(pytester, monkeypatch, "vagrant", "docker")

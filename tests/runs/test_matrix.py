@@ -34,7 +34,7 @@ def test_every_form_of_launcher_passes_on_one_cluster(bench: Bench) -> None:
     assert "5 of 5 versions pass" in (bench.project / "matrix.html").read_text()
 
 
-def test_tests_of_ones_own_and_a_version_that_fails(bench: Bench) -> None:
+def test_own_tests_and_a_version_that_fails(bench: Bench) -> None:
     bench.write(
         "test_own.py",
         "def test_own(kube_node, kube_spec):\n"

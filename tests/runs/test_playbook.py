@@ -16,7 +16,7 @@ ARTICLE = Path(__file__).parents[2] / "examples" / "article"
 SUITE = ("--pyargs", "pytest_kubecluster.conformance", "-m", "not kube_disruptive")
 
 
-def test_suite_says_what_is_wrong_with_the_articles_modes(bench: Bench) -> None:
+def test_suite_reports_the_articles_unsafe_modes(bench: Bench) -> None:
     shutil.copytree(ARTICLE / "provisioning", bench.project / "provisioning")
     bench.options = ["--kube-cluster", "--kube-playbook=provisioning/playbook.yml"]
     status, output = bench.run(*SUITE, "-k", "readable_by_root_only", "--kube-workers=0")
@@ -61,7 +61,7 @@ def test_inventory_has_what_a_playbook_asks_for_and_a_failure_names_the_task(ben
         ("", "own.yml is not a playbook"),
     ],
 )
-def test_what_is_no_playbook_boots_nothing(text: str | None, message: str, bench: Bench) -> None:
+def test_invalid_playbook_boots_nothing(text: str | None, message: str, bench: Bench) -> None:
     if text is not None:
         bench.write("own.yml", text)
     status, output = bench.run("--kube-playbook=own.yml")
@@ -71,7 +71,7 @@ def test_what_is_no_playbook_boots_nothing(text: str | None, message: str, bench
     assert not bench.state.exists()
 
 
-def test_playbook_that_leaves_no_kubelet_says_so(bench: Bench) -> None:
+def test_playbook_that_installs_no_kubelet_is_explained(bench: Bench) -> None:
     bench.write("own.yml", "- hosts: all\n  gather_facts: false\n  tasks: []\n")
     bench.write("test_it.py", "def test_it(kube_node): pass\n")
     status, output = bench.run("--kube-playbook=own.yml")

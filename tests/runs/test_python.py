@@ -44,7 +44,7 @@ def test_box_has_what_it_is_tested_for(kube_node):
     assert kube_node.host.file("/run/box-wrapper").exists
     assert not kube_node.host.file("/usr/lib/coreos/kubelet-wrapper").contains("rkt")
 
-def test_all_that_is_python_runs_on_the_one_that_was_brought(kube_node):
+def test_all_python_programs_run_on_the_installed_python(kube_node):
     assert kube_node.access.python == PYTHON
     assert kube_node.kubelet.command_line.launcher[0] == PYTHON
 
@@ -86,7 +86,7 @@ def tarball(node_image: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_bare_box_passes_on_a_python_that_is_brought(box: str, tarball: Path, bench: Bench) -> None:
+def test_bare_box_passes_with_an_installed_python(box: str, tarball: Path, bench: Bench) -> None:
     bench.write("test_box.py", TESTS)
     checksum = hashlib.sha256(tarball.read_bytes()).hexdigest()
     bench.options += [f"--kube-box={box}", f"--kube-python={tarball}"]
@@ -96,7 +96,7 @@ def test_bare_box_passes_on_a_python_that_is_brought(box: str, tarball: Path, be
     assert "failed" not in output
 
 
-def test_bare_box_says_what_it_lacks(box: str, bench: Bench) -> None:
+def test_bare_box_without_python_is_explained(box: str, bench: Bench) -> None:
     bench.write("test_it.py", "def test_it(kube_node): pass\n")
     status, output = bench.run(f"--kube-box={box}")
     assert status == 1, output

@@ -98,7 +98,7 @@ def test_message_of_a_failed_task_has_no_secret(tmp_path: Path) -> None:
     assert "he said REDACTED" in said
 
 
-def test_hidden_output_is_said_to_be_hidden(tmp_path: Path) -> None:
+def test_hidden_output_is_marked_as_hidden(tmp_path: Path) -> None:
     result = {"censored": "the output has been hidden due to the fact that 'no_log: true'"}
     write_events(tmp_path, ("runner_on_failed", {"host": "w", "task": "t", "res": result}))
     error = CommandError("failed", ["ansible"], tmp_path / "ansible.log")

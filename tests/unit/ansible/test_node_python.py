@@ -83,9 +83,7 @@ def test_every_shape_of_a_tarball_ends_as_bin_python3(
         ("other", Checksum("sha256", 64 * "0"), "other does not match its sha256 checksum"),
     ],
 )
-def test_what_is_no_python(
-    text: str, checksum: Checksum | None, message: str, tmp_path: Path
-) -> None:
+def test_invalid_python(text: str, checksum: Checksum | None, message: str, tmp_path: Path) -> None:
     (tmp_path / "page").write_text("<html>")
     (tmp_path / "nothing").touch()
     (tmp_path / "zeros").write_bytes(bytes(10240))
@@ -95,7 +93,7 @@ def test_what_is_no_python(
 
 
 @pytest.mark.parametrize("text", ["crc:0", "sha256", "sha256:0", "sha256:" + 64 * "g", "sha1:0"])
-def test_what_is_no_checksum(text: str) -> None:
+def test_invalid_checksum_text(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a checksum|is not a sha\d+ checksum"):
         Checksum.parse(text)
 
@@ -150,7 +148,7 @@ def test_tarball_that_is_cut_off_takes_no_place(tmp_path: Path) -> None:
     assert not (tmp_path / "opt" / "python").exists()
 
 
-def test_damaged_bzip2_is_told_before_it_gets_anywhere(tmp_path: Path) -> None:
+def test_damaged_bzip2_is_reported_before_it_is_copied(tmp_path: Path) -> None:
     tarball = python(tmp_path / "tarball", packing="bzip2")
     tarball.write_bytes(tarball.read_bytes()[:-20])
     with pytest.raises(KubeClusterError, match="tarball cannot be read"):
@@ -218,7 +216,7 @@ def test_url_that_brings_something_else_leaves_nothing_and_no_secret(tmp_path: P
     assert [path.suffix for path in (cache / "pythons").iterdir()] == [".lock"]
 
 
-def test_url_is_shown_to_nobody() -> None:
+def test_url_is_not_shown() -> None:
     found = python_tarball("http://me:secret@host/x.tar", Checksum("sha256", "0"), Path())
     assert "secret" not in repr(found)
 

@@ -352,7 +352,7 @@ def test_processes_that_share_a_folder_get_one_set(tmp_path: Path) -> None:
     assert len({process.communicate(timeout=60)[0] for process in running}) == 1
 
 
-def test_no_key_in_its_words(pki: Pki) -> None:
+def test_error_message_has_no_key(pki: Pki) -> None:
     assert "PRIVATE" not in repr(pki) + str(pki)
 
 

@@ -58,7 +58,7 @@ def script(path: Path, body: str) -> Path:
 @pytest.mark.parametrize(
     ("about", "name"), [("The hyperkube of all", "hyperkube"), ("The kubelet is", "kubelet")]
 )
-def test_kubelet_tells_its_version(about: str, name: str, tmp_path: Path) -> None:
+def test_kubelet_prints_its_version(about: str, name: str, tmp_path: Path) -> None:
     body = f'case $* in --help) echo "{about}" ;; *) echo Kubernetes v1.30.1 ;; esac'
     found = inspect_kubelet(script(tmp_path / "any-name", body))
     assert (found.name, found.version.number, found.hollow) == (name, "1.30.1", False)

@@ -227,7 +227,7 @@ def test_folder_without_the_version(tmp_path: Path) -> None:
     assert f"there is no kubelet v1.30.0 for amd64: {tmp_path}{PATH} was not found" in message
 
 
-def test_folder_that_is_none(tmp_path: Path) -> None:
+def test_invalid_folder(tmp_path: Path) -> None:
     assert f"{tmp_path}/none is not a mirror" in failure(f"{tmp_path}/none", tmp_path / "cache")
 
 
@@ -246,7 +246,7 @@ def test_folder_that_cannot_be_read(tmp_path: Path) -> None:
         ("http://host/?token=1", "http://host/"),
     ],
 )
-def test_mirror_that_is_none(tmp_path: Path, mirror: str, shown: str) -> None:
+def test_invalid_mirror(tmp_path: Path, mirror: str, shown: str) -> None:
     assert failure(mirror, tmp_path).startswith(f"{shown} is not a mirror\n")
 
 
@@ -293,7 +293,7 @@ def test_no_checksum(site: Site, tmp_path: Path) -> None:
         b"0" * 40_000,
     ],
 )
-def test_checksum_that_is_none(site: Site, tmp_path: Path, content: bytes) -> None:
+def test_invalid_checksum(site: Site, tmp_path: Path, content: bytes) -> None:
     site.files[f"{PATH}.sha256"] = content
     message = failure(site.url, tmp_path)
     assert f"{site.url}{PATH}.sha256 is not a sha256 checksum" in message
@@ -579,7 +579,7 @@ def test_credentials_without_a_scheme(tmp_path: Path) -> None:
 # The cache
 
 
-def test_second_time_asks_nobody(site: Site, tmp_path: Path) -> None:
+def test_second_download_contacts_no_server(site: Site, tmp_path: Path) -> None:
     first = fetch(site.url, tmp_path)
     asked = len(site.asked)
     lines: list[str] = []
@@ -661,7 +661,7 @@ def test_damaged_kubelet_offline(site: Site, tmp_path: Path) -> None:
     "record",
     ["", "[]", "{}", '{"algorithm": "md5", "digest": "00", "mirrors": []}', "\udcff"],
 )
-def test_record_that_is_none(site: Site, tmp_path: Path, record: str) -> None:
+def test_invalid_record(site: Site, tmp_path: Path, record: str) -> None:
     kubelet = fetch(site.url, tmp_path)
     path = kubelet.with_name("kubelet.json")
     good = json.loads(path.read_text())
@@ -771,7 +771,7 @@ def test_runs_share_a_download(
     assert site.asked == [f"{PATH}.sha512", f"{PATH}.sha256", PATH]
 
 
-def test_killed_run_holds_up_nobody(
+def test_killed_run_does_not_block_others(
     site: Site, tmp_path: Path, run: Callable[..., subprocess.Popen[str]]
 ) -> None:
     site.answers[PATH] = site.hold
@@ -807,7 +807,7 @@ def test_exception_leaves_nothing(site: Site, tmp_path: Path, kind: type[BaseExc
     assert fetch(site.url, tmp_path).read_bytes() == KUBELET
 
 
-def test_disk_that_takes_no_more(tmp_path: Path, run: Callable[..., subprocess.Popen[str]]) -> None:
+def test_full_disk(tmp_path: Path, run: Callable[..., subprocess.Popen[str]]) -> None:
     printed, _ = run("4096").communicate(timeout=SECONDS)
     assert "kubelet cannot be written: File too large\n  free some space" in printed
     assert left_in(tmp_path) == []

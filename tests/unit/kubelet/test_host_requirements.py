@@ -42,7 +42,7 @@ def test_old_kubelets_do_not_run_on_cgroup_v2(host: Path) -> None:
     assert problems("1.19.0") == []
 
 
-def test_new_kubelets_refuse_cgroup_v1_unless_told(host: Path) -> None:
+def test_new_kubelets_refuse_cgroup_v1_unless_allowed(host: Path) -> None:
     (host / "cgroup.controllers").unlink()
     assert problems("1.34.0") == []
     (problem,) = problems("1.35.0")
@@ -51,13 +51,13 @@ def test_new_kubelets_refuse_cgroup_v1_unless_told(host: Path) -> None:
     assert problems("1.35.0", cgroup_v1=True) == []
 
 
-def test_own_flag_tells_as_well(host: Path) -> None:
+def test_own_flag_counts_as_well(host: Path) -> None:
     (host / "cgroup.controllers").unlink()
     spec = cluster_spec(version=KubeVersion.parse("1.36"))
     assert list(kernel_problems(spec.with_flags({"fail-cgroupv1": "false"}), real=True)) == []
 
 
-def test_kubelets_refuse_swap_unless_told(host: Path) -> None:
+def test_kubelets_refuse_swap_unless_allowed(host: Path) -> None:
     (host / "swaps").write_text(SWAPS + "/dev/vda2 partition 1 0 -2\n")
     (host / "cgroup.controllers").unlink()
     assert problems("1.7.5") == []

@@ -17,7 +17,7 @@ def test_versions_are_read_once_each() -> None:
 
 
 @pytest.mark.parametrize("words", [["1.6.0"], ["1.7.5", "newest"], ["1.30.0-rc.1"]])
-def test_what_is_no_version(words: list[str]) -> None:
+def test_invalid_version(words: list[str]) -> None:
     with pytest.raises(ValueError, match=words[-1]):
         read_versions(words)
 

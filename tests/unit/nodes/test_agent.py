@@ -171,7 +171,7 @@ LAUGHS = "a: &a [x, x]\n" + "\n".join(
         ("a: \x01", "characters that YAML does not allow"),
     ],
 )
-def test_text_that_is_no_document(text: str, reason: str) -> None:
+def test_text_that_is_not_a_document(text: str, reason: str) -> None:
     with pytest.raises(documents.DocumentError) as error:
         documents.mapping(text.encode())
     assert reason in str(error.value)
@@ -233,7 +233,7 @@ def test_links_of_a_container_are_followed_inside_it(tmp_path: Path) -> None:
     assert system.read("/var/lib/current.pem", str(tmp_path)) == b"content"
 
 
-def test_what_is_no_file_is_never_waited_for(tmp_path: Path) -> None:
+def test_path_that_is_not_a_file_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(system.Unreadable, match="not a regular file"):
         system.read(str(tmp_path / "fifo"))

@@ -27,7 +27,9 @@ class GoneAfterReboot:
     def disconnect(self, node: str) -> None: ...
 
 
-def test_node_that_stays_away_after_its_reboot_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_node_that_stays_down_after_its_reboot_is_explained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(node_module, "Ssh", GoneAfterReboot)
     with pytest.raises(KubeClusterError, match=r"come back .* in time: .*No route to host"):
         Node(cluster_spec()["master01"], Access("config", "files")).reboot(timeout=0.3)

@@ -40,7 +40,7 @@ def test_public_attributes_of_a_healthy_node(classic: Classic) -> None:
         ("", None),
     ],
 )
-def test_version_is_what_the_running_kubelet_says(
+def test_version_is_reported_by_the_running_kubelet(
     classic: Classic, said: str, version: str | None
 ) -> None:
     node = classic()

@@ -218,7 +218,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_any_change_of_what_is_stated_is_the_one_difference(
+def test_any_change_of_a_statement_is_exactly_one_difference(
     what: str, base: Mapping[str, Any]
 ) -> None:
     before = observed(base)

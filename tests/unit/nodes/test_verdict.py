@@ -307,7 +307,7 @@ def test_kubelet_in_start_pre_has_not_come_before_the_resolver(classic: Classic)
     assert reason(node, "resolver_ran_before_the_kubelet") == "the kubelet was not started yet"
 
 
-def test_kubelet_that_does_not_run_is_said_to_be_so(classic: Classic) -> None:
+def test_kubelet_that_does_not_run_is_reported(classic: Classic) -> None:
     node = classic()
     node.more |= {"kubelet": None, "unit_processes": []}
     node.account |= {"ActiveState": "failed", "SubState": "failed", "Result": "exit-code"}

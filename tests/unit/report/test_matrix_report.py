@@ -108,7 +108,7 @@ class Page(HTMLParser):
             self._kind = ""
 
 
-def test_html_says_the_same_and_stands_alone(matrix: Matrix) -> None:
+def test_html_has_the_same_content_and_is_self_contained(matrix: Matrix) -> None:
     text = as_html(matrix)
     page = Page(text)
     assert page.cells == [

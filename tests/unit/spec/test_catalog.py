@@ -55,7 +55,7 @@ def test_every_flag_of_1_7_has_a_type_and_a_default() -> None:
     assert [flag.name for flag in known.values() if flag.default is None] == []
 
 
-def test_what_never_takes_the_next_word() -> None:
+def test_flags_that_never_take_the_next_argument() -> None:
     known = catalog.flags("1.7")
     assert known["allow-privileged"].boolean
     assert known["version"].boolean
@@ -128,7 +128,7 @@ def test_history(name: str, since: str | None, removed: str | None, instead: str
     assert catalog.history(name) == catalog.History(since, removed, instead)
 
 
-def test_a_flag_that_never_was_has_no_history() -> None:
+def test_unknown_flag_has_no_history() -> None:
     assert catalog.history("no-such-flag") is None
 
 

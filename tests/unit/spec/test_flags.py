@@ -71,7 +71,7 @@ def test_words_that_belong_to_no_flag_are_kept_apart() -> None:
         ("-x", "unknown flag: --x"),
     ],
 )
-def test_what_the_kubelet_would_refuse(word: str, message: str) -> None:
+def test_configurations_that_the_kubelet_refuses(word: str, message: str) -> None:
     with pytest.raises(FlagError, match=message):
         parse_argv(["kubelet", word], MINOR)
 

@@ -80,7 +80,7 @@ def test_large_network_keeps_the_articles_hosts() -> None:
 
 
 @pytest.mark.parametrize("prefix", range(24, 31))
-def test_full_network_holds_what_its_error_says(prefix: int) -> None:
+def test_full_network_holds_the_number_its_error_names(prefix: int) -> None:
     network = IPv4Network(f"10.9.8.0/{prefix}")
     room = network.num_addresses - 3
     assert len(cluster_spec(1, room - 1, network).nodes) == room
@@ -133,13 +133,13 @@ def test_check_finds_a_flag_the_version_does_not_know() -> None:
 
 
 @pytest.mark.parametrize("name", ["../m", "a/b", "*", "m 1", "-m", ""])
-def test_check_finds_names_that_are_no_file_names_or_are_patterns(name: str) -> None:
+def test_check_finds_invalid_file_names_and_patterns(name: str) -> None:
     machine = Machine(name, "master", IPv4Address("10.0.0.1"))
     with pytest.raises(SpecError, match="invalid node name"):
         spec_of([machine], None, DEFAULT_VERSION).check()
 
 
-def test_machines_behind_one_address_must_say_their_own() -> None:
+def test_machines_behind_one_address_need_their_own_address() -> None:
     place = IPv4Address("203.0.113.1")
     machines = [Machine("a", "master", place), Machine("b", "worker", place)]
     with pytest.raises(SpecError, match=r"a and b have the same .*own with private_ipv4"):
@@ -172,7 +172,7 @@ def test_spec_is_immutable_and_hashable() -> None:
         spec.nodes[0].kubelet.cluster_domain = "x"  # type: ignore[misc]
 
 
-def test_files_say_owner_and_mode() -> None:
+def test_files_have_owner_and_mode() -> None:
     files = {file.path: file for file in cluster_spec().nodes[0].kubelet.files}
     assert {path: f"{file.mode:04o}" for path, file in files.items()} == {
         "/etc/kubernetes/ca.crt": "0644",

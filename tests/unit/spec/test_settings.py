@@ -126,7 +126,7 @@ def test_a_value_is_typed(name: str, value: object, typed: object) -> None:
         ("clusterDomain", ["a"], "must be text"),
     ],
 )
-def test_a_wrong_value_is_refused_with_what_it_may_be(
+def test_invalid_value_is_refused_with_the_accepted_ones(
     name: str, value: object, message: str
 ) -> None:
     with pytest.raises(SettingError, match=message):
@@ -309,7 +309,7 @@ def nested(path: str, value: object) -> dict[str, object]:
 
 
 @given(st.data())
-def test_a_flag_says_what_the_file_would_say(data: st.DataObject) -> None:
+def test_flag_states_the_same_as_the_file(data: st.DataObject) -> None:
     values: dict[str, st.SearchStrategy[object]] = {
         "maxPods": st.integers(1, 500),
         "clusterDNS": st.lists(st.ip_addresses().map(str), min_size=1, max_size=3, unique=True),

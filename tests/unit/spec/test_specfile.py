@@ -97,13 +97,13 @@ def test_two_descriptions_are_one_too_many(tmp_path: Path) -> None:
     assert find_spec_file(tmp_path).topology.workers == 2
 
 
-def test_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "kubecluster.toml").write_bytes(b"\xff")
     with pytest.raises(SpecFileError, match=r"kubecluster\.toml: .*can't decode byte 0xff"):
         find_spec_file(tmp_path)
 
 
-def test_no_file_says_nothing(tmp_path: Path) -> None:
+def test_missing_files_state_nothing(tmp_path: Path) -> None:
     assert find_spec_file(tmp_path) == SpecFile()
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
     assert find_spec_file(tmp_path) == SpecFile()

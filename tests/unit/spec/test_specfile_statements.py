@@ -266,14 +266,14 @@ def test_existing_workers_alone_need_no_master(tmp_path: Path) -> None:
         ("[node.cp-1.k8s.example.org]\naddress = '10.20.0.11'", r'if cp-1\.k8s\.example\.org is the node\'s name, quote it: \[node\."cp-1\.k8s\.example\.org"\]'),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused_before_anything_boots(
+def test_invalid_options_are_refused_before_anything_boots(
     text: str, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(SpecFileError, match=rf"kubecluster\.toml: [\s\S]*{message}"):
         of_machines(text, tmp_path)
 
 
-def test_the_same_statement_twice_in_other_words_is_none_too_many(tmp_path: Path) -> None:
+def test_same_statement_in_two_spellings_is_accepted(tmp_path: Path) -> None:
     text = "[kubelet]\ncluster_domain = 'a'\nflags = { cluster-domain = 'a' }"
     assert stated(text, tmp_path).settings["clusterDomain"].value == "a"
 

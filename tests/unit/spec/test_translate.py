@@ -67,7 +67,7 @@ def test_file_holds_what_is_deprecated_as_a_flag() -> None:
         ("cni-conf-dir", "1.23", "1.24"),
     ],
 )
-def test_dropped_flags_say_since_when(flag: str, last: str, gone: str) -> None:
+def test_dropped_flags_name_the_version(flag: str, last: str, gone: str) -> None:
     assert flag in kubelet(last).flags
     assert f"--{flag} dropped" not in whats(kubelet(last))
     assert flag not in kubelet(gone).settings
@@ -246,7 +246,7 @@ def rendered(kubelet: KubeletSpec) -> tuple[list[str], dict[str, object]]:
 
 
 @given(kubelets())
-def test_what_is_rendered_is_accepted_and_says_the_spec(kubelet: KubeletSpec) -> None:
+def test_rendered_files_are_accepted_and_state_the_spec(kubelet: KubeletSpec) -> None:
     minor = kubelet.version.minor_version
     words, document = rendered(kubelet)
     line = parse_argv(words, minor)

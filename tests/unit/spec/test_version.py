@@ -33,7 +33,7 @@ def test_pre_releases_are_refused_by_name(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["1.6.13", "1.37", "2.7.0", "0.7.5", "1.7000"])
-def test_out_of_range_is_said_with_the_range(text: str) -> None:
+def test_version_outside_the_range_is_reported_with_the_range(text: str) -> None:
     assert not KubeVersion.parse(text).known
     with pytest.raises(ValueError, match=rf"{text} is outside the range.*1\.7 to 1\.36"):
         KubeVersion.parse_known(text)
@@ -48,7 +48,7 @@ def test_range_is_that_of_the_facts() -> None:
 @pytest.mark.parametrize(
     "text", ["", "1", "latest", "1.7.5-", "v1.7.5.1", "1.7.x", "-1.7", "1.7.5 or so", "1,7"]
 )
-def test_what_is_no_version(text: str) -> None:
+def test_invalid_version(text: str) -> None:
     with pytest.raises(ValueError, match=r"invalid kubelet version .*; write it as 1\.7\.5"):
         KubeVersion.parse(text)
 

@@ -49,7 +49,7 @@ def test_other_run_is_waited_for_with_a_message(tmp_path: Path) -> None:
             assert waited == ["waiting"]
 
 
-def test_killed_run_holds_up_nobody(tmp_path: Path) -> None:
+def test_killed_run_does_not_block_others(tmp_path: Path) -> None:
     lock = tmp_path / "a.lock"
     with hold(lock) as other:
         other.kill()

@@ -21,12 +21,12 @@ from pytest_kubecluster.util.checksum import Checksum
         ("sha1:" + "x" * 40, "is not a sha1 checksum of 40 hex digits"),
     ],
 )
-def test_what_is_no_checksum(text: str, message: str) -> None:
+def test_invalid_checksum_text(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         Checksum.parse(text)
 
 
-def test_other_bytes_are_told(tmp_path: Path) -> None:
+def test_different_content_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"one")
     digest = hashlib.sha512(b"one").hexdigest()

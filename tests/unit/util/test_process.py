@@ -67,7 +67,7 @@ def test_command_that_ignores_the_request_is_forced(
     assert children() <= before
 
 
-def test_background_process_that_keeps_the_output_holds_nobody_up(commands: Commands) -> None:
+def test_background_process_that_keeps_the_output_open_does_not_block(commands: Commands) -> None:
     started = time.monotonic()
     commands.run("daemon", ["sh", "-c", "sleep 3 & echo done"], timeout=10)
     assert time.monotonic() - started < 2.5, "it waited for the background process"

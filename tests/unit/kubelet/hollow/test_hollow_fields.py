@@ -257,7 +257,7 @@ def test_cipher_suites_without_one_that_http2_needs() -> None:
 
 
 @pytest.mark.parametrize("number", range(10, 37))
-def test_percentages_that_are_no_threshold(play: Play, number: int) -> None:
+def test_percentages_that_are_not_thresholds(play: Play, number: int) -> None:
     play(number)
     assert parse_evictions({"nodefs.available": "0%", "imagefs.available": "100%"}) == {}
     known = parse_evictions({"pid.available": "10%"}) if number >= 14 else {}

@@ -182,7 +182,9 @@ def test_no_kubeconfig_ends_in_a_traceback(tmp_path: Path, text: str) -> None:
         ApiServer(client_config(str(path)))
 
 
-def test_a_token_that_no_header_can_hold(play: Play, api: FakeApi, tmp_path: Path) -> None:
+def test_token_with_characters_invalid_in_a_header(
+    play: Play, api: FakeApi, tmp_path: Path
+) -> None:
     play(30)
     server = ApiServer(ClientConfig(api.url, insecure=True, token="a\nb"))
     with pytest.raises(ApiError, match="Invalid header value"):

@@ -83,7 +83,7 @@ def test_ssh_reached_one_of_several() -> None:
     assert chosen(*several, reached="10.99.0.21") == "10.99.0.21"
 
 
-def test_ssh_over_a_vpn_tells_nothing_unless_the_kubelet_uses_it() -> None:
+def test_ssh_over_a_vpn_decides_only_if_the_kubelet_uses_it() -> None:
     machine = ("eth0 10.20.0.21/24", "eth1 192.168.50.21/24", "wg0 10.8.0.2/24")
     assert chosen(*machine, reached="10.8.0.2") == "192.168.50.21"
     assert chosen(*machine, reached="10.8.0.2", node_ip="10.8.0.2") == "10.8.0.2"
@@ -95,7 +95,7 @@ def test_machine_of_vagrant_has_its_address_on_the_second_interface() -> None:
     assert chosen(*calico, "eth1 192.168.56.10/32") == "192.168.56.11"
 
 
-def test_node_ip_decides_what_nothing_else_does() -> None:
+def test_node_ip_decides_if_nothing_else_does() -> None:
     several = ("eth0 10.0.2.15/24", "eth1 192.168.56.11/24", "eth2 10.99.0.21/24")
     assert chosen(*several, node_ip="10.99.0.21") == "10.99.0.21"
     with pytest.raises(ValueError, match=r"cannot tell which address is the node's: 10\.0\.2"):

@@ -79,7 +79,7 @@ def test_name_without_groups(name: str, role: str | None) -> None:
         (["lb", "k8s_api"], None),
     ],
 )
-def test_groups_of_a_host_whose_name_tells_nothing(groups: list[str], role: str | None) -> None:
+def test_groups_of_a_host_whose_name_matches_no_role(groups: list[str], role: str | None) -> None:
     assert DEFAULT.role_of("10.0.0.7", groups) == role
 
 

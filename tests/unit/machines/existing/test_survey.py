@@ -202,7 +202,7 @@ def test_machines_are_surveyed_at_the_same_time() -> None:
     assert {one.problem for one in seen.values()} == {""}
 
 
-def test_access_has_what_was_learned() -> None:
+def test_access_has_the_survey_result() -> None:
     brought = Access("config", "files", python="/opt/python/bin/python3")
     seen = replace(parsed(CLOUD), sudo_password="x")
     assert seen.access(brought) == replace(

@@ -93,7 +93,7 @@ class Have:
         ("./folder/box", "file"),
     ],
 )
-def test_what_is_asked_for(text: str, kind: str, tmp_path: Path) -> None:
+def test_requested_versions(text: str, kind: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "here.box").touch()
     (tmp_path / "folder" / "box").touch()
@@ -131,7 +131,7 @@ def test_containers_boot_from_images(tmp_path: Path) -> None:
         ("", SHA256, "a checksum needs the box that it is for"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_asked_for(text: str, checksum: str, message: str, tmp_path: Path) -> None:
+def test_invalid_requests(text: str, checksum: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         box_source(text, Checksum.parse(checksum) if checksum else None, tmp_path, images=False)
 
@@ -191,7 +191,7 @@ def test_a_wrong_checksum(have: Have) -> None:
     # Archives hold the time: in an id it would differ between the workers of pytest-xdist.
     ids=range(11),
 )
-def test_a_file_that_is_no_box(content: bytes, message: str, have: Have) -> None:
+def test_file_that_is_not_a_box(content: bytes, message: str, have: Have) -> None:
     assert message in have.refused_content(content)
     assert not (have.cache / "escaped").exists()
 
