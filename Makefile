@@ -1,6 +1,6 @@
 # make cluster   boot four nodes, provision them and check every kubelet; nothing is left behind
 # make test      all tests, including those that boot clusters
-# make test-vms  tests with two virtual machines through libvirt; emulated where there is no KVM
+# make test-vms  tests with two virtual machines through libvirt; emulated without KVM
 # make box       build the box that virtual machines boot from, and print its path
 # make lint      ruff, mypy, the import contracts, ansible-lint, shellcheck and the documentation
 # make docs      the documentation as a site, in .site

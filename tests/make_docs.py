@@ -174,7 +174,7 @@ def _list(title: str, names: list[str]) -> Iterator[str]:
 
 
 def _headlines(before: str, minor: str) -> Iterator[str]:
-    """Yield what changes in a master's unit, in few words."""
+    """Yield what changes in a master's unit, briefly."""
     old, new = _kubelet(before, "master"), _kubelet(minor, "master")
     if dropped := [name for name in old.settings if name not in new.settings]:
         yield f"without {_names(dropped)}"

@@ -490,7 +490,7 @@ def test_client_ca_swapped(node: Node, kube_spec: ClusterSpec, other_pki: Pki) -
     }
     refused = {"own_certificate_is_answered", "pods_are_listed", "configz_agrees_with_the_spec"}
     # The kubelet has the old one until it is restarted, or from 1.17 on until it sees the new one;
-    # then it knows its own certificate no more.
+    # then it no longer accepts its own certificate.
     failed = failing(node, kube_spec)
     reloads = kube_spec.version.minor >= 17
     assert failed == on_disk or (reloads and failed == on_disk | refused)

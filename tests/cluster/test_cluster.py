@@ -1,4 +1,4 @@
-"""What a booted cluster is to those who use it."""
+"""A booted cluster as its users see it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A kept cluster outlives whatever happens to the runs that use it, and to some of its nodes."""
+"""A kept cluster survives failures of the runs that use it, and of some of its nodes."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_node_whose_run_is_full_harms_no_other(kept: Kept) -> None:
     finally:
         docker("exec", kept.worker, "rm", "/run/fill")
         docker("exec", kept.worker, "mount", "-o", "remount,size=50%", "/run")
-    # It may be looked at all the same, or fail its own test.
+    # It may still be observed, or fail its own test.
     assert "PASSED test_it.py::test_it[master01]" in output
     assert status == ("FAILED test_it.py::test_it[worker01]" in output)
 

@@ -1,6 +1,6 @@
 """Runs that are ended at every moment of their life: nothing is ever left behind.
 
-A moment is a phase of the run, told by what the run has made or printed, not by the clock.
+A moment is a phase of the run, recognized by what the run has made or printed, not by the clock.
 """
 
 from __future__ import annotations

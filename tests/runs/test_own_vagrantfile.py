@@ -20,7 +20,7 @@ from pytest_kubecluster.util.process import Commands
 from tests.runs.conftest import NOTHING, Bench, docker, read_until
 
 VAGRANTFILE = """\
-# Whatever a Vagrantfile prints, Vagrant prints once per command.
+# Vagrant prints the Vagrantfile's output once per command.
 puts "=" * 40, "box: {image}, machines: 2"
 Vagrant.configure("2") do |config|
   config.vm.synced_folder ".", "/vagrant", disabled: true

@@ -1,4 +1,4 @@
-"""Whole runs in processes of their own: what they print, and that they leave nothing behind."""
+"""Whole runs in separate processes: what they print, and that they leave nothing behind."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ WORKS = "import sys"
 PYTHON = (
     '#!/bin/sh\n[ "$1" = -c ] && [ "$2" = "import sys" ] && cat "$(dirname "$0")/../lib/os.py"\n'
 )
-"""As good as a Python for an unpacker: it runs the one program, out of its own folder."""
+"""A stand-in for a Python: it runs one program from its own folder."""
 
 
 PACKINGS: dict[str, Callable[[bytes], bytes]] = {

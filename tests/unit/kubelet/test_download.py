@@ -91,7 +91,7 @@ class Site:
             self.files[f"{path}.{algorithm}"] = hashlib.new(algorithm, content).hexdigest().encode()
 
     def hold(self, handler: BaseHTTPRequestHandler, sent: int = 20_000) -> None:
-        """Send some of the kubelet, and the rest when told to."""
+        """Send some of the kubelet, and the rest on request."""
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(KUBELET)))
         handler.end_headers()
@@ -135,7 +135,7 @@ def fetch(
 
 
 def failure(mirror: str, cache: Path, version: KubeVersion = VERSION) -> str:
-    """What is said; nothing may be left."""
+    """Return the error message; assert that nothing is left."""
     with pytest.raises(KubeClusterError) as caught:
         fetch(mirror, cache, version)
     assert left_in(cache) == []

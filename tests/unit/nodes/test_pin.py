@@ -96,7 +96,7 @@ def observed(base: Mapping[str, Any], **more: Any) -> Kubelet:
 
 
 def pin(seen: Kubelet, *, minimal: bool = False) -> KubeletSpec:
-    """Return the spec that the node's own spec file makes of it."""
+    """Return the spec that results from the node's generated spec file."""
     version = seen.version
     assert version
     text = toml_of(document_of(NAME, version, pinned(seen, minimal=minimal)))

@@ -22,7 +22,7 @@ V30 = KubeVersion.parse("1.30.4")
 
 
 def of_machines(text: str, folder: Path, layout: LayoutName = "found") -> ClusterSpec:
-    """Return the spec that a file makes of one master and one worker of a user's own."""
+    """Return the spec that a file makes of one master and one worker among existing machines."""
     (folder / "kubecluster.toml").write_text(textwrap.dedent(text))
     machines = [
         Machine("cp-1", "master", ip_address("10.20.0.11")),

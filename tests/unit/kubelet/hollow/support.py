@@ -95,7 +95,7 @@ class Ended(NamedTuple):
 
     @staticmethod
     def in_one_line(value: re.Match[str]) -> str:
-        """A value of several lines as klog wrote it before it had a form of its own for them."""
+        """A value of several lines as klog wrote it before it had a separate form for them."""
         return '="' + value[1].replace('"', '\\"').replace("\n\t", "\\n") + '"'
 
 
@@ -103,7 +103,7 @@ Run = Callable[..., Ended]
 Play = Callable[[int], None]
 
 FAILS = "--lock-file=/nonexist/lock"
-"""A flag with which no kubelet comes up, whatever else it thinks of its command line."""
+"""A flag with which no kubelet starts, regardless of the rest of its command line."""
 LOCKED = 'unable to acquire file lock on "/nonexist/lock": no such file or directory'
 CERTIFICATES = ("--tls-cert-file=/nonexist/crt", "--tls-private-key-file=/nonexist/key")
 

@@ -48,7 +48,7 @@ def complaints(text: str) -> list[str]:
 
 
 HARMLESS = ("--tls-cert-file=/nonexist", "--client-ca-file=/nonexist")
-"""Flags with which no kubelet comes up, whatever else it thinks of its command line."""
+"""Flags with which no kubelet starts, regardless of the rest of its command line."""
 
 
 def both(program: Path, real: Path, *words: str) -> tuple[Any, Any]:

@@ -52,7 +52,7 @@ class Beside:
 
 
 def go_independent(text: str) -> str:
-    """A message as any Go words it: newer ones built the real kubelets than at their time."""
+    """A message without the wording of one Go version: the real kubelets were built by newer ones."""
     text = re.sub(r'((duration|unit) )\\?"([^"\\]*)\\?"', r"\1\3", text)
     return re.sub(r"(parse error on )?line 1, column \d+", "line", text).replace("-field", " field")
 

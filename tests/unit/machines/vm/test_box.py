@@ -56,7 +56,7 @@ def have(tmp_path: Path) -> Have:
 
 
 class Have:
-    """Boxes are had in a cache of this test's own."""
+    """Ensures boxes in a separate cache for the test."""
 
     def __init__(self, folder: Path) -> None:
         self.cache = folder / "cache"
@@ -71,7 +71,7 @@ class Have:
     def refused(self, source: BoxSource, provider: str = "libvirt") -> str:
         with pytest.raises(KubeClusterError) as caught:
             self(source, provider)
-        # Whatever came of it is gone.
+        # No partial result is left.
         assert [
             path.name for path in (self.cache / "boxes").iterdir() if path.suffix != ".lock"
         ] == []
@@ -93,7 +93,7 @@ class Have:
         ("./folder/box", "file"),
     ],
 )
-def test_requested_versions(text: str, kind: str, tmp_path: Path) -> None:
+def test_requested_boxes(text: str, kind: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "here.box").touch()
     (tmp_path / "folder" / "box").touch()
@@ -102,7 +102,7 @@ def test_requested_versions(text: str, kind: str, tmp_path: Path) -> None:
     assert source.kind == kind
 
 
-def test_none_is_our_own(tmp_path: Path) -> None:
+def test_empty_text_selects_the_bundled_box(tmp_path: Path) -> None:
     assert box_source("", None, tmp_path, images=False) is None
 
 
@@ -131,7 +131,7 @@ def test_containers_boot_from_images(tmp_path: Path) -> None:
         ("", SHA256, "a checksum needs the box that it is for"),
     ],
 )  # fmt: skip
-def test_invalid_requests(text: str, checksum: str, message: str, tmp_path: Path) -> None:
+def test_invalid_boxes(text: str, checksum: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         box_source(text, Checksum.parse(checksum) if checksum else None, tmp_path, images=False)
 
