@@ -27,7 +27,7 @@ def free_network(first: IPv4Network, refused: Collection[IPv4Network] = ()) -> I
     """Return ``first``, or the next network of its size that nothing on this host overlaps.
 
     ``refused`` are networks that could not be had although nothing was seen to overlap them.
-    Returns ``first`` if all of 10.0.0.0/8 after it is taken: booting then says by whom.
+    Returns ``first`` if all of 10.0.0.0/8 after it is taken: booting then names the owner.
     """
     taken = [subnet for subnet, _ in _taken_networks()] + [*refused]
     start, size = int(first.network_address), first.num_addresses

@@ -94,19 +94,19 @@ def command_line_is_that_of_the_unit(case: Case) -> Iterator[Difference]:
         raise NothingToCheck("the unit's ExecStart has specifiers that only systemd knows")
     try:
         minor = case.seen.read_as.minor_version
-        told: CommandLine = parse_argv(words[start:], minor)
+        configured: CommandLine = parse_argv(words[start:], minor)
         runs = case.seen.flags
     except FlagError as error:
         yield _differs("ExecStart", "flags that the kubelet accepts", str(error))
         return
     # A launcher may add flags.
     alone = PurePosixPath(words[0]).name in PROGRAMS
-    for name in dict.fromkeys([*told.flags, *(runs if alone else ())]):
-        if not same_value(case.seen.read_as, name, told.flags.get(name), runs.get(name)):
+    for name in dict.fromkeys([*configured.flags, *(runs if alone else ())]):
+        if not same_value(case.seen.read_as, name, configured.flags.get(name), runs.get(name)):
             place = case.seen.unit.get("FragmentPath", "")
             yield Difference(
                 f"--{name}",
-                told.flags.get(name),
+                configured.flags.get(name),
                 runs.get(name),
                 Evidence.PROCESS,
                 f"ExecStart of {place}",
