@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -108,6 +109,12 @@ def command(bench: Bench, *words: str) -> tuple[int, str]:
         check=False,
     )
     return done.returncode, done.stdout + done.stderr
+
+
+def passed(output: str) -> int:
+    """Return how many items the last summary of a run counts as passed."""
+    counts = re.findall(r"(\d+) passed", output)
+    return int(counts[-1]) if counts else 0
 
 
 def docker(*words: str) -> list[str]:

@@ -18,7 +18,7 @@ import pytest
 from pytest_kubecluster.machines.docker.image import ensure_image
 from pytest_kubecluster.util.paths import cache_folder
 from pytest_kubecluster.util.process import Commands
-from tests.runs.conftest import NOTHING, Bench, docker
+from tests.runs.conftest import NOTHING, Bench, docker, passed
 
 CHECKOUT = Path(__file__).parents[2]
 SUITE = (".", "--pyargs", "pytest_kubecluster.conformance")
@@ -77,9 +77,8 @@ def test_article(example: Example) -> None:
     status, output = bench.run(*SUITE, *QUICK)
     assert status == 0, output
     assert "kubecluster: 3 masters, 1 worker on docker" in output
-    assert "158 passed, 16 skipped, 16 deselected" in output
+    assert passed(output) >= 180
     assert "site-packages/pytest_kubecluster/conformance/test_files.py" in output
-    assert "the spec lets others than root read /etc/kubernetes/ca.key" in output
 
 
 def test_own_vagrantfile(example: Example, tmp_path: Path) -> None:
@@ -160,16 +159,15 @@ def test_inventory(machines: tuple[Bench, IPv4Network]) -> None:
         r"kubecluster: 1 master, 2 workers of .*/inventory\.ini, hyperkube v1\.30\.0, kubelet as found",
         r"kubecluster: leave +\S+ s  the machines are left as they were",
         r"SKIPPED \[12\] .*disturbs a machine that this run did not boot",
-        r"108 passed, 22 skipped in",
     ):
         assert re.search(line, output), f"{line}\n{output}"
+    assert passed(output) >= 108
 
     # A difference is reported for the machine that has it.
     replace(bench.project / "kubecluster.toml", {"10.32.0.10": "10.32.0.11"})
-    status, output = bench.run(*SUITE, "-k", "configuration_has_the_rendered_bytes and worker02")
+    status, output = bench.run(*SUITE, "-k", "worker02")
     assert status == 1
-    assert re.search(r"^E +-.* 10\.32\.0\.11$", output, re.MULTILINE), output
-    assert "1 failed, 129 deselected" in output
+    assert re.search(r"^E .*10\.32\.0\.11 .*10\.32\.0\.10", output, re.MULTILINE), output
 
 
 def replace(path: Path, texts: dict[str, str]) -> None:

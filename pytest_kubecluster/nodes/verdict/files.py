@@ -92,6 +92,9 @@ def ca_key_is_readable_by_root_only(case: Case) -> Iterator[Difference]:
     file = case.seen.client_ca.key_file
     if file is None:
         raise NothingToCheck("there is no CA key on this node, and the spec states none")
+    if stated := _statement(case, file.path):
+        yield from _ownership(case, stated)
+        return
     yield from _only_root(file, _READABLE, "readable by root only")
 
 
