@@ -189,6 +189,9 @@ class _Guest:
 def _reason(report: pytest.TestReport) -> str:
     """Return why a test was skipped, or the message of its failure."""
     if report.skipped and isinstance(report.longrepr, tuple):
-        return report.longrepr[2].removeprefix("Skipped: ")
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        # The same reason on several nodes is one.
+        node = report.location[2].partition("[")[2].rstrip("]")
+        return reason.removeprefix(f"{node}: ")
     crash = getattr(report.longrepr, "reprcrash", None)
     return str(crash.message) if crash else report.longreprtext

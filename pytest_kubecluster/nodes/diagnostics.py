@@ -25,11 +25,11 @@ _SECONDS = 30.0
 def node_facts(node: Node) -> str:
     """Return a node's facts as text: unit, argv, where it is not its spec, the journal's end.
 
-    They come from the look that the failed test used. A node that does not answer is described by
-    the reason.
+    They come from the look that the failed test used, or from a new one if it used none. A node
+    that does not answer is described by the reason.
     """
     try:
-        seen = node.kubelet
+        seen = node.kubelet if node.used else node.look()
     except KubeClusterError as error:
         return str(error)
     unit = seen.unit

@@ -45,6 +45,8 @@ class Node:
     access: Access
     api_server: str = ""
     """The cluster's API server, if the node has to use it."""
+    used: bool = True
+    """Whether the present test used ``kubelet``, so that its facts are those of that look."""
     _view: Kubelet | KubeClusterError | None = None
 
     @classmethod
@@ -95,6 +97,7 @@ class Node:
     def kubelet(self) -> Kubelet:
         """What the kubelet is seen to be, from one look that costs one ssh round trip."""
         __tracebackhide__ = True
+        self.used = True
         if isinstance(self._view, KubeClusterError):
             raise self._view
         return self._view or self.refresh()

@@ -84,6 +84,11 @@ class ActivePlugin:
         with worker.locked(node_names(item)):
             return (yield)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> None:
+        """Learn from here on whether the test looks at its nodes."""
+        self._facts.expect(pyfuncitem)
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]

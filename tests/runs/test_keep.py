@@ -176,7 +176,7 @@ def test_failed_test_brings_its_nodes_facts(bench: Bench) -> None:
     junit = (bench.project / "junit.xml").read_text()
     for place in (output, junit):
         assert "unit:  failed (failed), enabled, 0 restarts, result exit-code" in place
-        assert re.search(r"kubelet process +running +\(absent\)", place)
+        assert re.search(r"kubelet process +running +no: kubelet\.service is failed", place)
         assert "Started kubelet.service" in place
     folder = bench.project / "report"
     about = json.loads((folder / "report.json").read_text())

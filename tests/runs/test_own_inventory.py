@@ -419,7 +419,7 @@ def test_nodes_of_an_inventory_are_pinned(fleet: Fleet, own: Bench) -> None:
         ("[masters]\na\n", ["--kube-roles=cp"], "--kube-roles: invalid pattern 'cp': must be"),
         ("[masters]\na\n", ["--kube-forks=0"], "invalid number 0: must be at least 1"),
         ("[masters]\na\n", ["--kube-sudo-password=no"], "no does not exist"),
-        ("[workers]\na\n", [], "a cluster needs a master"),
+        ("[bastion]\na\n", [], "has no host that is a master or a worker"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_asked(
