@@ -190,7 +190,7 @@ def test_failed_test_brings_its_nodes_facts(bench: Bench) -> None:
         "routes.txt",
         "disk.txt",
     }
-    assert "client-key-data: (cut out)" in (folder / "master01" / "kubeconfig").read_text()
+    assert "client-key-data: REDACTED" in (folder / "master01" / "kubeconfig").read_text()
     assert {"vagrant.log", "ansible.log"} <= {path.name for path in folder.iterdir()}
     for path in [bench.project / "junit.xml", *folder.rglob("*")]:
         if path.is_file():
