@@ -42,6 +42,8 @@ CA = "/etc/kubernetes/pki/ca.crt"
 
 CLEAN = f"""
 for unit in kubelet.path kubelet.service kubelet-container.service second.service; do
+  # A fault stops the process with a signal; systemd would wait 90 s for its end.
+  systemctl kill --signal=KILL $unit 2>/dev/null || true
   systemctl stop $unit 2>/dev/null || true
   systemctl disable --quiet $unit 2>/dev/null || true
 done
