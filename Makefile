@@ -30,7 +30,8 @@ cluster: $(INSTALLED) host
 test: $(INSTALLED) host
 	@provisioning/host/prepare --try kubernetes-client
 	$(VENV)/bin/python -m pytest -n 2 tests/unit tests/plugin
-	@$(PYTEST) -n 3 --dist loadgroup tests/runs
+	@# Runs that fail are run once more, alone: with two at a time, another may have been in the way.
+	@$(PYTEST) -n 2 --dist loadgroup tests/runs || $(PYTEST) --last-failed tests/runs
 	@$(PYTEST) --kube-cluster -n 2 --dist loadgroup tests/cluster/test_cluster.py $(CONFORMANCE) -m "not kube_disruptive" $(ARGS)
 	@$(PYTEST) --kube-cluster tests/cluster $(CONFORMANCE) $(ARGS)
 	@$(PYTEST) --kube-cluster --kube-hyperkube=1.30.0 --kube-masters=1 --kube-workers=0 tests/cluster/test_breakage.py tests/cluster/test_shapes.py -k "configuration or shape"
