@@ -85,17 +85,16 @@ def _embeds_a_secret(document: Mapping[str, object]) -> bool:
 
 def ca_key_is_readable_by_root_only(case: Case) -> Iterator[Difference]:
     """Expect that only root can read the CA's key, if there is one."""
+    file = case.seen.client_ca.key_file
     stated = _statement(case, case.kubelet.ca_key_file)
+    if stated is None and file is not None:
+        stated = _statement(case, file.path)
     if stated is not None:
         yield from _ownership(case, stated)
-        return
-    file = case.seen.client_ca.key_file
-    if file is None:
+    elif file is None:
         raise NothingToCheck("there is no CA key on this node, and the spec states none")
-    if stated := _statement(case, file.path):
-        yield from _ownership(case, stated)
-        return
-    yield from _only_root(file, _READABLE, "readable by root only")
+    else:
+        yield from _only_root(file, _READABLE, "readable by root only")
 
 
 def configuration_is_readable_by_root_only(case: Case) -> Iterator[Difference]:
