@@ -1,36 +1,32 @@
-"""The cluster's certificates: the kube CA and the kubelet's, exactly as the article makes them.
+"""The cluster's certificates, kept in a folder of this host.
 
-Two things differ: serial numbers are random (RFC 5280, section 4.1.2.2), and validity
-starts an hour in the past, since a guest's clock may be behind.
+The kube CA and the kubelets' common identity are exactly as the article makes them, except that
+serial numbers are random (RFC 5280, section 4.1.2.2) and that validity starts an hour in the past,
+since a guest's clock may be behind. Everything else is issued when it is first asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 
+from pytest_kubecluster.artifacts.certificates import (
+    UNUSABLE,
+    Authority,
+    KeyPair,
+    Request,
+    is_valid,
+)
 from pytest_kubecluster.util.atomic import locked, private_folder, write_atomically
 
-_SKEW = timedelta(hours=1)
-_LIFETIME = timedelta(days=365)
-_MARGIN = timedelta(days=1)
+_LOCK = "pki.lock"
 _FILES = {"ca.crt": 0o644, "ca.key": 0o600, "kubelet.crt": 0o644, "kubelet.key": 0o600}
-_UNUSABLE = (
-    OSError,
-    ValueError,
-    TypeError,  # a key with a passphrase
-    InvalidSignature,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-)
+_Pair = TypeVar("_Pair", bound=KeyPair)
 
 
 @dataclass(frozen=True)
@@ -63,6 +59,58 @@ class Pki:
         """The kubelets' private key."""
         return self.directory / "kubelet.key"
 
+    @property
+    def authority(self) -> Authority:
+        """The cluster's CA, which issues any certificate; ``issued`` keeps what it issues."""
+        return Authority(self.ca_cert, self.ca_key)
+
+    def issued(self, name: str, request: Request, authority: Authority | None = None) -> KeyPair:
+        """Return the certificate that is kept under ``name``, issued unless a valid one is there.
+
+        It is issued again if it is not as requested, was issued by another CA than ``authority``
+        (default: the cluster's), or expires within a day. The files are ``name``.crt and
+        ``name``.key below ``directory``. Raises KubeClusterError if they cannot be written.
+        """
+        issuer = authority or self.authority
+        return self._kept(
+            name,
+            KeyPair,
+            lambda pair: issuer.has_issued(pair, request),
+            lambda: issuer.issue(request),
+        )
+
+    def other_authority(self, name: str, subject: x509.Name) -> Authority:
+        """Return another CA than the cluster's, kept under ``name``: etcd's, for example.
+
+        Raises KubeClusterError if it cannot be written.
+        """
+
+        def fits(authority: Authority) -> bool:
+            return _is_authority(authority, subject)
+
+        return self._kept(name, Authority, fits, lambda: Authority.create(subject))
+
+    def _kept(
+        self,
+        name: str,
+        load: Callable[[bytes, bytes], _Pair],
+        fits: Callable[[_Pair], bool],
+        make: Callable[[], _Pair],
+    ) -> _Pair:
+        paths = [self.directory / f"{name}.{suffix}" for suffix in ("crt", "key")]
+        private_folder(paths[0].parent)
+        with locked(self.directory / _LOCK):
+            try:
+                kept = load(*(path.read_bytes() for path in paths))
+                if fits(kept):
+                    return kept
+            except UNUSABLE:
+                pass
+            pair = make()
+            write_atomically(paths[0], pair.cert, 0o644)
+            write_atomically(paths[1], pair.key, 0o600)
+            return pair
+
 
 def ensure_pki(directory: Path) -> Pki:
     """Return the certificates in ``directory``, created unless a whole and valid set is there.
@@ -72,7 +120,7 @@ def ensure_pki(directory: Path) -> Pki:
     KubeClusterError if the folder cannot be written.
     """
     private_folder(directory)
-    with locked(directory / "pki.lock"):
+    with locked(directory / _LOCK):
         return _load(directory) or _make(directory)
 
 
@@ -82,53 +130,35 @@ def _load(directory: Path) -> Pki | None:
         for name, mode in _FILES.items():
             (directory / name).chmod(mode)
         pki = Pki(directory, *((directory / name).read_bytes() for name in _FILES))
-        return pki if _fits_together(pki) else None
-    except _UNUSABLE:
+        kubelet = KeyPair(pki.kubelet_cert, pki.kubelet_key)
+        ca_fits = _is_authority(pki.authority, _name("bootkube", "kube-ca"))
+        return pki if ca_fits and pki.authority.has_issued(kubelet, _kubelet()) else None
+    except UNUSABLE:
         return None
 
 
-def _fits_together(pki: Pki) -> bool:
-    """Return whether the set is complete, the article's, and valid now. Raises one of _UNUSABLE."""
-    ca = x509.load_pem_x509_certificate(pki.ca_cert)
-    kubelet = x509.load_pem_x509_certificate(pki.kubelet_cert)
-    ca_key = serialization.load_pem_private_key(pki.ca_key, None)
-    kubelet_key = serialization.load_pem_private_key(pki.kubelet_key, None)
-    ca.verify_directly_issued_by(ca)
-    kubelet.verify_directly_issued_by(ca)
-    pem = serialization.Encoding.PEM
-    now = datetime.now(timezone.utc)
-    return (
-        # A second certificate in ca.crt would be trusted too, but only the first is checked.
-        (ca.public_bytes(pem), kubelet.public_bytes(pem)) == (pki.ca_cert, pki.kubelet_cert)
-        and ca.public_key() == ca_key.public_key()
-        and kubelet.public_key() == kubelet_key.public_key()
-        # Names with other string types are equal as x509.Name, but differ in their bytes.
-        and ca.subject.public_bytes() == _name("bootkube", "kube-ca").public_bytes()
-        and kubelet.subject.public_bytes() == _name("system:masters", "kubelet").public_bytes()
-        and max(ca.not_valid_before_utc, kubelet.not_valid_before_utc) <= now
-        and min(ca.not_valid_after_utc, kubelet.not_valid_after_utc) > now + _MARGIN
-    )
-
-
 def _make(directory: Path) -> Pki:
-    ca_key, kubelet_key = (rsa.generate_private_key(65537, 2048) for _ in range(2))
-    ca_name = _name("bootkube", "kube-ca")
-    ca = _certificate(ca_name, ca_key, ca_name, ca_key, is_ca=True)
-    kubelet = _certificate(
-        _name("system:masters", "kubelet"),
-        kubelet_key,
-        ca_name,
-        ca_key,
-        usages=[ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH],
-    )
-    pem = serialization.Encoding.PEM
-    pki = Pki(
-        directory, ca.public_bytes(pem), _pem(ca_key), kubelet.public_bytes(pem), _pem(kubelet_key)
-    )
-    contents = (pki.ca_cert, pki.ca_key, pki.kubelet_cert, pki.kubelet_key)
+    ca = Authority.create(_name("bootkube", "kube-ca"))
+    kubelet = ca.issue(_kubelet())
+    contents = (ca.cert, ca.key, kubelet.cert, kubelet.key)
     for (name, mode), content in zip(_FILES.items(), contents, strict=True):
         write_atomically(directory / name, content, mode)
-    return pki
+    return Pki(directory, *contents)
+
+
+def _is_authority(authority: Authority, subject: x509.Name) -> bool:
+    """Return whether a CA is whole, valid and has a name. Raises one of UNUSABLE."""
+    certificate = authority.certificate
+    certificate.verify_directly_issued_by(certificate)
+    return (
+        authority.belongs_together
+        and certificate.subject.public_bytes() == subject.public_bytes()
+        and is_valid(certificate)
+    )
+
+
+def _kubelet() -> Request:
+    return Request(_name("system:masters", "kubelet"), client=True, server=True)
 
 
 def _name(organization: str, common_name: str) -> x509.Name:
@@ -142,56 +172,3 @@ def _name(organization: str, common_name: str) -> x509.Name:
         (NameOID.COMMON_NAME, common_name),
     )
     return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts])
-
-
-def _certificate(
-    subject: x509.Name,
-    key: rsa.RSAPrivateKey,
-    issuer: x509.Name,
-    issuer_key: rsa.RSAPrivateKey,
-    *,
-    is_ca: bool = False,
-    usages: Sequence[x509.ObjectIdentifier] = (),
-) -> x509.Certificate:
-    now = datetime.now(timezone.utc)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
-        .not_valid_after(now - _SKEW + _LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
-        .add_extension(_key_usage(signs_certificates=is_ca), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
-            critical=False,
-        )
-    )
-    if usages:
-        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-    return builder.sign(issuer_key, hashes.SHA256())
-
-
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_encipherment=True,
-        key_cert_sign=signs_certificates,
-        crl_sign=False,
-        content_commitment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _pem(key: rsa.RSAPrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    )

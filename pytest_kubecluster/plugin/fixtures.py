@@ -24,7 +24,7 @@ def kube_spec(pytestconfig: pytest.Config) -> ClusterSpec:
 
 @pytest.fixture(scope="session")
 def kube_pki(pytestconfig: pytest.Config) -> Pki:
-    """The CA and the kubelet's certificate, as PEM and as files. Needs no machine."""
+    """The CA, which issues any other, and the kubelet's certificate. Needs no machine."""
     return pytestconfig.stash[SESSION].pki
 
 

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import os
-import socket
 import ssl
 import stat
 import subprocess
 import sys
-import threading
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -15,11 +14,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from pytest_kubecluster.artifacts import certificates as certificates_module
 from pytest_kubecluster.artifacts import pki as pki_module
 from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.ssh_key import ensure_ssh_key
 from pytest_kubecluster.util.atomic import write_atomically
+from tests.unit.artifacts.support import handshake, openssl
 
 NAMES = ("ca.crt", "ca.key", "kubelet.crt", "kubelet.key")
 
@@ -38,10 +39,6 @@ def certificates(pki: Pki) -> tuple[x509.Certificate, x509.Certificate]:
     return x509.load_pem_x509_certificate(pki.ca_cert), x509.load_pem_x509_certificate(
         pki.kubelet_cert
     )
-
-
-def openssl(*words: str) -> str:
-    return subprocess.run(["openssl", *words], capture_output=True, text=True, check=True).stdout
 
 
 def test_subjects_are_the_articles(pki: Pki) -> None:
@@ -114,31 +111,6 @@ def test_openssl_agrees(pki: Pki, other: Pki) -> None:
     text = openssl("x509", "-noout", "-text", "-in", str(pki.kubelet_cert_path))
     for line in ("X509v3 Key Usage: critical", "TLS Web Server Authentication, TLS Web Client"):
         assert line in text
-
-
-def handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
-    """Shake hands for real, and return what the server learned of its client's name."""
-    learned: list[str] = []
-    ours, theirs = socket.socketpair()
-
-    def serve() -> None:
-        try:
-            with server.wrap_socket(theirs, server_side=True) as connection:
-                certificate = connection.getpeercert() or {}
-                learned.append(str(certificate.get("subject")))
-                connection.sendall(b"hello")
-        except ssl.SSLError:
-            theirs.close()
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        with client.wrap_socket(ours) as connection:
-            assert connection.recv(5) == b"hello"
-    finally:
-        thread.join(10)
-        theirs.close()
-    return learned[0]
 
 
 def context(pki: Pki, trusts: Pki, *, server: bool) -> ssl.SSLContext:
@@ -263,7 +235,7 @@ def test_set_of_other_names_is_made_anew(
 def test_set_that_is_not_valid_yet_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pki_module, "_SKEW", timedelta(hours=-1))
+    monkeypatch.setattr(certificates_module, "SKEW", timedelta(hours=-1))
     future = ensure_pki(tmp_path)
     monkeypatch.undo()
     assert ensure_pki(tmp_path).ca_cert != future.ca_cert
@@ -289,11 +261,12 @@ def test_files_are_private_from_their_first_byte(
     assert seen == [0o600]
 
 
-def test_set_that_ends_soon_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pki_module, "_LIFETIME", timedelta(hours=12))
-    short = ensure_pki(tmp_path)
-    monkeypatch.undo()
-    assert ensure_pki(tmp_path).ca_cert != short.ca_cert
+def test_set_that_ends_soon_is_made_anew(tmp_path: Path) -> None:
+    before = ensure_pki(tmp_path)
+    short = before.authority.issue(replace(pki_module._kubelet(), lifetime=timedelta(hours=12)))
+    (tmp_path / "kubelet.crt").write_bytes(short.cert)
+    (tmp_path / "kubelet.key").write_bytes(short.key)
+    assert ensure_pki(tmp_path).ca_cert != before.ca_cert
 
 
 @pytest.mark.parametrize("survivors", range(4))
