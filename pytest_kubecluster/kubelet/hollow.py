@@ -1,31 +1,14 @@
-"""The hollow kubelet of a version: one executable archive of the program and that version's facts.
-
-The archive is made as zipapp makes one, but with a fixed time for its entries, so that the same
-input gives the same bytes.
-"""
+"""The hollow kubelet of a version: the program, packed with that version's facts."""
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
-from collections.abc import Iterator
 from dataclasses import astuple
-from functools import cache
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
+from pytest_kubecluster.kubelet.archive import pack
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.settings import FLAG_DEFAULTS
 from pytest_kubecluster.spec.version import KubeVersion
-from pytest_kubecluster.util.resources import provisioning
-
-SHEBANG = b"#!/usr/bin/env python3\n"
-_PROGRAM = "hollow_kubelet"
-_YAML = ("error", "events", "parser", "reader", "scanner", "tokens")
-"""The modules of PyYAML that read YAML; nothing else of it is packed."""
-_EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 NEW_DEFAULTS: dict[str, dict[int, str]] = {
     "allow-privileged": {11: "true"},
@@ -61,40 +44,7 @@ def render_hollow(version: KubeVersion) -> bytes:
 
     It is to be installed as ``hyperkube`` up to 1.16, and as ``kubelet`` from then on.
     """
-    facts = json.dumps(hollow_facts(version)).encode()
-    packed = io.BytesIO(SHEBANG)
-    packed.seek(0, io.SEEK_END)
-    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in (*_modules(), (f"{_PROGRAM}/facts.json", facts)):
-            entry = zipfile.ZipInfo(name, _EARLIEST)
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
-    return packed.getvalue()
-
-
-@cache
-def _modules() -> tuple[tuple[str, bytes], ...]:
-    """Return the program's modules and those of the installed PyYAML, by name in the archive."""
-    return (*_own_modules(), *_yaml_modules())
-
-
-def _own_modules() -> Iterator[tuple[str, bytes]]:
-    folder = provisioning() / "hollow"
-    for path in sorted((folder / _PROGRAM).glob("*.py")):
-        # What runs an archive is at its top.
-        top = path.name == "__main__.py"
-        yield path.name if top else str(path.relative_to(folder)), path.read_bytes()
-
-
-def _yaml_modules() -> Iterator[tuple[str, bytes]]:
-    # PyYAML's own __init__ would import its writing half.
-    yield "yaml/__init__.py", b""
-    installed = metadata.distribution("PyYAML")
-    for name in _YAML:
-        yield f"yaml/{name}.py", Path(str(installed.locate_file(f"yaml/{name}.py"))).read_bytes()
-    for path in installed.files or ():
-        if path.name == "LICENSE":
-            yield "yaml/LICENSE", path.read_binary()
+    return pack("hollow_kubelet", hollow_facts(version))
 
 
 def hollow_facts(version: KubeVersion) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import sys
 
-from hollow_kubelet.facts import load
+from hollow_common.facts import load
+
 from hollow_kubelet.program import run
 
 load()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from hollow_common.errors import Failure
+from hollow_common.facts import since
+from hollow_common.go import aggregate
+from hollow_common.http_server import Page, Request, text_page
+from hollow_common.log import log
+from hollow_common.tls import Client
+
 from hollow_kubelet.api_server import ApiError, ApiServer
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.facts import since
 from hollow_kubelet.flags import FlagSet
-from hollow_kubelet.go import aggregate
-from hollow_kubelet.http_server import Page, Request, text_page
-from hollow_kubelet.log import log
-from hollow_kubelet.tls import Client
 
 SUBRESOURCES = {"/stats": "stats", "/metrics": "metrics", "/logs": "log", "/spec": "spec"}
 FINE_GRAINED = {

@@ -14,17 +14,18 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDi
 from typing import Any
 from urllib.parse import urlsplit
 
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.facts import since, version
-from hollow_kubelet.go import errno_text, join_host_port, quote
-from hollow_kubelet.kubeconfig import ClientConfig, server_url
-from hollow_kubelet.tls import (
+from hollow_common.errors import Failure
+from hollow_common.facts import since, version
+from hollow_common.go import errno_text, join_host_port, quote
+from hollow_common.tls import (
     X509_PROBLEMS,
     X509_UNKNOWN_AUTHORITY,
     load_key_pair,
     pem_blocks,
     trust,
 )
+
+from hollow_kubelet.kubeconfig import ClientConfig, server_url
 
 
 class ApiError(Exception):

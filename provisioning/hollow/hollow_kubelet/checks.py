@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from hollow_kubelet.errors import Failure, Fatal
-from hollow_kubelet.facts import since
+from hollow_common.errors import Failure, Fatal
+from hollow_common.facts import since
+from hollow_common.go import is_ip, quote, text_of
+from hollow_common.log import log
+
 from hollow_kubelet.flags import FlagSet
-from hollow_kubelet.go import is_ip, quote, text_of
-from hollow_kubelet.log import log
 from hollow_kubelet.resources import check_soft_evictions
 from hollow_kubelet.validation import HAIRPIN_MODES
 

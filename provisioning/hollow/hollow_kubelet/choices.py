@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.facts import since
-from hollow_kubelet.go import quote
-from hollow_kubelet.quantity import parse_quantity
+from hollow_common.errors import Failure
+from hollow_common.facts import since
+from hollow_common.go import quote
+from hollow_common.quantity import parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

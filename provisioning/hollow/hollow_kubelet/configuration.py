@@ -6,11 +6,10 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from hollow_kubelet.errors import Failure, Panic, Refusal
-from hollow_kubelet.facts import FACTS, since
-from hollow_kubelet.feature_gates import is_enabled
-from hollow_kubelet.flags import Flag, FlagSet
-from hollow_kubelet.go import (
+from hollow_common.errors import Failure, Panic, Refusal
+from hollow_common.facts import FACTS, since
+from hollow_common.flags import Flag
+from hollow_common.go import (
     GO_TYPES,
     SECOND,
     format_duration,
@@ -19,10 +18,13 @@ from hollow_kubelet.go import (
     quote,
     read_file,
 )
-from hollow_kubelet.log import log, structured
-from hollow_kubelet.quantity import NO_QUANTITY
-from hollow_kubelet.values import parse_amount
-from hollow_kubelet.yaml_reader import YamlError, load_yaml_or_json
+from hollow_common.log import log, structured
+from hollow_common.quantity import NO_QUANTITY
+from hollow_common.values import parse_amount
+from hollow_common.yaml_reader import YamlError, load_yaml_or_json
+
+from hollow_kubelet.feature_gates import is_enabled
+from hollow_kubelet.flags import FlagSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

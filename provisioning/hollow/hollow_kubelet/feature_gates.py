@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.facts import FACTS, since
-from hollow_kubelet.go import parse_bool
-from hollow_kubelet.log import log
+from hollow_common.errors import Failure
+from hollow_common.facts import FACTS, since
+from hollow_common.go import parse_bool
+from hollow_common.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

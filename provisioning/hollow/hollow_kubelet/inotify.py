@@ -6,13 +6,13 @@ import ctypes
 import os
 import struct
 
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.go import strerror
+from hollow_common.errors import Failure
+from hollow_common.go import strerror
+from hollow_common.libc import libc
 
 IN_MODIFY, IN_OPEN, IN_MOVED_FROM, IN_MOVED_TO = 0x2, 0x20, 0x40, 0x80
 IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_ISDIR = 0x100, 0x200, 0x400, 0x40000000
 INOTIFY_EVENT = struct.Struct("iIII")
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Inotify:

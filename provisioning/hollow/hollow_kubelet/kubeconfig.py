@@ -9,10 +9,10 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.facts import since
-from hollow_kubelet.go import GO_TYPES, aggregate, errno_text, quote, read_file
-from hollow_kubelet.yaml_reader import YamlError, load_yaml
+from hollow_common.errors import Failure
+from hollow_common.facts import since
+from hollow_common.go import GO_TYPES, aggregate, errno_text, quote, read_file
+from hollow_common.yaml_reader import YamlError, load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,6 +8,13 @@ import socket
 from contextlib import suppress
 from typing import NoReturn
 
+from hollow_common.errors import Failure, Fatal, Panic
+from hollow_common.facts import since, version
+from hollow_common.go import errno_text, in_background, read_file
+from hollow_common.http_server import Server, keep_trying
+from hollow_common.log import log, structured
+from hollow_common.tls import ServingTls, load_client_ca
+
 from hollow_kubelet.access import Gate
 from hollow_kubelet.api_server import ApiServer
 from hollow_kubelet.checks import (
@@ -20,20 +27,15 @@ from hollow_kubelet.checks import (
 )
 from hollow_kubelet.choices import check_choices, check_tls, http2_problem
 from hollow_kubelet.configuration import Configuration
-from hollow_kubelet.errors import Failure, Fatal, Panic
-from hollow_kubelet.facts import since, version
 from hollow_kubelet.feature_gates import set_feature_gates
 from hollow_kubelet.flags import FlagSet
-from hollow_kubelet.go import errno_text, in_background, read_file
-from hollow_kubelet.http_server import Server, keep_trying
 from hollow_kubelet.kubeconfig import ClientConfig, client_config
 from hollow_kubelet.lock import take_lock
-from hollow_kubelet.log import log, structured
 from hollow_kubelet.node import Node
 from hollow_kubelet.pages import KubeletPages, cadvisor_port, healthz_port
 from hollow_kubelet.resources import check_resources
+from hollow_kubelet.serving import serving_files
 from hollow_kubelet.static_pods import StaticPods
-from hollow_kubelet.tls import ServingTls, load_client_ca, serving_files
 from hollow_kubelet.validation import check_configuration, check_flags
 
 STANDALONE = "standalone mode, no API client"

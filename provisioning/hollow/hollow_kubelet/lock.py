@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.facts import since
-from hollow_kubelet.go import errno_text, in_background, quote
+from hollow_common.errors import Failure
+from hollow_common.facts import since
+from hollow_common.go import errno_text, in_background, quote
+from hollow_common.log import log, structured
+
 from hollow_kubelet.inotify import IN_DELETE_SELF, IN_OPEN, Inotify
-from hollow_kubelet.log import log, structured
 
 INOTIFY_NAMES = {IN_OPEN: "IN_OPEN", IN_DELETE_SELF: "IN_DELETE_SELF"}
 

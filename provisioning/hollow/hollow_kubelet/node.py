@@ -8,13 +8,11 @@ import socket
 import time
 from typing import Any
 
-from hollow_kubelet.api_server import ApiError, ApiServer
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.facts import since, version
-from hollow_kubelet.flags import FlagSet
-from hollow_kubelet.go import SECOND, is_ip, quote, timestamp
-from hollow_kubelet.log import log
-from hollow_kubelet.machine import (
+from hollow_common.errors import Failure
+from hollow_common.facts import since, version
+from hollow_common.go import SECOND, is_ip, quote, timestamp
+from hollow_common.log import log
+from hollow_common.machine import (
     architecture,
     boot_id,
     local_addresses,
@@ -22,7 +20,10 @@ from hollow_kubelet.machine import (
     memory_bytes,
     os_image,
 )
-from hollow_kubelet.quantity import parse_percentage, parse_quantity
+from hollow_common.quantity import parse_percentage, parse_quantity
+
+from hollow_kubelet.api_server import ApiError, ApiServer
+from hollow_kubelet.flags import FlagSet
 from hollow_kubelet.resources import parse_evictions
 
 CONDITIONS = (

@@ -6,11 +6,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from hollow_kubelet.access import Gate
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.facts import since, version
-from hollow_kubelet.go import go_json, quote, read_file, timestamp
-from hollow_kubelet.http_server import (
+from hollow_common.errors import Failure
+from hollow_common.facts import since, version
+from hollow_common.go import go_json, quote, read_file, timestamp
+from hollow_common.http_server import (
     DISABLED,
     NO_ROUTE,
     NOT_ALLOWED,
@@ -21,7 +20,9 @@ from hollow_kubelet.http_server import (
     moved,
     text_page,
 )
-from hollow_kubelet.machine import architecture, boot_id, machine_id, memory_bytes
+from hollow_common.machine import architecture, boot_id, machine_id, memory_bytes
+
+from hollow_kubelet.access import Gate
 from hollow_kubelet.node import Node
 from hollow_kubelet.static_pods import StaticPods
 

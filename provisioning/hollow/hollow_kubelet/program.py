@@ -6,16 +6,17 @@ import os
 import signal
 from typing import NoReturn
 
+from hollow_common.errors import Failure, Fatal, Panic, Refusal
+from hollow_common.facts import FACTS, since, version
+from hollow_common.go import quote
+from hollow_common.libc import libc
+from hollow_common.log import complain, log, structured
+from hollow_common.machine import architecture
+
 from hollow_kubelet.configuration import Configuration
-from hollow_kubelet.errors import Failure, Fatal, Panic, Refusal
-from hollow_kubelet.facts import FACTS, since, version
 from hollow_kubelet.feature_gates import set_feature_gates
 from hollow_kubelet.flags import FlagSet
-from hollow_kubelet.go import quote
-from hollow_kubelet.inotify import libc
 from hollow_kubelet.kubelet import Kubelet
-from hollow_kubelet.log import complain, log, structured
-from hollow_kubelet.machine import architecture
 from hollow_kubelet.validation import check_configuration, check_flags
 
 PR_SET_NAME = 15

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.facts import FACTS, since
+from hollow_common.errors import Failure
+from hollow_common.facts import FACTS, since
+from hollow_common.go import parse_duration, quote
+from hollow_common.quantity import parse_percentage, parse_quantity
+
 from hollow_kubelet.flags import FlagSet
-from hollow_kubelet.go import parse_duration, quote
-from hollow_kubelet.quantity import parse_percentage, parse_quantity
 
 NO_THRESHOLD = ("0%", "100%")
 RESERVABLE = ("cpu", "memory", "storage", "ephemeral-storage", "pid")

@@ -10,9 +10,10 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from hollow_kubelet.facts import FACTS
+from hollow_common.facts import FACTS
+from hollow_common.go import format_duration, quote
+
 from hollow_kubelet.feature_gates import is_enabled
-from hollow_kubelet.go import format_duration, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

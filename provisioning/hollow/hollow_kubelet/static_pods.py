@@ -7,8 +7,11 @@ import os
 import time
 from typing import Any
 
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.go import GO_TYPES, SECOND, quote, read_file, timestamp
+from hollow_common.errors import Failure
+from hollow_common.go import GO_TYPES, SECOND, quote, read_file, timestamp
+from hollow_common.log import log
+from hollow_common.yaml_reader import YamlError, load_yaml_or_json
+
 from hollow_kubelet.inotify import (
     IN_CREATE,
     IN_DELETE,
@@ -19,8 +22,6 @@ from hollow_kubelet.inotify import (
     IN_MOVED_TO,
     Inotify,
 )
-from hollow_kubelet.log import log
-from hollow_kubelet.yaml_reader import YamlError, load_yaml_or_json
 
 
 class StaticPods:

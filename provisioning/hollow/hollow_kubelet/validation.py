@@ -6,14 +6,15 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from hollow_kubelet.errors import Failure, Refusal
-from hollow_kubelet.facts import FACTS, since
+from hollow_common.errors import Failure, Refusal
+from hollow_common.facts import FACTS, since
+from hollow_common.go import aggregate, format_duration, quote
+from hollow_common.labels import check_labels, label_value_problems, qualified_name_problems
+from hollow_common.quantity import parse_quantity
+from hollow_common.taints import TAINT_EFFECTS
+
 from hollow_kubelet.flags import FlagSet
-from hollow_kubelet.go import aggregate, format_duration, quote
-from hollow_kubelet.labels import check_labels, label_value_problems, qualified_name_problems
-from hollow_kubelet.quantity import parse_quantity
 from hollow_kubelet.rules import broken
-from hollow_kubelet.taints import TAINT_EFFECTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

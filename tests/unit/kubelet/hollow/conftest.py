@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from hollow_kubelet import facts, inotify, tls
+from hollow_common import facts
+from hollow_common.libc import libc
 from hollow_kubelet import program as command
+from hollow_kubelet import serving
 from hollow_kubelet.flags import FlagSet
 
 from pytest_kubecluster.kubelet.hollow import hollow_facts, render_hollow
@@ -107,8 +109,8 @@ def run(play: Play, monkeypatch: pytest.MonkeyPatch) -> Run:
         launcher = [name or "kubelet"] if name or number >= 17 else ["hyperkube", "kubelet"]
         with monkeypatch.context() as patch, contextlib.redirect_stdout(out):
             patch.setattr(os, "write", write)
-            patch.setattr(tls, "self_signed", forbidden)
-            patch.setattr(inotify.libc, "prctl", lambda *_: 0)
+            patch.setattr(serving, "self_signed", forbidden)
+            patch.setattr(libc, "prctl", lambda *_: 0)
             patch.setattr(signal, "signal", lambda *_: None)
             status = command.run([*launcher, *words])
         return Ended(status, out.getvalue(), err.getvalue())

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from hollow_common.errors import Failure, Panic
 from hollow_kubelet.choices import HTTP2_SUITES, http2_problem
 from hollow_kubelet.configuration import Configuration
-from hollow_kubelet.errors import Failure, Panic
 from hollow_kubelet.resources import parse_evictions
 from hollow_kubelet.validation import PARTS, configuration_problems
 from hypothesis import HealthCheck, given, settings

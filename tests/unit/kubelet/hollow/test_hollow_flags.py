@@ -3,8 +3,8 @@ from __future__ import annotations
 import contextlib
 
 import pytest
+from hollow_common.errors import Failure, Fatal, Panic
 from hollow_kubelet.checks import check_kubelet
-from hollow_kubelet.errors import Failure, Fatal, Panic
 from hollow_kubelet.flags import WARNINGS, FlagSet
 from hollow_kubelet.node import Node
 from hollow_kubelet.program import prepare

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hollow_kubelet.go import format_duration, parse_duration
+from hollow_common.go import format_duration, parse_duration
 from hypothesis import given
 from hypothesis import strategies as st
 

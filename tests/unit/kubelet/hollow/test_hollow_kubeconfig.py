@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hollow_common.errors import Failure
 from hollow_kubelet.api_server import ApiError, ApiServer
-from hollow_kubelet.errors import Failure
 from hollow_kubelet.kubeconfig import ClientConfig, client_config
 
 from tests.unit.kubelet.hollow.support import (

@@ -3,9 +3,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from hollow_kubelet.errors import Refusal
-from hollow_kubelet.labels import check_labels
-from hollow_kubelet.taints import parse_taints
+from hollow_common.errors import Refusal
+from hollow_common.labels import check_labels
+from hollow_common.taints import parse_taints
 
 from tests.unit.kubelet.hollow.support import FAILS, LOCKED, NUMBERS, Play, Run, needed
 

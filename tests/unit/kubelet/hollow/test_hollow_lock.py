@@ -7,8 +7,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.inotify import Inotify, libc
+from hollow_common.errors import Failure
+from hollow_common.libc import libc
+from hollow_kubelet.inotify import Inotify
 from hollow_kubelet.lock import take_lock
 
 from tests.unit.kubelet.hollow.support import (

@@ -4,7 +4,7 @@ import os
 import re
 
 import pytest
-from hollow_kubelet.machine import architecture, local_addresses
+from hollow_common.machine import architecture, local_addresses
 
 from tests.unit.kubelet.hollow.support import FakeApi, Pki, Start, eventually, free_port
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_kubecluster.kubelet.hollow import SHEBANG, hollow_facts, render_hollow
+from pytest_kubecluster.kubelet.archive import SHEBANG
+from pytest_kubecluster.kubelet.hollow import hollow_facts, render_hollow
 from pytest_kubecluster.util.resources import provisioning
 from tests.unit.kubelet.hollow.support import (
     NUMBERS,
@@ -34,7 +35,7 @@ PACKED_LIBRARY = {"yaml"}
 
 def test_facts_of_one_version_are_packed(program: Path) -> None:
     with zipfile.ZipFile(program) as archive:
-        facts = json.loads(archive.read("hollow_kubelet/facts.json"))
+        facts = json.loads(archive.read("hollow_common/facts.json"))
     assert facts == json.loads(json.dumps(hollow_facts(VERSION)))
     assert facts["git_version"] == "v1.7.5+coreos.1"
 
@@ -43,7 +44,9 @@ def test_every_module_is_packed(program: Path) -> None:
     with zipfile.ZipFile(program) as archive:
         names = set(archive.namelist())
     assert "__main__.py" in names
-    assert {f"hollow_kubelet/{path.name}" for path in MODULES if path.stem != "__main__"} < names
+    programs = {"hollow_kubelet", "hollow_common"}
+    packed = [path for path in MODULES if path.parent.name in programs and path.stem != "__main__"]
+    assert {f"{path.parent.name}/{path.name}" for path in packed} < names
     assert "yaml/LICENSE" in names
     assert "yaml/representer.py" not in names, "it only reads"
 
@@ -66,7 +69,10 @@ def test_imports_the_standard_library_and_pyyaml_only(path: Path) -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, (ast.Import, ast.ImportFrom))
     }
-    assert imported <= sys.stdlib_module_names | PACKED_LIBRARY | {"hollow_kubelet"}
+    assert imported <= sys.stdlib_module_names | PACKED_LIBRARY | {
+        path.parent.name,
+        "hollow_common",
+    }
 
 
 def test_runs_without_installed_packages(program: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hollow_kubelet.errors import Failure
+from hollow_common.errors import Failure
 from hollow_kubelet.static_pods import StaticPods
 
 from tests.unit.kubelet.hollow.support import Kubelet, Start, eventually

@@ -10,7 +10,7 @@ import pytest
 import trustme
 from cryptography import x509
 from cryptography.x509.oid import NameOID
-from hollow_kubelet.tls import ServingTls
+from hollow_common.tls import ServingTls
 
 from tests.unit.kubelet.hollow.support import (
     CERTIFICATES,

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hollow_common.errors import Failure
 from hollow_kubelet import checks
 from hollow_kubelet.checks import check_swap
 from hollow_kubelet.configuration import Configuration
-from hollow_kubelet.errors import Failure
 from hollow_kubelet.flags import FlagSet
 from hollow_kubelet.kubelet import Kubelet
 from hollow_kubelet.validation import configuration_problems

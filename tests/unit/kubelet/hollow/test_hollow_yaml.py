@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hollow_kubelet.yaml_reader import YamlError, load_yaml, load_yaml_or_json
+from hollow_common.yaml_reader import YamlError, load_yaml, load_yaml_or_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -29,7 +29,7 @@ from yaml.parser import Parser
 from yaml.reader import Reader, ReaderError
 from yaml.scanner import Scanner
 
-from hollow_kubelet.go import quote
+from hollow_common.go import quote
 
 CONSTANTS = {
     **dict.fromkeys(["", "~", "null", "Null", "NULL"]),

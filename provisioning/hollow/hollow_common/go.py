@@ -11,8 +11,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.facts import since
+from hollow_common.errors import Failure
+from hollow_common.facts import since
 
 if TYPE_CHECKING:
     from collections.abc import Callable

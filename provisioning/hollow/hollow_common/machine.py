@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from hollow_kubelet.go import text_of
+from hollow_common.go import text_of
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 

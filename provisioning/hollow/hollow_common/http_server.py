@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.go import errno_text, go_json, in_background, join_host_port
-from hollow_kubelet.log import log
-from hollow_kubelet.tls import Client, ServingTls
+from hollow_common.errors import Failure
+from hollow_common.go import errno_text, go_json, in_background, join_host_port
+from hollow_common.log import log
+from hollow_common.tls import Client, ServingTls
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,9 @@ import re
 import socket
 from typing import TYPE_CHECKING, Any
 
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.facts import since
-from hollow_kubelet.go import (
+from hollow_common.errors import Failure
+from hollow_common.facts import since
+from hollow_common.go import (
     atoi,
     is_ip,
     parse_bool,
@@ -18,8 +18,8 @@ from hollow_kubelet.go import (
     parse_unsigned,
     quote,
 )
-from hollow_kubelet.quantity import NO_QUANTITY, parse_quantity
-from hollow_kubelet.taints import parse_taints
+from hollow_common.quantity import NO_QUANTITY, parse_quantity
+from hollow_common.taints import parse_taints
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The kubelet's certificates, and TLS as it serves it."""
+"""PEM files, and TLS as Go's servers serve it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ import os
 import re
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.facts import since
-from hollow_kubelet.flags import FlagSet
-from hollow_kubelet.go import errno_text, is_ip, read_file
-from hollow_kubelet.inotify import libc
-from hollow_kubelet.log import log
+from hollow_common.errors import Failure
+from hollow_common.facts import since
+from hollow_common.go import read_file
+from hollow_common.libc import libc
+from hollow_common.log import log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,72 +102,11 @@ def load_client_ca(path: str) -> bytes:
     return data
 
 
-def serving_files(flags: FlagSet, host: str) -> tuple[str, str]:
-    """Return certificate and key of the kubelet's port, creating them if none are given.
-
-    InitializeTLS in cmd/kubelet/app/server.go: files in --cert-dir are reused.
-    """
-    given = flags["tls-cert-file"], flags["tls-private-key-file"]
-    if any(given):
-        return given
-    folder = flags["cert-dir"]
-    paths = os.path.join(folder, "kubelet.crt"), os.path.join(folder, "kubelet.key")
-    readable = [os.access(path, os.R_OK) for path in paths]
-    if any(readable) and not all(readable):
-        missing = paths[readable.index(False)]
-        raise Failure(f"error reading {missing}, certificate and key must be supplied as a pair")
-    if not all(readable):
-        certificate, key = self_signed(host)
-        try:
-            os.makedirs(folder, 0o755, exist_ok=True)
-            write_file(paths[0], certificate, 0o644)
-            write_file(paths[1], key, 0o600)
-        except OSError as error:
-            raise Failure(f"mkdir {folder}: {errno_text(error)}") from None
-    return paths
-
-
 def write_file(path: str, data: bytes, mode: int) -> None:
     """Write a file that has its mode from the beginning."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     with open(os.open(path, flags, mode), "wb") as file:
         file.write(data)
-
-
-def self_signed(host: str) -> tuple[bytes, bytes]:
-    """Create a certificate as GenerateSelfSignedCertKey in k8s.io/client-go/util/cert does."""
-    kind = "IP" if is_ip(host) else "DNS"
-    request = f"""
-        [req]
-        prompt = no
-        distinguished_name = subject
-        x509_extensions = extensions
-        [subject]
-        CN = {host}@{int(time.time())}
-        [extensions]
-        keyUsage = critical, digitalSignature, keyEncipherment, keyCertSign
-        extendedKeyUsage = serverAuth
-        basicConstraints = critical, CA:TRUE
-        subjectAltName = {kind}:{host}
-    """
-    command = "openssl req -x509 -config /dev/stdin -newkey rsa:2048 -nodes -sha256 -days 365"
-    outputs = "-set_serial 1 -keyout /dev/stdout -out /dev/stdout"
-    try:
-        made = subprocess.run(
-            [*command.split(), *outputs.split()],
-            input=request.encode(),
-            capture_output=True,
-            check=True,
-        ).stdout
-    except FileNotFoundError:
-        problem = 'exec: "openssl": executable file not found in $PATH'
-        raise Failure(f"unable to generate self signed cert: {problem}") from None
-    except subprocess.CalledProcessError as error:
-        problem = error.stderr.decode(errors="replace").strip()
-        raise Failure(f"unable to generate self signed cert: {problem}") from None
-    blocks = [match[0] + b"\n" for match in PEM_BLOCK.finditer(made)]
-    key, certificate = sorted(blocks, key=lambda block: b"BEGIN CERTIFICATE" in block)
-    return certificate, key
 
 
 class Client(NamedTuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from hollow_kubelet.errors import Refusal
-from hollow_kubelet.facts import since
-from hollow_kubelet.log import log
+from hollow_common.errors import Refusal
+from hollow_common.facts import since
+from hollow_common.log import log
 
 NAME_PART = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 DNS_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"

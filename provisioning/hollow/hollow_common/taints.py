@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hollow_kubelet.errors import Panic
-from hollow_kubelet.facts import since
-from hollow_kubelet.labels import (
+from hollow_common.errors import Panic
+from hollow_common.facts import since
+from hollow_common.labels import (
     DNS_SUBDOMAIN,
     NAME_PART,
     label_value_problems,

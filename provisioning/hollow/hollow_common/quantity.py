@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 
-from hollow_kubelet.errors import Failure
-from hollow_kubelet.go import parse_float, quote
+from hollow_common.errors import Failure
+from hollow_common.go import parse_float, quote
 
 QUANTITY = re.compile(r"([+-]?[0-9]*\.?[0-9]+|[+-]?[0-9]+\.)(n|u|m|[kMGTPE]i?|Ki|[eE][+-]?[0-9]+)?")
 SUFFIXES = {

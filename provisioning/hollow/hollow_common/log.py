@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 
-from hollow_kubelet.facts import since
-from hollow_kubelet.go import quote
+from hollow_common.facts import since
+from hollow_common.go import quote
 
 
 class Log:
