@@ -44,7 +44,11 @@ def add_commands(add: AddCommand) -> None:
     status = add("status", _status, "Show the nodes of a cluster")
     status.add_argument("name", nargs="?", help=DEFAULT_CLUSTER)
     status.add_argument("--json", action="store_true", help="print JSON")
-    ssh = add("ssh", _ssh, "Log in to a node of a kept cluster, or run the command after --")
+    ssh = add("ssh", _ssh, "Log in to a node of a kept cluster as root, or run what follows --")
+    ssh.epilog = (
+        "One argument after -- is a command line for the node's shell: -- 'echo $HOSTNAME'. "
+        "Several are a command and its arguments: -- systemctl restart kubelet."
+    )
     ssh.add_argument("node", help="name of the node")
     ssh.add_argument("--name", help=DEFAULT_CLUSTER)
     destroy = add("destroy", _destroy, "Remove a cluster")
@@ -93,9 +97,15 @@ def _ssh(arguments: argparse.Namespace) -> int:
     folder = cluster_folder(arguments.name)
     check_node(arguments.node, folder)
     # Not over the cluster's own connections: a run that uses them now may close them.
-    argv = ["ssh", "-F", str(folder.ssh_config), "-o", "ControlPath=none", arguments.node]
+    argv = ["ssh", "-F", str(folder.ssh_config), "-o", "ControlPath=none"]
     if arguments.remote:
-        argv.append(shlex.join(arguments.remote))
+        # One word is a line for a shell, as with ssh; several stay the words that they are.
+        words = arguments.remote
+        line = words[0] if len(words) == 1 else shlex.join(words)
+        argv += [arguments.node, f'exec sudo -n -- "$SHELL" -c {shlex.quote(line)}']
+    else:
+        terminal = ["-t"] if sys.stdin.isatty() else []
+        argv += [*terminal, arguments.node, "exec sudo -n -i"]
     return subprocess.run(argv, check=False).returncode
 
 

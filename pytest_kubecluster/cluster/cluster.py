@@ -155,8 +155,19 @@ class Cluster:
         self.deployment.provision_running(self.usable(), deadline)
 
     def provision(self) -> ProvisioningResult:
-        """Run the playbook again on all nodes and return what it changed."""
-        return self.deployment.provision(self.usable(), self.settings.timeout)
+        """Run the playbook again on all nodes and return what it changed.
+
+        If it changed anything, wait until all kubelets are healthy. Raises KubeClusterError.
+        """
+        nodes, deadline = self.usable(), time.monotonic() + self.settings.timeout
+        try:
+            result = self.deployment.provision(nodes, self.settings.timeout)
+        finally:
+            for node in nodes:
+                node.forget()
+        if any(result.changed.values()):
+            self.deployment.wait_for_kubelets(nodes, deadline)
+        return result
 
     def provision_in_phase(self, deadline: float) -> None:
         """Run the playbook on nodes that are up, as a phase of the run."""

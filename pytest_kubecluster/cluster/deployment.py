@@ -116,7 +116,8 @@ class Deployment:
         def wait(node: Node) -> None:
             # The deadline is stretched already, and a node would stretch what it is given.
             node.wait_until_healthy(
-                max(1.0, deadline - time.monotonic()) / node.access.timeout_factor
+                max(1.0, deadline - time.monotonic()) / node.access.timeout_factor,
+                restarts=0,
             )
             look(node)
 

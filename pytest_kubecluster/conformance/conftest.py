@@ -37,27 +37,32 @@ def reboot(node: Node) -> Outcome:
     before = node.kubelet.unit["ExecMainStartTimestampMonotonic"]
     node.reboot()
     # It may be started before its container runtime is up, and again after RestartSec.
-    node.wait_until_healthy(_MARGIN_SECONDS + restart_seconds(node), restarts=True)
+    node.wait_until_healthy(_MARGIN_SECONDS + restart_seconds(node), restarts=None)
     return {"before": before, "view": node.refresh()}
 
 
 @pytest.fixture(scope="session")
 def on_all_nodes(
     request: pytest.FixtureRequest, kube_nodes: tuple[Node, ...]
-) -> Callable[[Node, Callable[[Node], Outcome]], Outcome]:
+) -> Callable[[Node, Callable[[Node], Outcome], str], Outcome]:
     """Return what an action did to a node, having done it to all chosen nodes at the same time.
+
+    It is done again for a test that runs again.
 
     Each takes ten seconds and more, most of them RestartSec's. A worker of pytest-xdist sees only
     some of the items, so it acts on one node at a time.
     """
     outcomes: dict[str, dict[str, Any]] = {}
+    asked: set[tuple[str, str]] = set()
     alone = hasattr(request.config, "workerinput")
 
-    def outcome(node: Node, action: Callable[[Node], Outcome]) -> Outcome:
+    def outcome(node: Node, action: Callable[[Node], Outcome], test: str) -> Outcome:
         name = action.__name__
         done = outcomes.setdefault(name, {})
-        if node.name not in done:
-            chosen = [node] if alone else _chosen(request.session, kube_nodes)
+        again = (name, test) in asked  # a plugin runs the test again
+        asked.add((name, test))
+        if again or node.name not in done:
+            chosen = [node] if alone or again else _chosen(request.session, kube_nodes)
             with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
                 waiting = {one.name: pool.submit(action, one) for one in chosen}
             done.update(waiting)
@@ -80,7 +85,7 @@ def _chosen(session: pytest.Session, nodes: tuple[Node, ...]) -> list[Node]:
 
 
 @pytest.fixture
-def after_contention(kube_node: Node, on_all_nodes: Any) -> Outcome:
+def after_contention(request: pytest.FixtureRequest, kube_node: Node, on_all_nodes: Any) -> Outcome:
     """What happened to the kubelet after another process opened its lock file."""
 
     seen = kube_node.kubelet
@@ -92,23 +97,23 @@ def after_contention(kube_node: Node, on_all_nodes: Any) -> Outcome:
     def contention(node: Node) -> Outcome:
         return disturb(node, "open-lock")
 
-    outcome: Outcome = on_all_nodes(kube_node, contention)
+    outcome: Outcome = on_all_nodes(kube_node, contention, request.node.nodeid)
     return outcome
 
 
 @pytest.fixture
-def after_kill(kube_node: Node, on_all_nodes: Any) -> Outcome:
+def after_kill(request: pytest.FixtureRequest, kube_node: Node, on_all_nodes: Any) -> Outcome:
     """What became of the kubelet after a kill -9."""
 
     def kill(node: Node) -> Outcome:
         return disturb(node, "kill")
 
-    outcome: Outcome = on_all_nodes(kube_node, kill)
+    outcome: Outcome = on_all_nodes(kube_node, kill, request.node.nodeid)
     return outcome
 
 
 @pytest.fixture
-def after_reboot(kube_node: Node, on_all_nodes: Any) -> Outcome:
+def after_reboot(request: pytest.FixtureRequest, kube_node: Node, on_all_nodes: Any) -> Outcome:
     """What became of the node after a reboot."""
-    outcome: Outcome = on_all_nodes(kube_node, reboot)
+    outcome: Outcome = on_all_nodes(kube_node, reboot, request.node.nodeid)
     return outcome

@@ -87,7 +87,8 @@ def _collect(node: Node, folder: Path) -> None:
     for name, command in commands.items():
         try:
             done = node.run(*command, timeout=_SECONDS)
-            _write(folder / name, (done.stdout + done.stderr).decode(errors="replace"))
+            printed = done.stdout_bytes + done.stderr_bytes
+            _write(folder / name, printed.decode(errors="replace"))
         except (KubeClusterError, subprocess.SubprocessError) as error:
             _write(folder / name, f"{error}\n")
             return

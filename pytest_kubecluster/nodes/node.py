@@ -26,6 +26,7 @@ from pytest_kubecluster.spec.statements import Statements, statements_of
 from pytest_kubecluster.util.process import capture
 
 if TYPE_CHECKING:
+    from testinfra.backend.base import CommandResult
     from testinfra.host import Host
 
 _COMMAND_SECONDS = 60.0
@@ -38,7 +39,9 @@ class Node:
     """One node of the cluster.
 
     ``host`` is a plain testinfra Host (as root); ``spec`` what the node must be; ``kubelet`` what
-    its kubelet is seen to be, read once and shared until ``refresh``.
+    its kubelet is seen to be. One look is shared until something may have changed the node: a
+    command of ``host`` or ``run``, a reboot, a wait, another run of the playbook, or a rerun of the
+    test.
     """
 
     spec: NodeSpec
@@ -47,6 +50,8 @@ class Node:
     """The cluster's API server, if the node has to use it."""
     used: bool = True
     """Whether the present test used ``kubelet``, so that its facts are those of that look."""
+    changes: int = 0
+    """How often something was done that may have changed the node."""
     _view: Kubelet | KubeClusterError | None = None
 
     @classmethod
@@ -79,13 +84,14 @@ class Node:
     def host(self) -> Host:
         """A testinfra Host over the cluster's shared ssh connection, acting as root.
 
-        Raises KubeClusterError if the node cannot be used.
+        After each of its commands, ``kubelet`` is looked at again. Raises KubeClusterError if the
+        node cannot be used.
         """
         # Imported here, since pytest rewrites the assertions of testinfra when it starts.
         from pytest_kubecluster.nodes.testinfra_host import root_host
 
         self._check_usable()
-        return root_host(self.name, self.access)
+        return root_host(self.name, self.access, self.forget)
 
     @property
     def files(self) -> Mapping[str, Path]:
@@ -115,6 +121,11 @@ class Node:
             raise
         return view
 
+    def forget(self) -> None:
+        """Look again at the next use of ``kubelet``: the node may have changed."""
+        self._view = None
+        self.changes += 1
+
     def look(self) -> Kubelet:
         """Observe the kubelet. Raises KubeClusterError."""
         __tracebackhide__ = True
@@ -142,16 +153,32 @@ class Node:
         if command != "wait":
             request["timeout_factor"] = self.access.timeout_factor
         argv = transport.command(self.access.python, request)
-        done = self.run(*argv, timeout=timeout, stdin=transport.archive())
+        done = self._run(*argv, timeout=timeout, stdin=transport.archive())
+        if command != "look":
+            self.forget()
         return transport.result(self.name, done.stdout, done.stderr, done.returncode)
 
     def run(
+        self, *command: str, timeout: float = _COMMAND_SECONDS, stdin: str | bytes = b""
+    ) -> CommandResult:
+        """Run a command, word by word, on the node as root and return testinfra's result of it.
+
+        That has ``rc``, ``stdout`` and ``stderr`` as text; ``host.run`` takes a command line for a
+        shell instead. Raises KubeClusterError if the node cannot be reached.
+        """
+        __tracebackhide__ = True
+        from pytest_kubecluster.nodes.testinfra_host import command_result
+
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        try:
+            done = self._run(*command, timeout=timeout, stdin=given)
+        finally:
+            self.forget()
+        return command_result(self.host, command, done)
+
+    def _run(
         self, *command: str, timeout: float = _COMMAND_SECONDS, stdin: bytes = b""
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run a command on the node as root and return what came of it.
-
-        Raises KubeClusterError if the node cannot be reached.
-        """
         __tracebackhide__ = True
         self._check_usable()
         return self._ssh.run(
@@ -175,13 +202,15 @@ class Node:
             self._ssh.connect(self.name, deadline)
         else:
             self._reboot_itself(deadline)
-        self._view = None
+        self.forget()
 
-    def wait_until_healthy(self, timeout: float, *, restarts: bool = False) -> None:
+    def wait_until_healthy(self, timeout: float, *, restarts: int | None = 1) -> None:
         """Wait until the kubelet reports that it is healthy.
 
-        Raises KubeClusterError with the kubelet's last log lines once it has died, or ``timeout``
-        seconds have passed; with ``restarts``, systemd may start it again meanwhile.
+        A kubelet that was killed is started again by systemd; it may die ``restarts`` times
+        meanwhile, or any number of times with None. Raises KubeClusterError with the kubelet's
+        last log lines if it died more often or systemd does not start it again, and after
+        ``timeout`` seconds.
         """
         kubelet = self.spec.kubelet
         seconds = timeout * self.access.timeout_factor
@@ -201,7 +230,7 @@ class Node:
     def _reboot_itself(self, deadline: float) -> None:
         started = self._started()
         with suppress(KubeClusterError):  # it may be gone before it answers
-            self.run("systemctl", "reboot")
+            self._run("systemctl", "reboot")
         self._ssh.disconnect(self.name)
         reason = ""
         while time.monotonic() < deadline:
@@ -219,7 +248,7 @@ class Node:
     def _started(self) -> bytes:
         """Return what only a reboot changes."""
         asked = ["--property=UserspaceTimestamp", "--property=UserspaceTimestampMonotonic"]
-        return self.run("systemctl", "show", *asked).stdout
+        return self._run("systemctl", "show", *asked).stdout
 
     def _check_usable(self) -> None:
         __tracebackhide__ = True

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_kubecluster.nodes.agent.process import program
 from pytest_kubecluster.spec.flags import CommandLine, Flags, parse_argv
 from pytest_kubecluster.spec.model import NodeSpec
+from pytest_kubecluster.spec.names import Named
 from pytest_kubecluster.spec.settings import (
     DEFAULT,
     SET_BY_FLAG_ALONE,
@@ -303,7 +304,7 @@ class Observation:
     def labels(self) -> Mapping[str, str]:
         """The labels the kubelet gives its node."""
         pairs = (one.partition("=") for one in self.settings.get("node-labels", "").split(","))
-        return {key: text for key, _, text in pairs if key}
+        return Named("label", {key: text for key, _, text in pairs if key})
 
     @property
     def taints(self) -> Sequence[str]:

@@ -23,6 +23,7 @@ class ActivePlugin:
         self._lifecycle = Lifecycle(session)
         self._terminal = Terminal(session.config)
         self._facts = NodeFacts()
+        self._begun: set[str] = set()
 
     def pytest_report_header(self) -> str:
         """Show what will be booted."""
@@ -81,8 +82,19 @@ class ActivePlugin:
             worker.wait_until_booted(self._session.settings.timeout)
         except KubeClusterError:
             return (yield)  # the fixtures fail with the reason
-        with worker.locked(node_names(item)):
+        names = node_names(item) or worker.nodes.keys()
+        with worker.locked(names), worker.sharing_changes(self._session.nodes, names):
             return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Let a test that runs again look at its nodes again."""
+        if item.nodeid in self._begun and needs_cluster(item) and self._session.has_nodes:
+            names = node_names(item)
+            for node in self._session.nodes:
+                if not names or node.name in names:
+                    node.forget()
+        self._begun.add(item.nodeid)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> None:

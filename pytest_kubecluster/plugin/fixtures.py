@@ -32,8 +32,12 @@ def kube_pki(pytestconfig: pytest.Config) -> Pki:
 def kube_files(kube_spec: ClusterSpec, kube_pki: Pki) -> Mapping[str, Mapping[str, bytes]]:
     """The rendered files: ``kube_files["worker01"]["kubelet.service"]``. Needs no machine."""
     from pytest_kubecluster.artifacts.render import render_node
+    from pytest_kubecluster.spec.names import Named
 
-    return {node.name: render_node(kube_spec, node, kube_pki) for node in kube_spec}
+    rendered = {
+        node.name: Named("file", render_node(kube_spec, node, kube_pki)) for node in kube_spec
+    }
+    return Named("node", rendered)
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,8 @@ class Option(Generic[T]):
     bare: str | None = None
     """The value of the option without one, for an option whose value is optional."""
     ini_type: Literal["string", "bool"] = "string"
+    is_list: bool = False
+    """Whether a TOML file may have a list of values."""
 
     @property
     def flag(self) -> str:
@@ -115,6 +117,7 @@ TOLERATE = Option(
     "Host features to allow although the kubelet refuses them by default",
     parsing.tolerated,
     "cgroup-v1,swap",
+    is_list=True,
 )
 NETWORK = Option(
     "network",
@@ -156,6 +159,7 @@ ROLES = Option(
     "ones; none leaves machines out",
     parsing.roles,
     "PATTERN=ROLE",
+    is_list=True,
 )
 FORKS = Option(
     "forks",

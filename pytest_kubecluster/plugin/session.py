@@ -148,6 +148,11 @@ class ClusterSession:
         self.worker.wait_until_booted(self.settings.timeout)
         return connect(self.spec, self.worker.nodes)
 
+    @property
+    def has_nodes(self) -> bool:
+        """Whether the nodes can be used without waiting for them."""
+        return self.cluster is not None or "nodes" in self.__dict__
+
     @cached_property
     def pki(self) -> Pki:
         """The cluster's certificates, or temporary ones of the same kind without a cluster."""

@@ -26,6 +26,7 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.binary import KubeletBinary, inspect_kubelet, path_for_version
 from pytest_kubecluster.machines.box_source import box_source
 from pytest_kubecluster.plugin import options
+from pytest_kubecluster.plugin.ini import ini_text
 from pytest_kubecluster.plugin.options import OPTIONS, Option
 from pytest_kubecluster.spec.specfile import SpecFile, SpecFileError, find_spec_file
 from pytest_kubecluster.spec.version import KubeVersion
@@ -132,7 +133,7 @@ def _read(config: pytest.Config, option: Option[T], spec_file: SpecFile) -> Give
         if on_command_line:
             origin, folder = option.flag, here
         else:
-            text = _ini_text(config, option)
+            text = ini_text(config, option)
         default = text is None
         if default:
             origin = f"{spec_file.path.name if spec_file.path else ''}: {option.name}"
@@ -142,14 +143,6 @@ def _read(config: pytest.Config, option: Option[T], spec_file: SpecFile) -> Give
     except (ValueError, TypeError, pytest.UsageError, KubeClusterError) as error:
         raise pytest.UsageError(f"{origin}: {error}") from None
     return Given(value, origin, folder, on_command_line, default)
-
-
-def _ini_text(config: pytest.Config, option: Option[Any]) -> str | None:
-    value = config.getini(option.ini)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    # An empty key sets nothing.
-    return value or None
 
 
 def _spec_file(config: pytest.Config) -> SpecFile:

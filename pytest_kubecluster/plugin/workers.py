@@ -7,12 +7,14 @@ collect: they see by the file ``booted`` that it is up, and by its folder's remo
 from __future__ import annotations
 
 import json
+import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Network, ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +22,9 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.plugin.resolution import Placement
 from pytest_kubecluster.spec.topology import Machine
+
+if TYPE_CHECKING:
+    from pytest_kubecluster.nodes.node import Node
 
 KEY = "kubecluster"
 """The name of the description in pytest-xdist's workerinput."""
@@ -39,6 +44,8 @@ class WorkerInput:
     pki: Path
     locks: Path
     """The folder with a lock file for each node."""
+    _seen: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """The changes of nodes that this worker knows of."""
 
     def to_json(self) -> str:
         """Return the description as text, which execnet can carry."""
@@ -96,6 +103,30 @@ class WorkerInput:
                 # However long another test takes; the system frees the lock if its process dies.
                 held.enter_context(FileLock(self.locks / f"{node}.lock"))
             yield
+
+    @contextmanager
+    def sharing_changes(self, nodes: Iterable[Node], names: Container[str]) -> Iterator[None]:
+        """Look again at those of ``nodes`` that another worker has changed, and tell the others.
+
+        The locks of ``names`` are held. A file of each node names its last change by any worker.
+        """
+        used = [node for node in nodes if node.name in names]
+        for node in used:
+            counted = self._changes(node).read_text() if self._changes(node).exists() else ""
+            if counted != self._seen.get(node.name, ""):
+                node.forget()
+                self._seen[node.name] = counted
+        before = [node.changes for node in used]
+        try:
+            yield
+        finally:
+            for node, count in zip(used, before, strict=True):
+                if node.changes != count and self.locks.exists():
+                    self._seen[node.name] = token = secrets.token_hex(8)
+                    self._changes(node).write_text(token)
+
+    def _changes(self, node: Node) -> Path:
+        return self.locks / f"{node.name}.changed"
 
 
 def worker_input(config: pytest.Config) -> WorkerInput | None:

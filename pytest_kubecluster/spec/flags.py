@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_kubecluster.spec import catalog
+from pytest_kubecluster.spec.names import UnknownNameError
 
 TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
@@ -21,14 +22,18 @@ class FlagError(ValueError):
 class Flags(Mapping[str, str]):
     """Flags by name (without dashes, words joined by ``-``), in the order of the command line.
 
-    A boolean that is on has the value ``"true"``, as in pflag. Immutable and hashable.
+    A boolean that is on has the value ``"true"``, as in pflag. A flag that is not set raises
+    UnknownNameError. Immutable and hashable.
     """
 
     def __init__(self, flags: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
         self._flags = {normal_name(name): value for name, value in dict(flags).items()}
 
     def __getitem__(self, name: str) -> str:
-        return self._flags[normal_name(name)]
+        try:
+            return self._flags[normal_name(name)]
+        except KeyError:
+            raise UnknownNameError("flag or setting", normal_name(name), self) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._flags)

@@ -19,6 +19,7 @@ from pytest_kubecluster.spec.launcher import (
     launcher_for,
     runtime_for,
 )
+from pytest_kubecluster.spec.names import Named, UnknownNameError
 from pytest_kubecluster.spec.node_labels import refused_labels
 from pytest_kubecluster.spec.parts import (
     NO_ADDRESS,
@@ -163,7 +164,7 @@ class KubeletSpec:
     def node_labels(self) -> Mapping[str, str]:
         """The labels that the kubelet registers its node with."""
         pairs = (pair.partition("=") for pair in _items(self.settings.get("node-labels", "")))
-        return {key: value for key, _, value in pairs}
+        return Named("label", {key: value for key, _, value in pairs})
 
     @property
     def node_taints(self) -> tuple[str, ...]:
@@ -414,7 +415,7 @@ class ClusterSpec:
         for node in self.nodes:
             if node.name == name:
                 return node
-        raise KeyError(f"no node {name!r}; there are {', '.join(n.name for n in self.nodes)}")
+        raise UnknownNameError("node", name, [node.name for node in self.nodes])
 
     def with_kubelets(
         self,
@@ -425,7 +426,7 @@ class ClusterSpec:
     ) -> ClusterSpec:
         """Return this cluster with the kubelets changed of all nodes, of a role's, or of one.
 
-        Raises KeyError for an unknown node.
+        Raises UnknownNameError for an unknown node.
         """
         chosen = {self[node].name} if node else {n.name for n in self if role in (None, n.role)}
         return replace(
@@ -444,7 +445,7 @@ class ClusterSpec:
     ) -> ClusterSpec:
         """Return this cluster with kubelet flags changed on all nodes, a role's, or one.
 
-        A flag whose value is None is removed. Raises KeyError for an unknown node.
+        A flag whose value is None is removed. Raises UnknownNameError for an unknown node.
         """
         return self.with_kubelets(lambda one: one.with_flags(changes), role=role, node=node)
 
@@ -453,8 +454,8 @@ class ClusterSpec:
     ) -> ClusterSpec:
         """Return this cluster with settings changed on all nodes, a role's, or one.
 
-        A setting whose value is None must not be set. Raises KeyError for an unknown node and
-        SettingError for an unknown setting.
+        A setting whose value is None must not be set. Raises UnknownNameError for an unknown node
+        and SettingError for an unknown setting.
         """
         return self.with_kubelets(lambda one: one.with_settings(settings), role=role, node=node)
 
@@ -463,7 +464,7 @@ class ClusterSpec:
     ) -> ClusterSpec:
         """Return this cluster with another API server for all nodes, a role's, or one.
 
-        Raises KeyError for an unknown node.
+        Raises UnknownNameError for an unknown node.
         """
         spec = self if role or node else replace(self, api_server_url=url)
         return spec.with_kubelets(lambda one: replace(one, api_server=url), role=role, node=node)

@@ -77,7 +77,7 @@ def _plain(statement: Any) -> dict[str, Any]:
 def explain_flag(steps: Iterable[tuple[str, ClusterSpec]], name: str, flag: str) -> Iterator[str]:
     """Yield where the value of a node's flag comes from: each step that changed it, and the end.
 
-    Raises KeyError for an unknown node.
+    Raises UnknownNameError for an unknown node.
     """
     flag = normal_name(flag)
     cluster = None

@@ -80,7 +80,7 @@ def failing(node: Node, spec: ClusterSpec) -> set[str]:
 
 def shell(node: Node, script: str) -> None:
     done = node.run("sh", "-euc", textwrap.dedent(script))
-    assert done.returncode == 0, done.stderr.decode()
+    assert done.rc == 0, done.stderr
 
 
 def flag(pattern: str, replacement: str, *, restart: bool = True) -> str:

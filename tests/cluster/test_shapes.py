@@ -56,7 +56,7 @@ systemctl daemon-reload; systemctl reset-failed
 
 def shell(node: Node, script: str, stdin: bytes = b"") -> None:
     done = node.run("sh", "-euc", script, stdin=stdin)
-    assert done.returncode == 0, done.stderr.decode()
+    assert done.rc == 0, done.stderr
 
 
 @dataclass(frozen=True)
@@ -515,4 +515,4 @@ def test_shape(machine: Node, kube_pki: Pki, make: Callable[[Parts], Shape]) -> 
         assert compare(node.kubelet, kubelet)
     if make is start_script:
         # Looks started nothing.
-        assert node.run("cat", "/var/log/started").stdout == b"started\n"
+        assert node.run("cat", "/var/log/started").stdout == "started\n"

@@ -240,7 +240,7 @@ def test_hook_that_returns_nothing_leaves_the_spec(pytester: pytest.Pytester) ->
     ("body", "message"),
     [
         ("return 'a spec'", "returned str instead of a ClusterSpec or None"),
-        ("return spec['nobody']", "raised KeyError: \"no node 'nobody'"),
+        ("return spec['nobody']", "raised UnknownNameError: there is no node 'nobody'"),
         ("raise RuntimeError('it broke')", "raised RuntimeError: it broke"),
     ],
 )

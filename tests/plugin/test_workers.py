@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.machines.access import Access
+from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.plugin.resolution import Placement
 from pytest_kubecluster.plugin.workers import WorkerInput
 from pytest_kubecluster.spec.topology import Machine
@@ -69,3 +71,22 @@ def test_items_of_a_node_are_grouped_before_other_plugins_look(pytester: pytest.
     pytester.makepyfile("def test_it(kube_node): ...\ndef test_spec(kube_spec): ...\n")
     result = pytester.runpytest("--kube-cluster", "--collect-only", "--kube-masters=1", "-s")
     assert "groups: [['master01'], ['worker01'], []]" in result.stdout.str()
+
+
+def test_worker_looks_again_at_a_node_that_another_has_changed(tmp_path: Path) -> None:
+    (tmp_path / "locks").mkdir()
+    one, other = (worker_input(tmp_path, Placement()) for _ in range(2))
+    nodes = [Node(cluster_spec()["master01"], Access("config", "files")) for _ in range(2)]
+    for _ in range(2):
+        with one.sharing_changes(nodes[:1], {"master01"}):
+            pass
+        with other.sharing_changes(nodes[1:], {"master01"}):
+            pass
+    assert [node.changes for node in nodes] == [0, 0]
+    with one.sharing_changes(nodes[:1], {"master01"}):
+        nodes[0].forget()
+    for _ in range(2):
+        with other.sharing_changes(nodes[1:], {"master01"}):
+            assert nodes[1].changes == 1
+    with one.sharing_changes(nodes[:1], {"master01"}):
+        assert nodes[0].changes == 1

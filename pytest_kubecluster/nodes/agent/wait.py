@@ -11,25 +11,28 @@ _POLL_SECONDS = 0.2
 _LINES = 15
 _PROPERTIES = (
     "LoadState ActiveState SubState Result ExecMainStatus ExecMainStartTimestampMonotonic "
-    "MainPID ControlGroup"
+    "MainPID ControlGroup NRestarts"
 )
 
 
-def wait(unit: str, seconds: float, restarts: bool) -> dict[str, Any]:
+def wait(unit: str, seconds: float, restarts: int | None) -> dict[str, Any]:
     """Return whether the unit's kubelet became healthy, why not, and its last lines.
 
-    With ``restarts``, go on while systemd starts a dead one again. A kubelet whose healthz port is
-    off is healthy as soon as its other port answers.
+    Systemd may start a dead one again ``restarts`` times meanwhile; None sets no limit. A kubelet
+    whose healthz port is off is healthy as soon as its other port answers.
     """
     deadline = time.monotonic() + seconds
     reason = f"did not become healthy within {seconds:.0f} s"
     healthy = False
+    deaths: set[str | None] = set()
     while time.monotonic() < deadline:
         state = system.show([unit], seconds, _PROPERTIES)[0]
         if healthy := is_healthy(state):
             break
+        if state.get("SubState", "").startswith("auto-restart"):
+            deaths.add(state.get("ExecMainStartTimestampMonotonic"))
         dead = state.get("ActiveState") in ("failed", "inactive")
-        if not restarts and (dead or state.get("SubState") == "auto-restart"):
+        if restarts is not None and (dead or len(deaths) > restarts):
             reason = _why_dead(unit, state)
             break
         time.sleep(_POLL_SECONDS)

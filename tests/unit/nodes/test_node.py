@@ -33,3 +33,34 @@ def test_node_that_stays_down_after_its_reboot_is_explained(
     monkeypatch.setattr(node_module, "Ssh", GoneAfterReboot)
     with pytest.raises(KubeClusterError, match=r"come back .* in time: .*No route to host"):
         Node(cluster_spec()["master01"], Access("config", "files")).reboot(timeout=0.3)
+
+
+class Answering:
+    """An ssh to a node on which every command prints the same."""
+
+    def __init__(self, config: object) -> None: ...
+
+    def run(self, node: str, *_: object, **__: object) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.CompletedProcess([], 3, "größer\n".encode(), b"no\n")
+
+
+def test_run_gives_text_as_testinfra_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_module, "Ssh", Answering)
+    node = Node(cluster_spec()["master01"], Access("config", "files"))
+    node.host.backend._encoding = "UTF-8"
+    done = node.run("cat", "/etc/a file", stdin="words\n")
+    assert (done.rc, done.stdout, done.stderr, done.failed) == (3, "größer\n", "no\n", True)
+    assert done.command == b"cat '/etc/a file'"
+    assert done.stdout_bytes == "größer\n".encode()
+
+
+def test_command_makes_the_look_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_module, "Ssh", Answering)
+    node = Node(cluster_spec()["master01"], Access("config", "files"))
+    monkeypatch.setattr(Node, "look", lambda node: object())
+    before = node.kubelet
+    assert node.kubelet is before
+    node.run("true")
+    after = node.kubelet
+    assert after is not before
+    assert node.kubelet is after
