@@ -78,11 +78,19 @@ class FlagSet:
     def __init__(self, *origins: str) -> None:
         """Take the flags of the given origins, or all."""
         self.flags = {
-            name: Flag(name, kind, default, self.warnings.get(warning, warning), hidden, origin)
-            for name, (kind, default, warning, hidden, origin) in FACTS["flags"].items()
+            name: Flag(
+                name, kind, default, warning and self.warnings.get(warning, warning), hidden, origin
+            )
+            for name, (kind, default, warning, hidden, origin) in self.known().items()
             if not origins or origin in origins or name == "help"
         }
         self.shorthands = {"h": self.flags["help"], "v": self.flags["v"]}
+
+    @classmethod
+    def known(cls) -> Mapping[str, tuple[str, str, str | None, bool, str]]:
+        """Return each flag's type, default, deprecation, whether help hides it, and its origin."""
+        found: Mapping[str, Any] = FACTS["flags"]
+        return found
 
     def __getitem__(self, name: str) -> Any:
         """Return a flag's value, or its value in a version that does not have the flag."""

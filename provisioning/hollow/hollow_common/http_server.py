@@ -109,10 +109,16 @@ class Server(socketserver.ThreadingTCPServer):
     SECONDS = 60
 
     def __init__(
-        self, host: str, port: int, answer: Callable[[Request], Page], tls: ServingTls | None = None
+        self,
+        host: str,
+        port: int,
+        answer: Callable[[Request], Page],
+        tls: ServingTls | None = None,
+        handler: type[BaseHTTPRequestHandler] = Handler,
     ) -> None:
         """Open the port; the Failure is worded as that of Go's net.Listen."""
         self.answer = answer
+        self.handler = handler
         self.tls = tls
         self.clients = threading.local()
         if not 0 <= port <= 65535:
@@ -130,14 +136,14 @@ class Server(socketserver.ThreadingTCPServer):
         if wildcard and socket.has_ipv6:
             self.address_family = socket.AF_INET6
             try:
-                super().__init__(("::", port), Handler)
+                super().__init__(("::", port), self.handler)
                 return
             except OSError as error:
                 if error.errno != errno.EAFNOSUPPORT:
                     raise
             host = ""
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        super().__init__((host, port), Handler)
+        super().__init__((host, port), self.handler)
 
     def server_bind(self) -> None:
         """Bind the port."""
@@ -158,7 +164,7 @@ class Server(socketserver.ThreadingTCPServer):
                 problem = getattr(error, "reason", None) or "EOF"
                 log("I", "logs.go:41", f"http: TLS handshake error from {where}: {problem}")
                 return
-        Handler(request, client_address, self)
+        self.handler(request, client_address, self)
         request.close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:

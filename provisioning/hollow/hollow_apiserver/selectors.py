@@ -1,0 +1,104 @@
+"""Label and field selectors: k8s.io/apimachinery/pkg/labels and pkg/fields."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from hollow_common.go import quote
+
+from hollow_apiserver.failures import bad_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+TERM = re.compile(
+    r"\s*(?:(?P<absent>!)\s*)?(?P<key>[A-Za-z0-9][-A-Za-z0-9_./]*)"
+    r"(?:\s+(?P<set>in|notin)\s*\((?P<values>[^)]*)\)|\s*(?P<sign>==|!=|=)\s*(?P<value>[^,\s]*))?"
+    r"\s*(?:,|$)"
+)
+
+
+def label_selector(text: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Return whether an object has the labels that a selector asks for."""
+    terms = []
+    position = 0
+    while position < len(text):
+        found = TERM.match(text, position)
+        if not found:
+            problem = f"unable to parse requirement: found {quote(text[position:])}"
+            raise bad_request(f"{problem}, expected: identifier")
+        terms.append(found.groupdict())
+        position = found.end()
+
+    def matches(thing: Mapping[str, Any]) -> bool:
+        labels = thing.get("metadata", {}).get("labels") or {}
+        return all(fits(term, labels) for term in terms)
+
+    return matches
+
+
+def fits(term: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Return whether labels fit one requirement."""
+    key, value = term["key"], labels.get(term["key"])
+    if term["absent"]:
+        return value is None
+    if term["set"]:
+        listed = value in [one.strip() for one in term["values"].split(",")]
+        return bool(listed == (term["set"] == "in"))
+    if term["sign"] == "!=":
+        return bool(value != term["value"])
+    return bool(value == term["value"]) if term["sign"] else key in labels
+
+
+FIELDS = {
+    "certificatesigningrequests": {"spec.signerName"},
+    "events": {
+        "involvedObject.apiVersion", "involvedObject.fieldPath", "involvedObject.kind",
+        "involvedObject.name", "involvedObject.namespace", "involvedObject.resourceVersion",
+        "involvedObject.uid", "reason", "regarding.kind", "regarding.name", "regarding.namespace",
+        "regarding.uid", "reportingComponent", "reportingController", "source", "type",
+    },
+    "namespaces": {"status.phase"},
+    "nodes": {"spec.unschedulable"},
+    "pods": {
+        "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+        "status.nominatedNodeName", "status.phase", "status.podIP",
+    },
+    "secrets": {"type"},
+}  # fmt: skip
+"""The fields beside name and namespace by which each kind can be selected."""
+
+
+def field_selector(text: str, plural: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Return whether an object has the values of fields that a selector asks for."""
+    known = {"metadata.name", "metadata.namespace"} | FIELDS.get(plural, set())
+    terms = []
+    for term in filter(None, text.split(",")):
+        found = re.fullmatch(r"([^=!]+)(==|!=|=)(.*)", term)
+        if not found:
+            raise bad_request(f"invalid selector: {quote(text)}; can't understand {quote(term)}")
+        if found[1] not in known:
+            problem = f"field label not supported: {found[1]}"
+            raise bad_request(
+                f'Unable to find {quote(plural)} that match label selector "", '
+                f"field selector {quote(text)}: {problem}"
+            )
+        terms.append((found[1], found[2] != "!=", found[3]))
+
+    def matches(thing: Mapping[str, Any]) -> bool:
+        return all((value_of(thing, path) == value) == equal for path, equal, value in terms)
+
+    return matches
+
+
+def value_of(thing: Mapping[str, Any], path: str) -> str:
+    """Return a field as a selector compares it."""
+    if path == "source":
+        path = "source.component"
+    value: Any = thing
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    if path == "spec.unschedulable":
+        return str(bool(value)).lower()
+    return "" if value is None else str(value)
