@@ -6,21 +6,25 @@ python -m tests.make_golden
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from pytest_kubecluster.artifacts.pki import Pki
+from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
 from pytest_kubecluster.artifacts.render import render_node
 from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.machines.ssh_key import SshKey
 from pytest_kubecluster.machines.vm.libvirt import libvirt_plan
 from pytest_kubecluster.machines.vm.virtualbox import virtualbox_plan
+from pytest_kubecluster.nodes.cis import FAIL, WARN, findings
+from pytest_kubecluster.spec.benchmarks import benchmarks
 from pytest_kubecluster.spec.catalog import MINORS
 from pytest_kubecluster.spec.defaults import DEFAULT_VERSION
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.spec.version import KubeVersion
+from tests.unit.nodes.conftest import classic_node
 
 GOLDEN = Path(__file__).parent / "golden"
 ARTICLE_NETWORK = IPv4Network("172.17.5.0/24")
@@ -81,11 +85,28 @@ def golden_plans() -> Iterator[tuple[Path, bytes]]:
         yield GOLDEN / "plans" / f"{name}.json", f"{json.dumps(made, indent=1)}\n".encode()
 
 
+def golden_cis() -> Iterator[tuple[Path, bytes]]:
+    """Yield path and content of each layout's list of the CIS checks that do not pass."""
+    with tempfile.TemporaryDirectory() as folder:
+        pki = ensure_pki(Path(folder) / "pki")
+        lines = []
+        for name, benchmark in benchmarks().items():
+            cluster = cluster_spec(1, 1, version=KubeVersion(1, benchmark.first, 0))
+            node = classic_node(cluster, "worker01", Path(folder) / name, pki)
+            lines.append(name)
+            lines += [
+                f"  {one.check.id} {one.check.name}: {one.status}"
+                for one in findings(node.look())
+                if one.status in (FAIL, WARN)
+            ]
+        yield GOLDEN / "cis" / "classic.txt", "\n".join([*lines, ""]).encode()
+
+
 if __name__ == "__main__":
     for minor in MINORS:
         for path, content in golden_files(minor):
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(content)
-    for path, content in golden_plans():
+    for path, content in (*golden_plans(), *golden_cis()):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)

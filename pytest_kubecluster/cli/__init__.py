@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 import pytest
 
-from pytest_kubecluster.cli import clusters, inspect, matrix
+from pytest_kubecluster.cli import cis, clusters, inspect, matrix
 from pytest_kubecluster.cli.common import FAILED, USAGE
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.plugin.lifecycle import interrupt_on_signals
@@ -75,6 +75,6 @@ def make_parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run, takes_options=options)
         return made
 
-    for group in (clusters, matrix, inspect):
+    for group in (clusters, matrix, inspect, cis):
         group.add_commands(add)
     return parser

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from rich.console import Console
@@ -21,6 +24,11 @@ from pytest_kubecluster.cluster.registry import (
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.plugin.session import SESSION, ClusterSession
 from pytest_kubecluster.spec.model import NodeSpec
+from pytest_kubecluster.util.progress import Progress
+
+if TYPE_CHECKING:
+    from pytest_kubecluster.cluster.cluster import Cluster
+    from pytest_kubecluster.machines.access import Access
 
 DONE, FAILED, USAGE = 0, 1, 2
 DEFAULT_CLUSTER = "name of the cluster (default: the last one kept for this folder)"
@@ -95,6 +103,32 @@ def check_node(name: str, folder: ClusterFolder) -> None:
     nodes = record_of(folder).nodes
     if name not in nodes:
         raise KubeClusterError(f"{folder.name} has no node {name}; it has: {', '.join(nodes)}")
+
+
+@contextmanager
+def kept_access(folder: ClusterFolder, name: str) -> Iterator[Access]:
+    """Yield how to reach a node of a kept cluster."""
+    from pytest_kubecluster.machines.access import Access
+
+    with tempfile.TemporaryDirectory() as temporary:
+        # Not over the cluster's own connections: a run that uses them now may close them.
+        config = Path(temporary) / "config"
+        config.write_text(f"ControlPath none\nInclude {folder.path / 'ssh' / 'config'}\n")
+        files = str(folder.path / "files" / name)
+        yield Access(str(config), files, python=record_of(folder).python)
+
+
+@contextmanager
+def existing_cluster(session: ClusterSession) -> Iterator[Cluster]:
+    """Yield the existing machines of a session, which are only looked at."""
+    from pytest_kubecluster.plugin.lifecycle import Lifecycle
+
+    session.settings = replace(session.settings, provision=False, keep="never", report=None)
+    lifecycle = Lifecycle(session)
+    try:
+        yield lifecycle.open(Progress(sys.stderr, quiet=True))
+    finally:
+        lifecycle.finish(failed=False)
 
 
 def print_table(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,19 +18,19 @@ from pytest_kubecluster.cli.common import (
     AddCommand,
     check_node,
     cluster_folder,
+    existing_cluster,
+    kept_access,
     node_of,
     record_of,
     session_of,
 )
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.existing.survey import address_advice
-from pytest_kubecluster.plugin.lifecycle import Lifecycle
 from pytest_kubecluster.plugin.session import ClusterSession
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import normal_name
 from pytest_kubecluster.spec.parts import NO_ADDRESS
 from pytest_kubecluster.spec.version import KNOWN
-from pytest_kubecluster.util.progress import Progress
 
 if TYPE_CHECKING:
     from pytest_kubecluster.nodes.pin import Pin
@@ -79,17 +77,12 @@ def _spec(arguments: argparse.Namespace) -> int:
 
 def _pin(name: str, cluster: str | None, *, minimal: bool) -> int:
     """Print the spec of a node of a kept cluster."""
-    from pytest_kubecluster.machines.access import Access
     from pytest_kubecluster.nodes.pin import pin_node
 
     folder = cluster_folder(cluster)
     check_node(name, folder)
-    with tempfile.TemporaryDirectory() as temporary:
-        # Not over the cluster's own connections: a run that uses them now may close them.
-        config = Path(temporary) / "config"
-        config.write_text(f"ControlPath none\nInclude {folder.path / 'ssh' / 'config'}\n")
+    with kept_access(folder, name) as access:
         record = record_of(folder)
-        access = Access(str(config), str(folder.path / "files" / name), python=record.python)
         role, layout = record.nodes[name], record.layout
         _print_pin(name, pin_node(name, role, access, layout, minimal=minimal))
     return DONE
@@ -110,15 +103,9 @@ def _pin_existing(name: str, session: ClusterSession, *, minimal: bool) -> int:
     from pytest_kubecluster.nodes.pin import pin_node
 
     node = node_of(session, name)
-    looks = dataclasses.replace(session.settings, provision=False, keep="never", report=None)
-    session.settings = looks
-    lifecycle = Lifecycle(session)
-    try:
-        cluster = lifecycle.open(Progress(sys.stderr, quiet=True))
+    with existing_cluster(session) as cluster:
         access = next(one.access for one in cluster.nodes if one.name == name)
         _print_pin(name, pin_node(name, node.role, access, "found", minimal=minimal))
-    finally:
-        lifecycle.finish(failed=False)
     return DONE
 
 

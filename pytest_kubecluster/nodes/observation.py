@@ -145,6 +145,20 @@ class StaticPods:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Proxy:
+    """The node's kube-proxy; without ``argv`` none runs, but its kubeconfig may be there."""
+
+    argv: tuple[str, ...] = ()
+    contained: bool = False
+    """Whether it has a file system of its own, as in a pod."""
+    configuration: Document | None = None
+    """The file of its ``--config``."""
+    kubeconfig: str = ""
+    """The path of its kubeconfig."""
+    kubeconfig_file: File | None = None
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Observation:
     """A node's kubelet as it was seen in one look.
@@ -188,6 +202,7 @@ class Observation:
     credentials: Kubeconfig | None
     """The kubeconfig in use; None for a kubelet that has no API server."""
     client_ca: Authority
+    proxy: Proxy
     addresses: Sequence[Address]
     """The addresses of the node's interfaces, without link-local ones."""
     files: Mapping[str, File | None]
@@ -449,6 +464,7 @@ def _fields(seen: Mapping[str, Any]) -> dict[str, Any]:
         "documents": tuple(map(_document, seen["configuration"])),
         "credentials": _kubeconfig(seen["kubeconfig"], seen["problems"].get("kubeconfig", "")),
         "client_ca": _authority(seen["client_ca"]),
+        "proxy": _proxy(seen.get("proxy") or {}),
         "addresses": tuple(map(_interface_address, seen["addresses"] or ())),
         "files": {path: one and _file(path, one) for path, one in seen["files"].items()},
         "lock_file": _file(lock["path"], lock["file"]) if lock.get("file") else None,
@@ -524,6 +540,18 @@ def _authority(seen: Mapping[str, Any]) -> Authority:
         seen.get("problem", ""),
         _file(path, file) if file else None,
         _file(seen["key_path"], seen["key_file"]) if seen.get("key_file") else None,
+    )
+
+
+def _proxy(seen: Mapping[str, Any]) -> Proxy:
+    configuration, kubeconfig = seen.get("configuration"), seen.get("kubeconfig") or {}
+    path, file = kubeconfig.get("path", ""), kubeconfig.get("file")
+    return Proxy(
+        tuple(seen.get("argv", ())),
+        bool(seen.get("contained")),
+        _document(configuration) if configuration else None,
+        path,
+        _file(path, file) if file else None,
     )
 
 

@@ -19,6 +19,9 @@
     path = "/etc/kubernetes/ca.key"
     absent = true
 
+    [cis.waivers]
+    hostname-override = "the machines' names are Vagrant's"
+
 Options and ini keys win over the file, the hook over all.
 """
 
@@ -32,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_kubecluster.spec import toml_values as read
+from pytest_kubecluster.spec.benchmarks import Waiver, check_waivers
 from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, NodeSpec, Role, SpecError
 from pytest_kubecluster.spec.settings import (
     SettingError,
@@ -85,13 +89,19 @@ class SpecFile:
     kubelet: Table = ()
     roles: tuple[tuple[Role, Table], ...] = ()
     nodes: tuple[tuple[str, Table], ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+    """The CIS checks that may fail."""
 
     def steps(self, spec: ClusterSpec) -> Iterator[tuple[str, ClusterSpec]]:
         """Yield the cluster as each table changes it, from the general to the particular.
 
-        Raises SpecFileError for an unknown node and for settings that contradict each other, or
-        that a node's version does not have.
+        Raises SpecFileError for an unknown node, for settings that contradict each other, or that
+        a node's version does not have, and for waivers of checks that there are not.
         """
+        try:
+            check_waivers(self.waivers, spec.version)
+        except ValueError as error:
+            raise SpecFileError(f"{self.path}: cis.waivers: {error}") from None
         if self.topology.api_server:
             spec = replace(spec, api_server_url=self.topology.api_server)
             # Existing machines are compared with it; rendered files follow from the cluster.
@@ -146,8 +156,9 @@ def find_spec_file(start: Path) -> SpecFile:
 def read_spec_file(path: Path, data: Mapping[str, Any]) -> SpecFile:
     """Return what the tables of a file state. Raises SpecFileError naming the file and the key."""
     reader = _Reader(path)
-    apart = ("kubelet", "role", "node", *_EVERYWHERE)
+    apart = ("cis", "kubelet", "role", "node", *_EVERYWHERE)
     topology = reader.table("", data, _TOPOLOGY, apart=apart)
+    cis = dict(reader.table("cis", data.get("cis", {}), {"waivers": read.waivers}))
     everywhere = {key: data[key] for key in _EVERYWHERE if key in data}
     kubelet = data.get("kubelet", {})
     reader.must_be_table("kubelet", kubelet)
@@ -164,6 +175,7 @@ def read_spec_file(path: Path, data: Mapping[str, Any]) -> SpecFile:
         ),
         tuple((r, reader.table(toml_name("role", r), table, _KUBELET)) for r, table in roles),
         tuple((n, reader.table(toml_name("node", n), table, _NODE)) for n, table in nodes),
+        cis.get("waivers", ()),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from pytest_kubecluster.spec import catalog
+from pytest_kubecluster.spec.benchmarks import Waiver
 from pytest_kubecluster.spec.flags import normal_name
 from pytest_kubecluster.spec.launcher import LAUNCHERS
 from pytest_kubecluster.spec.parts import FileStatement, IPAddress, Label, Taint
@@ -270,3 +271,14 @@ def files(value: Any) -> tuple[FileStatement, ...]:
             raise ValueError(f"{one.path} is stated twice")
         seen.add(one.path)
     return tuple(read)
+
+
+def waivers(value: Any) -> tuple[Waiver, ...]:
+    """Read a table of CIS checks that may fail, each with a reason."""
+    read = table(value, "checks and the reasons why they may fail")
+    for check, reason in read.items():
+        if isinstance(reason, Mapping):
+            raise ValueError(f'{check}: a number has to be quoted, as in "4.2.6" = "the reason"')
+        if not isinstance(reason, str) or not reason.strip():
+            raise ValueError(f"{check}: invalid value {shown(reason)} (must be the reason)")
+    return tuple(Waiver(check, reason.strip()) for check, reason in read.items())

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .system import CUT
+from .system import CUT, Unreadable, ownership, read
 
 MOST_VALUES = 200_000
 """More than any configuration has; aliases of aliases grow without bound."""
@@ -161,3 +161,18 @@ def attempt(action: Callable[[], Any]) -> dict[str, Any]:
         return {"value": action()}
     except Exception as error:  # one part that fails must not cost the others
         return {"problem": str(error) or type(error).__name__}
+
+
+def described(path: str, root: str) -> dict[str, Any]:
+    """Return the file of a configuration: its owner and mode, and its document without secrets."""
+    seen: dict[str, Any] = {"path": path, **(ownership(path, root) or {})}
+    try:
+        document = mapping(read(path, root))
+    except FileNotFoundError:
+        return {**seen, "problem": "it does not exist", "missing": True}
+    except (Unreadable, DocumentError) as error:
+        return {**seen, "problem": str(error)}
+    shown = redacted(document)
+    if "staticPodURLHeader" in shown:
+        shown["staticPodURLHeader"] = cut_all(shown["staticPodURLHeader"])
+    return {**seen, "document": shown}

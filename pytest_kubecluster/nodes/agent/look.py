@@ -10,60 +10,12 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from . import credentials, documents, ports, process, system
+from . import credentials, documents, ports, process, proxy, system
+from .options import Options
 
 _SECONDS = 5.0
 HEALTHZ, KUBELET = 10248, 10250
 """The default ports of a kubelet."""
-
-
-class Options:
-    """The few flags and fields by which other things are found, as this process has them.
-
-    ``expected`` has values of flags for a kubelet that does not run.
-    """
-
-    def __init__(self, argv: list[str], folder: str, expected: dict[str, str]) -> None:
-        self.folder = folder
-        self._flags = _flags(argv) if argv else dict(expected)
-        self._documents: list[Any] = []
-
-    def add(self, documents: list[Any]) -> None:
-        """Take the documents of ``--config`` and ``--config-dir``; later ones come first."""
-        self._documents = documents[::-1]
-
-    def path(self, flag: str, field: str = "") -> str:
-        """Return a path, as an absolute one; nothing where it is not set."""
-        value = str(self.value(flag, field) or "")
-        return os.path.normpath(os.path.join(self.folder, value)) if value else ""
-
-    def value(self, flag: str, field: str = "") -> Any:
-        """Return the value of a flag, or else of a configuration field; None if neither is set."""
-        if flag in self._flags:
-            return self._flags[flag]
-        for document in self._documents if field else ():
-            if (value := documents.field(document, field)) is not None:
-                return value
-        return None
-
-    def port(self, flag: str, field: str, usual: int) -> int:
-        """Return a port, the usual one if none is set."""
-        value = self.value(flag, field)
-        try:
-            return usual if value in (None, "") else int(value)
-        except (TypeError, ValueError):
-            return usual
-
-
-def _flags(argv: list[str]) -> dict[str, str]:
-    """Return all possible flags with values; the word after a boolean flag does not matter here."""
-    found: dict[str, str] = {}
-    for word, following in zip(argv, [*argv[1:], ""], strict=False):
-        if word.startswith("-"):
-            name, equals, value = word.lstrip("-").partition("=")
-            taken = value if equals else "" if following.startswith("-") else following
-            found[name.replace("_", "-")] = taken
-    return found
 
 
 class Parts:
@@ -170,6 +122,7 @@ def _kubelet(
         "unit_processes": [list(one.argv)[:2] for one in process.of_unit(every, account)],
         "configuration": files,
         "kubeconfig": kubeconfig,
+        "proxy": parts.take("proxy", None, proxy.describe, every),
         "client_ca": parts.take("client_ca", {}, ca_certificates, client_ca, root),
         "lock_file": parts.take("lock_file", None, _lock_file, options),
         "static_pods": parts.take("static_pods", None, _static_pods, options, root),
@@ -220,32 +173,17 @@ def configuration(options: Options, root: str) -> list[dict[str, Any]]:
     """Return the file of ``--config`` and those of ``--config-dir``, in the order of merging."""
     found = []
     if path := options.path("config"):
-        found.append(_document(path, root))
+        found.append(documents.described(path, root))
     if folder := options.path("config-dir"):
         for here, folders, names in os.walk(system.inside(root, folder)):
             folders.sort()
             inner = here[len(system.inside(root, folder)) :]
             found += [
-                {**_document(folder + inner + "/" + name, root), "drop_in": True}
+                {**documents.described(folder + inner + "/" + name, root), "drop_in": True}
                 for name in sorted(names)
                 if name.endswith(".conf")
             ]
     return found
-
-
-def _document(path: str, root: str) -> dict[str, Any]:
-    seen: dict[str, Any] = {"path": path, **(system.ownership(path, root) or {})}
-    try:
-        content = system.read(path, root)
-        document = documents.mapping(content)
-    except FileNotFoundError:
-        return {**seen, "problem": "it does not exist", "missing": True}
-    except (system.Unreadable, documents.DocumentError) as error:
-        return {**seen, "problem": str(error)}
-    shown = documents.redacted(document)
-    if "staticPodURLHeader" in shown:
-        shown["staticPodURLHeader"] = documents.cut_all(shown["staticPodURLHeader"])
-    return {**seen, "document": shown}
 
 
 def used_kubeconfig(options: Options, root: str, clients: list[Any]) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ UNIT_PROPERTIES = (
     "Id LoadState ActiveState SubState UnitFileState FragmentPath DropInPaths NeedDaemonReload "
     "MainPID ControlGroup NRestarts Result ExecMainStatus ExecMainCode "
     "ExecMainStartTimestampMonotonic ActiveEnterTimestampMonotonic EnvironmentFiles "
-    "TriggeredBy WantedBy RequiredBy Restart RestartUSec"
+    "TriggeredBy WantedBy RequiredBy Restart RestartUSec IPAddressDeny"
 )
 LARGEST_FILE = 4 * 1024 * 1024
 """Larger files are not read; none of a kubelet's is as large."""

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from . import documents, look, ports, process, system
+from .options import Options
 
 _POLL_SECONDS = 0.2
 _LINES = 15
@@ -45,7 +46,7 @@ def is_healthy(state: dict[str, str]) -> bool:
     if kubelet is None:
         return False
     described = process.describe(kubelet, kubelet.pid)
-    options = look.Options(described["argv"], described["folder"], {})
+    options = Options(described["argv"], described["folder"], {})
     files = look.configuration(options, described["root"])
     options.add([one["document"] for one in files if "document" in one])
     if port := options.port("healthz-port", "healthzPort", look.HEALTHZ):

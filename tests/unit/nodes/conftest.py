@@ -15,6 +15,7 @@ from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
 from pytest_kubecluster.artifacts.render import render_node
 from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.nodes.agent import look, system
+from pytest_kubecluster.nodes.agent.options import Options
 from pytest_kubecluster.nodes.kubelet import Kubelet
 from pytest_kubecluster.spec.launcher import HOST_PROGRAM
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
@@ -66,7 +67,7 @@ class FakeNode:
     def seen(self) -> dict[str, Any]:
         """Return what the agent's look would."""
         root = str(self.root)
-        options = look.Options(self.argv, "/", {})
+        options = Options(self.argv, "/", {})
         files = look.configuration(options, root)
         options.add([one["document"] for one in files if "document" in one])
         client_ca = options.path("client-ca-file", "authentication.x509.clientCAFile")
@@ -164,6 +165,20 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return ensure_pki(tmp_path_factory.mktemp("pki"))
 
 
+def classic_node(cluster: ClusterSpec, name: str, root: Path, pki: Pki) -> FakeNode:
+    """Return a node of the bundled layout that is as it must be."""
+    spec = cluster[name]
+    content = render_node(cluster, spec, pki)
+    files = {file.path: content[file.name] for file in spec.kubelet.files}
+    unit = spec.kubelet.unit_path
+    argv = [HOST_PROGRAM, *spec.kubelet.flags.words()]
+    account = {**ACCOUNT, "FragmentPath": unit}
+    node = FakeNode(spec, root, argv, files, {unit: "unit"}, account)
+    for file in spec.kubelet.files:
+        node.write(file.path, files[file.path], file.mode)
+    return node
+
+
 @pytest.fixture
 def classic(tmp_path: Path, pki: Pki) -> Callable[..., FakeNode]:
     """Return a node of the bundled layout that is as it must be."""
@@ -174,15 +189,6 @@ def classic(tmp_path: Path, pki: Pki) -> Callable[..., FakeNode]:
         change: Callable[[ClusterSpec], ClusterSpec] = lambda cluster: cluster,
     ) -> FakeNode:
         cluster = change(cluster_spec(1, 1, version=KubeVersion.parse(version)))
-        spec = cluster[f"{role}01"]
-        content = render_node(cluster, spec, pki)
-        files = {file.path: content[file.name] for file in spec.kubelet.files}
-        unit = spec.kubelet.unit_path
-        argv = [HOST_PROGRAM, *spec.kubelet.flags.words()]
-        account = {**ACCOUNT, "FragmentPath": unit}
-        node = FakeNode(spec, tmp_path / "root", argv, files, {unit: "unit"}, account)
-        for file in spec.kubelet.files:
-            node.write(file.path, files[file.path], file.mode)
-        return node
+        return classic_node(cluster, f"{role}01", tmp_path / "root", pki)
 
     return make
