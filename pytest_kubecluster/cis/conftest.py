@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_kubecluster.plugin.session import SESSION
+from pytest_kubecluster.plugin.terminal import WAIVED
 from pytest_kubecluster.spec.benchmarks import Waiver, benchmark_for, waiver_of
 
 
@@ -27,7 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     items = []
     for number, check in checks.items():
         waiver = waiver_of(check, waivers)
-        reason = f"waived: {waiver.reason}" if waiver else ""
+        reason = f"{WAIVED}{waiver.reason}" if waiver else ""
         marks = [pytest.mark.xfail(reason=reason, strict=False)] if waiver else []
         items.append(pytest.param(number, id=number, marks=marks))
     metafunc.parametrize("cis_number", items)

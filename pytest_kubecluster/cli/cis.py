@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -82,20 +83,25 @@ def _looks(name: str | None, session: ClusterSession) -> Iterator[tuple[str, Obs
     if session.settings.machines.existing:
         with existing_cluster(session) as cluster:
             for node in cluster.nodes:
-                yield node.name, node.look()
+                yield node.name, node.kubelet
         return
     folder = cluster_folder(name)
-    for node_name, role in record_of(folder).nodes.items():
-        machine = Machine(node_name, role, NO_ADDRESS)
-        spec = spec_of([machine], None, session.settings.version, layout="found")
-        with kept_access(folder, node_name) as access:
-            yield node_name, Node(spec[node_name], access).look()
+    machines = [Machine(*one, NO_ADDRESS) for one in record_of(folder).nodes.items()]
+    spec = spec_of(machines, None, session.settings.version, layout="found")
+
+    def look(name: str) -> Observation:
+        with kept_access(folder, name) as access:
+            return Node(spec[name], access).look()
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        names = [node.name for node in spec]
+        yield from zip(names, pool.map(look, names), strict=True)
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
     """Return a row as the table shows it: one line for each difference."""
     found = [
-        f"{one['what']}: {one['actual'] or 'absent'} instead of {one['expected']}"
+        f"{one['what']}: {one['actual'] or 'absent'} (expected: {one['expected']})"
         for one in row["differences"]
     ]
     lines = [*filter(None, [row["reason"]]), *found]

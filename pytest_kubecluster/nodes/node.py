@@ -108,6 +108,11 @@ class Node:
             raise self._view
         return self._view or self.refresh()
 
+    @property
+    def seen(self) -> Kubelet | None:
+        """The last look at the kubelet; None if there was none, or it failed."""
+        return None if isinstance(self._view, KubeClusterError) else self._view
+
     def refresh(self) -> Kubelet:
         """Look at the kubelet again, for all later uses of ``kubelet``.
 

@@ -11,7 +11,7 @@ from pytest_kubecluster.plugin.facts import NodeFacts
 from pytest_kubecluster.plugin.items import needs_cluster, node_names, parameters
 from pytest_kubecluster.plugin.lifecycle import Lifecycle
 from pytest_kubecluster.plugin.session import NEED_NODE, ClusterSession
-from pytest_kubecluster.plugin.terminal import Terminal, header, summary
+from pytest_kubecluster.plugin.terminal import Terminal, header, summary, waivers_not_needed
 
 
 class ActivePlugin:
@@ -125,10 +125,12 @@ class ActivePlugin:
         self._lifecycle.finish(failed=True)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show where the time went."""
+        """Show where the time went, and the waivers that are not needed."""
         phases, kept = self._lifecycle.phases, self._lifecycle.kept
         if phases and self._terminal.verbosity >= 0:
             terminalreporter.section("kubecluster")
             verbosity = self._terminal.verbosity
             for line in summary(self._session, phases, kept=kept, verbosity=verbosity):
+                terminalreporter.line(line)
+            for line in waivers_not_needed(terminalreporter.stats.get("xpassed", ())):
                 terminalreporter.line(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,6 +24,9 @@ _KUBELETS = {
     "hollow": "the hollow kubelet",
     FOUND: "the kubelets that were found",
 }
+
+WAIVED = "waived: "
+"""What the reason of a waived test's xfail marker begins with."""
 
 
 class Terminal:
@@ -125,3 +128,12 @@ def _changes(spec: ClusterSpec, *, verbose: bool) -> list[str]:
     for changes, names in alike.items():
         lines += [f"  {', '.join(names)}", *(f"    {change}" for change in changes)]
     return lines
+
+
+def waivers_not_needed(xpassed: Sequence[Any]) -> list[str]:
+    """Return a line for each waived test that passes, from the reports of unexpected passes."""
+    return [
+        f"{report.nodeid.rpartition('::')[2]} passes: its waiver is not needed"
+        for report in xpassed
+        if getattr(report, "wasxfail", "").startswith(WAIVED)
+    ]

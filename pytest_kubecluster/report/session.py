@@ -11,6 +11,7 @@ from typing import Any
 from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.nodes.diagnostics import write_report
 from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.report.cis import cis_rows
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.progress import Phase
 
@@ -30,7 +31,7 @@ def write_session_report(
     Only its owner can read it, despite the umask: logs of a user's playbook may show anything. A
     folder that exists keeps its mode. Raises OSError.
     """
-    about = _about(spec, settings, phases, failed=failed)
+    about = {**_about(spec, settings, phases, failed=failed), "cis": _cis(settings, nodes)}
     umask = os.umask(0o077)
     try:
         write_report(folder, about, nodes, logs, failed=failed)
@@ -54,6 +55,12 @@ def _about(
         "nodes": [node.name for node in spec],
         "changes": {n.name: [asdict(change) for change in n.kubelet.changes] for n in spec},
     }
+
+
+def _cis(settings: Settings, nodes: Sequence[Node]) -> list[dict[str, Any]]:
+    """Return the CIS checks of the nodes that this run has looked at."""
+    waivers = settings.spec_file.waivers
+    return [row for one in nodes if one.seen for row in cis_rows(one.name, one.seen, waivers)]
 
 
 def _written(folder: Path, nodes: Sequence[Node], logs: Path) -> Iterator[Path]:
