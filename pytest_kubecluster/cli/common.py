@@ -50,7 +50,9 @@ def session_of(options: Sequence[str]) -> ClusterSession:
 
     Raises pytest.UsageError.
     """
-    config = pytest.Config.fromdictargs({}, ["-p", "no:cacheprovider", *options])
+    # The command has imported the plugin before pytest could rewrite its assertions: no warning.
+    quiet = ["-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    config = pytest.Config.fromdictargs({}, [*quiet, *options])
     config.hook.pytest_configure.call_historic(kwargs={"config": config})
     return config.stash[SESSION]
 

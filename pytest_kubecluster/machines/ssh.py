@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.spec.model import ClusterSpec
+from pytest_kubecluster.util.poll import poll
 from pytest_kubecluster.util.process import capture, last_lines
 
 SshOptions = Mapping[str, str]
@@ -24,7 +25,6 @@ SshOptions = Mapping[str, str]
 USER = "core"
 _ATTEMPT_SECONDS = 5
 _EXISTING_ATTEMPT_SECONDS = 15
-_POLL_SECONDS = 0.1
 _SETTINGS_SECONDS = 30
 _NOT_ACCEPTED = "Host key verification failed"
 _ACCEPT = """
@@ -89,18 +89,22 @@ class Ssh:
         ``deadline`` is a time.monotonic() value. Raises KubeClusterError when it passes, or as soon
         as ``hopeless()`` returns true.
         """
-        reason = "no attempt was made"
         place = self._place(node)
-        while time.monotonic() < deadline and not hopeless():
+        reason = "no attempt was made"
+
+        def over() -> bool:
+            nonlocal reason
+            if hopeless():
+                return True
             if place and not _greets(*place):
                 reason = f"no ssh server answers on {place[0]}:{place[1]}"
-                time.sleep(_POLL_SECONDS)
-                continue
-            reason = self._log_in(node, _ATTEMPT_SECONDS)
-            if not reason:
-                return
-            time.sleep(_POLL_SECONDS)
-        raise KubeClusterError(f"{node}: no login over ssh before the deadline: {reason}")
+            else:
+                reason = self._log_in(node, _ATTEMPT_SECONDS)
+            return not reason
+
+        poll(over, deadline - time.monotonic())
+        if reason:
+            raise KubeClusterError(f"{node}: no login over ssh before the deadline: {reason}")
 
     def connect_now(self, node: str) -> None:
         """Open the connection to a node that is up. Raises KubeClusterError if the login fails.

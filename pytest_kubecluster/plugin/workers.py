@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -22,13 +21,13 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.plugin.resolution import Placement
 from pytest_kubecluster.spec.topology import Machine
+from pytest_kubecluster.util.poll import poll
 
 if TYPE_CHECKING:
     from pytest_kubecluster.nodes.node import Node
 
 KEY = "kubecluster"
 """The name of the description in pytest-xdist's workerinput."""
-_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -83,15 +82,12 @@ class WorkerInput:
 
     def wait_until_booted(self, timeout: float) -> None:
         """Wait until the controller has booted the cluster. Raises KubeClusterError."""
-        deadline = time.monotonic() + timeout
-        while not self.booted.exists():
-            if not self.booted.parent.exists():
-                raise KubeClusterError("the cluster did not boot; the controller shows why")
-            if time.monotonic() > deadline:
-                raise KubeClusterError(
-                    f"the cluster was not up within {timeout:.0f} s (--kube-timeout)"
-                )
-            time.sleep(_POLL_SECONDS)
+        poll(lambda: self.booted.exists() or not self.booted.parent.exists(), timeout)
+        if self.booted.exists():
+            return
+        if not self.booted.parent.exists():
+            raise KubeClusterError("the cluster did not boot; the controller shows why")
+        raise KubeClusterError(f"the cluster was not up within {timeout:.0f} s (--kube-timeout)")
 
     @contextmanager
     def locked(self, nodes: Iterable[str]) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,14 @@ class VirtualMachines(BundledMachines):
     def prepare(self, commands: Commands, say: Callable[[str], None], *, real: bool) -> None:
         """Build the bundled box, or fetch the given one, if necessary. Raises KubeClusterError."""
         if self._box:
-            ensure_box(self._box, self.provider, commands, cache_folder(), say)
+            ensure_box(self._box, self.provider, commands, cache_folder(), say, self.disks_of_box)
         else:
             ensure_own_box(variant_for(real=real), commands, cache_folder(), say)
+
+    @staticmethod
+    def disks_of_box(metadata: Mapping[str, Any]) -> Sequence[str]:
+        """Return the files that a box with this metadata must contain, beside the metadata."""
+        return ()
 
     def up(
         self,

@@ -15,7 +15,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -41,7 +41,7 @@ KERNEL, INITRD = "vmlinuz", "initrd.img"
 
 _VERSION = "1"
 _METADATA = "metadata.json"
-_DISK = "box.img"
+DISK = "box.img"
 _DISK_GIGABYTES = 8
 _BUILD_SECONDS = 900.0
 _FETCH_SECONDS = 3600.0
@@ -100,10 +100,12 @@ def ensure_box(
     commands: Commands,
     cache: Path,
     say: Callable[[str], None],
+    disks: Callable[[Mapping[str, Any]], Sequence[str]],
 ) -> Path:
     """Return the folder of another box for ``provider``, fetched and unpacked if necessary.
 
-    Raises KubeClusterError if it cannot be used, and leaves nothing of it behind.
+    ``disks`` returns the files that a box with the given metadata must contain. Raises
+    KubeClusterError if the box cannot be used, and leaves nothing of it behind.
     """
     name = source.name_for(provider)
     with _shelf(cache, name, say) as fresh:
@@ -117,7 +119,7 @@ def ensure_box(
                     _unpack(file, source, fresh)
             else:
                 _unpack(Path(source.where), source, fresh)
-            _check(fresh, provider, source.shown)
+            _check(fresh, provider, source.shown, disks)
     return box_folder(cache, name)
 
 
@@ -196,7 +198,7 @@ def _build(folder: Path, variant: Variant, commands: Commands) -> None:
             file.truncate(_DISK_GIGABYTES << 30)
         argv = [*_as_root(), "sh", "-c", _MAKE_DISK, "sh", f"{temporary}/root", str(root)]
         commands.run("box", [*argv, str(disk)], timeout=_BUILD_SECONDS, env=_ENVIRONMENT)
-        argv = ["qemu-img", "convert", "-O", "qcow2", str(disk), str(folder / _DISK)]
+        argv = ["qemu-img", "convert", "-O", "qcow2", str(disk), str(folder / DISK)]
         commands.run("box", argv, timeout=_BUILD_SECONDS)
     metadata = {"provider": "libvirt", "format": "qcow2", "virtual_size": _DISK_GIGABYTES}
     (folder / _METADATA).write_text(json.dumps(metadata))
@@ -257,7 +259,9 @@ def _unpack(file: Path, source: BoxSource, folder: Path) -> None:
         ) from None
 
 
-def _check(folder: Path, provider: str, where: str) -> None:
+def _check(
+    folder: Path, provider: str, where: str, disks: Callable[[Mapping[str, Any]], Sequence[str]]
+) -> None:
     """Check that ``provider`` can boot an unpacked box. Raises KubeClusterError."""
     try:
         metadata: Any = json.loads((folder / _METADATA).read_text())
@@ -271,8 +275,5 @@ def _check(folder: Path, provider: str, where: str) -> None:
             f"{where} is a box for {made_for}, and --kube-provider is {provider}\n"
             f"  use the box for {provider}, or the other provider"
         )
-    if provider != "libvirt":
-        return
-    disks = [disk.get("path", "") for disk in metadata.get("disks", ())] or [_DISK]
-    if missing := [disk for disk in disks if not (folder / disk).is_file()]:
+    if missing := [disk for disk in disks(metadata) if not (folder / disk).is_file()]:
         raise KubeClusterError(f"{where} is not a complete box: its disk {missing[0]} is missing")

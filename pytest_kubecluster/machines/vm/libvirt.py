@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -16,7 +16,7 @@ from pytest_kubecluster.machines.ssh import USER
 from pytest_kubecluster.machines.ssh_key import SshKey
 from pytest_kubecluster.machines.vagrant import vagrant_home
 from pytest_kubecluster.machines.vm.base import VirtualMachines, login_script
-from pytest_kubecluster.machines.vm.box_build import INITRD, KERNEL
+from pytest_kubecluster.machines.vm.box_build import DISK, INITRD, KERNEL
 from pytest_kubecluster.machines.vm.kvm import QEMU, kvm_works
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.spec.parts import IPAddress
@@ -46,6 +46,11 @@ class LibvirtMachines(VirtualMachines):
         "qemu-img": "qemu-utils",
         "ssh": "openssh-client",
     }
+
+    @staticmethod
+    def disks_of_box(metadata: Mapping[str, Any]) -> Sequence[str]:
+        """Return the disks of a box, which its metadata names if there are several."""
+        return [disk.get("path", "") for disk in metadata.get("disks", ())] or [DISK]
 
     @classmethod
     def service_problems(cls) -> Iterator[str]:

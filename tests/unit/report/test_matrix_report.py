@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -44,16 +45,18 @@ def test_a_version_failed_if_a_test_did_or_it_never_ran(matrix: Matrix) -> None:
 
 
 def test_text(matrix: Matrix) -> None:
-    assert as_text(matrix, 120).splitlines() == [
-        "check                                         1.7.5  1.30.0  1.24.1  1.35.0",
-        "it runs                                        ok     FAIL     ·       ·",
-        "new thing                                      -1      ok      ·       ·",
+    # How far the columns are from each other is for the library to say.
+    lines = [re.sub(r"(?<=\S) {2,}", "  ", line) for line in as_text(matrix, 120).splitlines()]
+    assert lines == [
+        "check  1.7.5  1.30.0  1.24.1  1.35.0",
+        "it runs  ok  FAIL  ·  ·",
+        "new thing  -1  ok  ·  ·",
         "",
-        "seconds to change the kubelet                  1.5    3.0     0.0     0.0",
-        "seconds to check it                            2.5    1.0     0.0     0.0",
+        "seconds to change the kubelet  1.5  3.0  0.0  0.0",
+        "seconds to check it  2.5  1.0  0.0  0.0",
         "",
         f"-1  not applicable: {REASON}",
-        "·   not run",
+        "·  not run",
         "1.30.0: test_it_runs on worker01: assert 1 == 2",
         "1.24.1: the kubelet failed to start",
         "1.35.0: this host has cgroup v1",

@@ -15,6 +15,7 @@ import pytest
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.box_source import BoxSource, box_source
+from pytest_kubecluster.machines.vm.base import VirtualMachines
 from pytest_kubecluster.machines.vm.box_build import (
     box_folder,
     ensure_box,
@@ -22,6 +23,7 @@ from pytest_kubecluster.machines.vm.box_build import (
     own_box_name,
     pack,
 )
+from pytest_kubecluster.machines.vm.libvirt import LibvirtMachines
 from pytest_kubecluster.util.checksum import Checksum
 from pytest_kubecluster.util.process import Commands
 
@@ -66,7 +68,8 @@ class Have:
         self.commands = Commands(folder / "logs")
 
     def __call__(self, source: BoxSource, provider: str = "libvirt") -> Path:
-        return ensure_box(source, provider, self.commands, self.cache, self.said.append)
+        disks = (LibvirtMachines if provider == "libvirt" else VirtualMachines).disks_of_box
+        return ensure_box(source, provider, self.commands, self.cache, self.said.append, disks)
 
     def refused(self, source: BoxSource, provider: str = "libvirt") -> str:
         with pytest.raises(KubeClusterError) as caught:
