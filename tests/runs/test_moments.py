@@ -85,7 +85,7 @@ def state_removed(bench: Bench, process: subprocess.Popen[str]) -> None:
 
 # execnet's own, of a worker whose controller ended before it sent the worker its program, does not count.
 TRACEBACK = re.compile(
-    r'Traceback \(most recent call last\):\n(?!  File "<string>", line 1, in <module>\n  File "<string>", line 0)'
+    r'Traceback \(most recent call last\):\n(?!  File "<string>", line 1, in <module>\n  File "<string>", line \d)'
 )
 MOMENTS = {
     "tests are collected": Moment(printed("collected"), (INT, TERM, HUP)),
