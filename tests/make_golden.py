@@ -12,16 +12,18 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
+from pytest_kubecluster.artifacts.certificates import Authority, KeyPair, Request
 from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
 from pytest_kubecluster.artifacts.render import render_node
 from pytest_kubecluster.layouts.cluster import cluster_spec
+from pytest_kubecluster.layouts.kubeadm import OLDEST as KUBEADM_OLDEST
 from pytest_kubecluster.machines.ssh_key import SshKey
 from pytest_kubecluster.machines.vm.libvirt import libvirt_plan
 from pytest_kubecluster.machines.vm.virtualbox import virtualbox_plan
 from pytest_kubecluster.nodes.cis import FAIL, WARN, findings
 from pytest_kubecluster.spec.benchmarks import benchmarks
 from pytest_kubecluster.spec.catalog import MINORS
-from pytest_kubecluster.spec.defaults import DEFAULT_VERSION
+from pytest_kubecluster.spec.defaults import DEFAULT_VERSION, LayoutName
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.spec.version import KubeVersion
 from tests.unit.nodes.conftest import classic_node
@@ -52,15 +54,24 @@ PLANS: Mapping[str, Callable[[ClusterSpec, str, SshKey], dict[str, Any]]] = {
         **virtualbox_plan(*of, ignition=Path("/state/vagrant/ignition.json"), megabytes=2048),
     },
 }
-NO_PKI = Pki(Path(), b"", b"", b"", b"")
 
 
-def spec_of(minor: str) -> ClusterSpec:
+class NoPki(Pki):
+    """Keys that are empty, so that they are the same in every run."""
+
+    def issued(self, name: str, request: Request, authority: Authority | None = None) -> KeyPair:
+        return KeyPair(b"", b"")
+
+
+NO_PKI = NoPki(Path(), b"", b"", b"", b"")
+
+
+def spec_of(minor: str, layout: LayoutName = "classic") -> ClusterSpec:
     """Return the article's cluster with a kubelet of ``minor``; for 1.7, with the article's own."""
     version = KubeVersion.parse(minor)
     if minor == DEFAULT_VERSION.minor_version:
         version = DEFAULT_VERSION
-    return cluster_spec(network=ARTICLE_NETWORK, version=version)
+    return cluster_spec(network=ARTICLE_NETWORK, version=version, layout=layout)
 
 
 def golden_files(minor: str) -> Iterator[tuple[Path, bytes]]:
@@ -71,6 +82,22 @@ def golden_files(minor: str) -> Iterator[tuple[Path, bytes]]:
         yield GOLDEN / minor / f"{role}.service", rendered["kubelet.service"]
         if "kubelet.yaml" in rendered:
             yield GOLDEN / minor / f"{role}.yaml", rendered["kubelet.yaml"]
+
+
+def layout_files(minor: str) -> Iterator[tuple[Path, bytes]]:
+    """Yield path and content of each golden file of a minor in the other layouts."""
+    for layout in layouts_of(minor):
+        spec = spec_of(minor, layout)
+        for node in ("master01", "master02", "worker01"):
+            for name, content in render_node(spec, spec[node], NO_PKI).items():
+                # The others differ from the first master in their addresses alone.
+                if content and (node == "master01" or name == "kubeconfig"):
+                    yield GOLDEN / minor / layout / node / name, content
+
+
+def layouts_of(minor: str) -> tuple[LayoutName, ...]:
+    """Return the layouts beside the article's that have a minor."""
+    return ("kubeadm",) if int(minor.partition(".")[2]) >= KUBEADM_OLDEST else ()
 
 
 def golden_plans() -> Iterator[tuple[Path, bytes]]:
@@ -104,8 +131,8 @@ def golden_cis() -> Iterator[tuple[Path, bytes]]:
 
 if __name__ == "__main__":
     for minor in MINORS:
-        for path, content in golden_files(minor):
-            path.parent.mkdir(exist_ok=True)
+        for path, content in (*golden_files(minor), *layout_files(minor)):
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     for path, content in (*golden_plans(), *golden_cis()):
         path.parent.mkdir(exist_ok=True)

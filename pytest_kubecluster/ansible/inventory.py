@@ -10,8 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pytest_kubecluster.ansible.archive import Member, write_archive
+from pytest_kubecluster.artifacts.certificates import rotated_path
 from pytest_kubecluster.artifacts.pki import Pki
-from pytest_kubecluster.layouts.cluster import completed
+from pytest_kubecluster.layouts.cluster import completed, foreign_paths
+from pytest_kubecluster.layouts.kubeadm import CERTIFICATE
 from pytest_kubecluster.machines.access import FOLDER, USUAL, Access
 from pytest_kubecluster.machines.ssh import Ssh
 from pytest_kubecluster.spec.launcher import INSTALLED, WRAPPER
@@ -20,6 +22,8 @@ from pytest_kubecluster.spec.provenance import describe
 from pytest_kubecluster.util.atomic import private_folder, write_atomically
 from pytest_kubecluster.util.resources import provisioning
 
+_CNI = "/etc/cni/net.d"
+"""Where a container runtime has its pod network unless a layout says otherwise."""
 _WAITING = """\
 #!/bin/sh
 # Ansible takes a second to start. It does so while the machines boot: the inventory waits for them,
@@ -63,7 +67,7 @@ class InventorySource:
 
     ``bare`` nodes get what a machine comes with, without the files that make a kubelet node of it.
     ``theirs`` is the content of the user's own inventory. ``python_unpacker`` is a script that
-    installs Python.
+    installs Python. ``existing`` are machines that this package did not boot.
     """
 
     spec: ClusterSpec
@@ -73,6 +77,7 @@ class InventorySource:
     bare: bool = False
     theirs: Mapping[str, Any] = field(default_factory=dict, repr=False)
     python_unpacker: Path | None = None
+    existing: bool = False
 
 
 def write_inventory(source: InventorySource, folder: Path, ready: Path) -> Path:
@@ -168,10 +173,11 @@ def _host(source: InventorySource, target: Target, archives: Path) -> dict[str, 
         "role": node.role,
         "private_ipv4": str(node.address),
         "node_wrapper": WRAPPER if node.kubelet.launcher.program == WRAPPER else "",
-        "node_cni_conf_dir": node.kubelet.cni_conf_dir,
+        "node_cni_conf_dir": node.kubelet.cni_conf_dir or _CNI,
         # The role kubelet, where it is used, unpacks both in one go.
         "node_archive": str(archive) if source.bare else "",
         "kubelet_archive": str(archive),
+        "kubelet_foreign": [] if source.existing else list(foreign_paths(node.kubelet)),
         "kube_files": {name: str(path) for name, path in _rendered(target).items()},
     }
 
@@ -195,10 +201,23 @@ def _members(source: InventorySource, target: Target) -> Iterator[Member]:
         content = _run_by(target.access.python, kubelet.copy.read_bytes())
         yield Member(kubelet.path, content=content)
     if not source.bare:
-        yield Member("/etc/kubernetes")
-        for file in node.kubelet.files:
-            content = _rendered(target)[file.name].read_bytes()
-            yield Member(file.path, file.mode, file.owner, file.group, content)
+        yield from _what_it_reads(target)
+
+
+def _what_it_reads(target: Target) -> Iterator[Member]:
+    """Yield the rendered files, and the folders that systemd and the kubelet do not make."""
+    kubelet = target.spec.kubelet
+    yield Member("/etc/kubernetes")
+    if kubelet.base is not None:
+        yield Member(kubelet.manifests)
+        yield Member("/var/lib/kubelet")
+        yield Member(str(PurePosixPath(CERTIFICATE).parent))
+    for file in kubelet.files:
+        content, path = _rendered(target)[file.name].read_bytes(), file.path
+        if file.rotated:
+            path = rotated_path(path, content)
+            yield Member(file.path, 0o777, target=path)
+        yield Member(path, file.mode, file.owner, file.group, content)
 
 
 def _run_by(python: str, program: bytes) -> bytes:

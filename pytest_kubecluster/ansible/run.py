@@ -62,8 +62,9 @@ class Provisioning:
     installed before it. ``python_unpacker`` is a script that installs Python on nodes without one.
     ``inventory`` is the content of the user's own inventory, if the nodes come from one. Where
     playbook or inventory are the user's, ``own_folder`` is where their Ansible is configured and
-    runs; otherwise no configuration counts. ``forks`` nodes are worked on at the same time.
-    ``folder`` holds Ansible's own state. Nodes are contacted once the file ``ready`` exists.
+    runs; otherwise no configuration counts. ``existing`` are machines that this package did not
+    boot. ``forks`` nodes are worked on at the same time. ``folder`` holds Ansible's own state.
+    Nodes are contacted once the file ``ready`` exists.
     """
 
     spec: ClusterSpec
@@ -77,6 +78,7 @@ class Provisioning:
     python_unpacker: Path | None = None
     inventory: Mapping[str, Any] | None = field(default=None, repr=False)
     own_folder: Path | None = None
+    existing: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def provision(
         bare=work.playbook is not None,
         theirs=work.inventory or {},
         python_unpacker=work.python_unpacker,
+        existing=work.existing,
     )
     script = write_inventory(source, work.folder, work.ready)
     argv = [sys.executable, "-m", "ansible_runner", "run", str(private)]
@@ -159,8 +162,7 @@ def provision(
 
 def _secrets(work: Provisioning) -> list[str]:
     """Return the secrets that a playbook can come by, and print."""
-    keys = [work.pki.ca_key.decode(), work.pki.kubelet_key.decode()]
-    return [*keys, *(node.access.sudo_password for node in work.nodes)]
+    return [*work.pki.keys(), *(node.access.sudo_password for node in work.nodes)]
 
 
 def _playbook(work: Provisioning) -> Path:

@@ -243,6 +243,15 @@ def user(
     return Request(subject(name, group), client=True, lifetime=lifetime, key_type=key_type)
 
 
+def rotated_path(path: str, pem: bytes) -> str:
+    """Return the file that a kubelet keeps behind its link ``NAME-current.pem``: ``NAME-DATE.pem``.
+
+    The date is that of the certificate's making (certificate_store.go in client-go), in UTC.
+    """
+    made = x509.load_pem_x509_certificate(pem).not_valid_before_utc + SKEW
+    return path.replace("-current.pem", f"-{made:%Y-%m-%d-%H-%M-%S}.pem")
+
+
 def _alternative_names(certificate: x509.Certificate) -> Iterator[x509.GeneralName]:
     for extension in certificate.extensions:
         if isinstance(extension.value, x509.SubjectAlternativeName):

@@ -21,6 +21,7 @@ from pytest_kubecluster.artifacts.certificates import (
     KeyPair,
     Request,
     is_valid,
+    node_client,
 )
 from pytest_kubecluster.util.atomic import locked, private_folder, write_atomically
 
@@ -78,6 +79,15 @@ class Pki:
             lambda pair: issuer.has_issued(pair, request),
             lambda: issuer.issue(request),
         )
+
+    def node_client(self, node: str) -> KeyPair:
+        """Return the identity of a node, by the name that it registers with."""
+        name = node.strip().lower()
+        return self.issued(f"nodes/{name}", node_client(name))
+
+    def keys(self) -> list[str]:
+        """Return all private keys that are kept, as PEM."""
+        return [path.read_text() for path in sorted(self.directory.rglob("*.key"))]
 
     def other_authority(self, name: str, subject: x509.Name) -> Authority:
         """Return another CA than the cluster's, kept under ``name``: etcd's, for example.

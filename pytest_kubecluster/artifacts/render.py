@@ -7,10 +7,12 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import yaml
 
+from pytest_kubecluster.artifacts.kubeadm import kubeadm_files
 from pytest_kubecluster.artifacts.pki import Pki
 from pytest_kubecluster.layouts.cluster import completed
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
@@ -24,14 +26,27 @@ def render_node(cluster: ClusterSpec, node: NodeSpec, pki: Pki) -> dict[str, byt
 
     Raises jinja2.UndefinedError if a template uses something that the spec does not have.
     """
+    if node.kubelet.layout == "kubeadm":
+        identity = pki.node_client(node.kubelet.hostname or node.name)
+        contents = kubeadm_files(cluster, node, pki.ca_cert, identity, _render)
+    else:
+        contents = _classic_files(cluster, node, pki)
+    contents["ca.crt"] = pki.ca_cert
+    return {file.name: contents[file.name] for file in node.kubelet.files}
+
+
+def _classic_files(cluster: ClusterSpec, node: NodeSpec, pki: Pki) -> dict[str, bytes]:
     values = {"cluster": cluster, "node": node, "kubelet": node.kubelet, "pki": pki}
-    rendered = {
-        name: _environment().get_template(f"{name}.j2").render(values).encode()
-        for name in ("kubeconfig", "kubelet.service")
+    return {
+        "ca.key": pki.ca_key,
+        "kubeconfig": _render("kubeconfig", **values),
+        "kubelet.service": _render("kubelet.service", **values),
+        "kubelet.yaml": yaml.safe_dump(node.kubelet.configuration, sort_keys=False).encode(),
     }
-    if document := node.kubelet.configuration:
-        rendered["kubelet.yaml"] = yaml.safe_dump(document, sort_keys=False).encode()
-    return {"ca.crt": pki.ca_cert, "ca.key": pki.ca_key, **rendered}
+
+
+def _render(name: str, **values: Any) -> bytes:
+    return _environment().get_template(f"{name}.j2").render(values).encode()
 
 
 def write_files(

@@ -15,7 +15,7 @@ from pytest_kubecluster.cluster.sources import (
     MachineSource,
 )
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
-from pytest_kubecluster.spec.model import LayoutName
+from pytest_kubecluster.spec.defaults import LayoutName
 from pytest_kubecluster.spec.specfile import SpecFile
 from pytest_kubecluster.spec.version import KubeVersion
 
@@ -33,6 +33,8 @@ class Settings:
     """The settings of one run."""
 
     version: KubeVersion
+    bundled_layout: LayoutName = "classic"
+    """The layout of nodes that the bundled playbook makes."""
     masters: int = 3
     workers: int = 1
     machines: MachineSource = Docker()
@@ -82,7 +84,7 @@ class Settings:
     def layout(self) -> LayoutName:
         """The layout of the nodes: only what the bundled playbook makes is known to the byte."""
         theirs = self.playbook is not None or (self.machines.existing and not self.provisions)
-        return "found" if theirs else "classic"
+        return "found" if theirs else self.bundled_layout
 
     @property
     def provisions(self) -> bool:

@@ -98,6 +98,7 @@ class Deployment:
             python_unpacker=unpacker if python else None,
             inventory=self.machines.inventory,
             own_folder=self.settings.ansible_folder,
+            existing=self.settings.machines.existing,
         )
         return provision(work, self.commands, timeout=timeout, on_task=self.progress.step)
 

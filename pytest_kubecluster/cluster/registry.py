@@ -25,7 +25,8 @@ from filelock import FileLock, Timeout
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import USUAL
-from pytest_kubecluster.spec.model import LayoutName, Role
+from pytest_kubecluster.spec.defaults import LayoutName
+from pytest_kubecluster.spec.model import Role
 from pytest_kubecluster.util.atomic import private_folder, write_atomically
 from pytest_kubecluster.util.paths import is_plain, new_socket_folder, registry_root
 

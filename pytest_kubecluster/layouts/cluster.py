@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from functools import cache
 from ipaddress import IPv4Network
+from typing import Any
 
 from pytest_kubecluster.layouts.classic import classic_kubelet
 from pytest_kubecluster.layouts.found import found_kubelet
-from pytest_kubecluster.spec.defaults import DEFAULT_NETWORK, DEFAULT_VERSION
+from pytest_kubecluster.layouts.kubeadm import OLDEST as KUBEADM_OLDEST
+from pytest_kubecluster.layouts.kubeadm import kubeadm_kubelet
+from pytest_kubecluster.spec.defaults import (
+    BUNDLED_LAYOUTS,
+    DEFAULT_NETWORK,
+    DEFAULT_VERSION,
+    LayoutName,
+)
 from pytest_kubecluster.spec.launcher import launcher_for
-from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, LayoutName, NodeSpec
+from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, NodeSpec
+from pytest_kubecluster.spec.parts import NO_ADDRESS
 from pytest_kubecluster.spec.topology import Machine, article_machines
-from pytest_kubecluster.spec.version import KubeVersion
-
-LAYOUTS: Mapping[LayoutName, Callable[[Machine, KubeVersion], KubeletSpec]] = {
-    "classic": classic_kubelet,
-    "found": lambda _, version: found_kubelet(version),
-}
-"""The default spec of a node's kubelet, by layout."""
+from pytest_kubecluster.spec.version import NEWEST, KubeVersion
 
 
 def cluster_spec(
@@ -27,10 +31,11 @@ def cluster_spec(
     network: IPv4Network = DEFAULT_NETWORK,
     version: KubeVersion = DEFAULT_VERSION,
     *,
+    layout: LayoutName = "classic",
     cgroup_v1: bool = False,
     swap: bool = False,
 ) -> ClusterSpec:
-    """Describe the article's cluster, of any size.
+    """Describe the article's cluster, of any size and layout.
 
     ``masters`` and ``workers`` are counts; master01 has host 101 of ``network`` and worker01 host
     201, as in the article, unless the network is too small for that: then nodes fill it from its
@@ -38,7 +43,7 @@ def cluster_spec(
     SpecError where that is impossible.
     """
     machines = article_machines(masters, workers, network)
-    return spec_of(machines, network, version, cgroup_v1=cgroup_v1, swap=swap)
+    return spec_of(machines, network, version, layout=layout, cgroup_v1=cgroup_v1, swap=swap)
 
 
 def spec_of(
@@ -54,11 +59,30 @@ def spec_of(
 
     The other parameters are those of ``cluster_spec``.
     """
-    nodes = []
+    nodes: list[NodeSpec] = []
     for machine in sorted(machines, key=lambda machine: machine.role):
-        kubelet = replace(LAYOUTS[layout](machine, version), cgroup_v1=cgroup_v1, swap=swap)
+        first = machine.role == "master" and not nodes
+        kubelet = default_kubelet(layout, machine, version, first=first)
+        kubelet = replace(kubelet, cgroup_v1=cgroup_v1, swap=swap)
         nodes.append(NodeSpec(machine.name, machine.role, machine.address, kubelet))
-    return ClusterSpec(tuple(nodes), network, version, launcher_for(version).image_url)
+    spec = ClusterSpec(tuple(nodes), network, version, launcher_for(version).image_url)
+    # kubeadm's API server is that of the master of kubeadm init, on its own port.
+    return replace(spec, **_KUBEADM_API_SERVER) if layout == "kubeadm" else spec
+
+
+_KUBEADM_API_SERVER: Mapping[str, Any] = {"api_server_port": 6443, "api_server_master": 1}
+
+
+def default_kubelet(
+    layout: LayoutName, machine: Machine, version: KubeVersion, *, first: bool = False
+) -> KubeletSpec:
+    """Return the kubelet of a layout on a machine; ``first`` is the cluster's first master.
+
+    Raises SpecError for a version that the layout does not have.
+    """
+    if layout == "kubeadm":
+        return kubeadm_kubelet(machine, version, first=first)
+    return found_kubelet(version) if layout == "found" else classic_kubelet(machine, version)
 
 
 def completed(node: NodeSpec) -> NodeSpec:
@@ -67,7 +91,7 @@ def completed(node: NodeSpec) -> NodeSpec:
     Playbooks of users get files that are rendered from it.
     """
     kubelet = node.kubelet
-    if kubelet.layout == "classic":
+    if kubelet.bundled:
         return node
     classic = classic_kubelet(Machine(node.name, node.role, node.address), kubelet.version)
     stated = {
@@ -80,3 +104,29 @@ def completed(node: NodeSpec) -> NodeSpec:
         if (value := getattr(kubelet, name)) is not None:
             stated[name] = value
     return replace(node, kubelet=replace(classic, **{**stated, "layout": "classic"}))
+
+
+def foreign_paths(kubelet: KubeletSpec) -> tuple[str, ...]:
+    """Return the files that the bundled layouts of any version have, and this kubelet has not.
+
+    On a machine that had another layout or version they would still count.
+    """
+    own = {_merged(file.path) for file in kubelet.files}
+    return tuple(path for path in _all_paths() if path not in own)
+
+
+@cache
+def _all_paths() -> tuple[str, ...]:
+    machine = Machine("any", "worker", NO_ADDRESS)
+    kubelets = [
+        default_kubelet(layout, machine, KubeVersion(1, minor, 0))
+        for layout in BUNDLED_LAYOUTS
+        for minor in range(KUBEADM_OLDEST, NEWEST + 1)
+    ]
+    found = {_merged(file.path) for kubelet in kubelets for file in kubelet.files}
+    return tuple(sorted(found))
+
+
+def _merged(path: str) -> str:
+    """Return a path with /lib as what it is today, a link to /usr/lib."""
+    return f"/usr{path}" if path.startswith("/lib/") else path

@@ -58,7 +58,7 @@ class Node:
     def of(cls, cluster: ClusterSpec, name: str, access: Access) -> Node:
         """Return the handle of a node of ``cluster``."""
         spec = cluster[name]
-        rendered = spec.kubelet.layout == "classic"
+        rendered = spec.kubelet.bundled
         server = cluster.api_server_url or (cluster.api_server if rendered else "")
         return cls(spec, access, server)
 

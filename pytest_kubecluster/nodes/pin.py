@@ -24,8 +24,9 @@ from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.observation import File, Kubeconfig, Observation, flag_of
 from pytest_kubecluster.nodes.verdict import Difference, compare
 from pytest_kubecluster.nodes.verdict.service import own_drop_ins
+from pytest_kubecluster.spec.defaults import LayoutName
 from pytest_kubecluster.spec.flags import TRUE, FlagError
-from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, LayoutName, Role
+from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, Role
 from pytest_kubecluster.spec.parts import NO_ADDRESS, Label, Taint
 from pytest_kubecluster.spec.settings import (
     DEFAULT,
@@ -341,7 +342,7 @@ def _look(spec: ClusterSpec, name: str, access: Access) -> Observation:
     """Look at a node with the files of its spec rendered beside it."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        if spec[name].kubelet.layout == "classic":
+        if spec[name].kubelet.bundled:
             write_files(spec, ensure_pki(folder / "pki"), folder, foreign_pki=True)
         return Node(spec[name], replace(access, files=str(folder / name))).look()
 

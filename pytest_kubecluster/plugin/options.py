@@ -9,8 +9,8 @@ import pytest
 
 from pytest_kubecluster.cluster.sources import PROVIDERS
 from pytest_kubecluster.plugin import parsing
-from pytest_kubecluster.plugin.parsing import Parser, optional
-from pytest_kubecluster.spec.defaults import DEFAULT_NETWORK, DEFAULT_VERSION
+from pytest_kubecluster.plugin.parsing import Choice, Parser, optional
+from pytest_kubecluster.spec.defaults import BUNDLED_LAYOUTS, DEFAULT_NETWORK, DEFAULT_VERSION
 from pytest_kubecluster.spec.version import KNOWN
 from pytest_kubecluster.util.paths import user_path
 
@@ -56,7 +56,7 @@ class Option(Generic[T]):
         return f"{self.help} ({shown}ini: {self.ini})"
 
 
-def _one_of(*choices: str) -> Parser[str]:
+def _one_of(*choices: Choice) -> Parser[Choice]:
     return lambda text, folder: parsing.choice(text, choices)
 
 
@@ -97,6 +97,13 @@ HYPERKUBE = Option(
     parsing.kube_version,
     "VERSION",
     str(DEFAULT_VERSION),
+)
+LAYOUT = Option(
+    "layout",
+    "Where a node has what: as in the article, or as kubeadm leaves it",
+    _one_of(*BUNDLED_LAYOUTS),
+    "|".join(BUNDLED_LAYOUTS),
+    BUNDLED_LAYOUTS[0],
 )
 KUBELET = Option(
     "kubelet",
@@ -220,6 +227,7 @@ OPTIONS: tuple[Option[Any], ...] = (
     MASTERS,
     WORKERS,
     HYPERKUBE,
+    LAYOUT,
     KUBELET,
     MIRROR,
     TOLERATE,

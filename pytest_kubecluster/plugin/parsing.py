@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_kubecluster.util.checksum import Checksum
 
 T = TypeVar("T")
+Choice = TypeVar("Choice", bound=str)
 Parser = Callable[[str, Path], T]
 
 MOST_NODES = 1000
@@ -53,11 +54,12 @@ def plain(text: str, folder: Path) -> str:
     return text
 
 
-def choice(text: str, choices: tuple[str, ...]) -> str:
-    """Return the text if it is one of ``choices``."""
-    if text not in choices:
-        raise ValueError(f"invalid choice {text!r} (choose from {', '.join(choices)})")
-    return text
+def choice(text: str, choices: tuple[Choice, ...]) -> Choice:
+    """Return the one of ``choices`` that the text names."""
+    for one in choices:
+        if text == one:
+            return one
+    raise ValueError(f"invalid choice {text!r} (choose from {', '.join(choices)})")
 
 
 def boolean(text: str, folder: Path) -> bool:

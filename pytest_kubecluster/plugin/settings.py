@@ -95,6 +95,7 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
     own_files = [path for path in (playbook, _inventory(machines)) if path]
     settings = Settings(
         version=version,
+        bundled_layout=values[options.LAYOUT],
         masters=values[options.MASTERS],
         workers=values[options.WORKERS],
         machines=machines,
@@ -116,6 +117,12 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         ansible_folder=folder_of_ansible(config.rootpath, *own_files) if own_files else None,
     )
     _check_provisioning(settings)
+    if settings.layout == "found" and values.given(options.LAYOUT).on_command_line:
+        theirs = options.PLAYBOOK.flag if playbook else f"machines without {options.PROVISION.flag}"
+        raise pytest.UsageError(
+            f"{options.LAYOUT.flag} cannot be combined with {theirs}: it is what the bundled "
+            "playbook makes"
+        )
     return settings
 
 

@@ -12,7 +12,7 @@ import pytest
 from pytest_kubecluster.cluster.config import FOUND
 from pytest_kubecluster.cluster.sources import Existing
 from pytest_kubecluster.plugin.session import ClusterSession
-from pytest_kubecluster.spec.defaults import DEFAULT_VERSION
+from pytest_kubecluster.spec.defaults import BUNDLED_LAYOUTS, DEFAULT_VERSION
 from pytest_kubecluster.spec.model import ClusterSpec
 
 if TYPE_CHECKING:
@@ -87,7 +87,10 @@ def header(session: ClusterSession) -> str:
     where = f"on {settings.machines.name}, {spec.network}"
     if isinstance(settings.machines, Existing):
         where = f"of {settings.machines.path}"
-    return f"kubecluster: {spec.summary()} {where}, hyperkube {spec.image_tag}, kubelet {kubelet}"
+    bundled = settings.layout in BUNDLED_LAYOUTS[1:]
+    shown = f", layout {settings.layout}" if bundled else ""
+    version = f"hyperkube {spec.image_tag}{shown}"
+    return f"kubecluster: {spec.summary()} {where}, {version}, kubelet {kubelet}"
 
 
 def summary(

@@ -9,7 +9,8 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Address
 from typing import Any, Literal
 
-from pytest_kubecluster.spec.defaults import DEFAULT_VERSION
+from pytest_kubecluster.spec.base import Base, resolve_base
+from pytest_kubecluster.spec.defaults import DEFAULT_VERSION, LayoutName
 from pytest_kubecluster.spec.flags import Flags, normal_name
 from pytest_kubecluster.spec.launcher import (
     Launcher,
@@ -43,15 +44,13 @@ from pytest_kubecluster.spec.translate import (
     Resolution,
     configuration,
     configz_fields,
+    host_settings,
     resolve,
 )
 from pytest_kubecluster.spec.values import frozen
 from pytest_kubecluster.spec.version import KNOWN, KubeVersion
 
 Role = Literal["master", "worker"]
-
-LayoutName = Literal["classic", "found"]
-"""``classic`` states everything that is rendered, ``found`` only what the user stated."""
 
 _FOLLOWERS = {"kubeconfig": "require-kubeconfig", "lock-file": "exit-on-lock-contention"}
 """Boolean flags that the article sets right after another flag."""
@@ -76,6 +75,8 @@ class FileSpec:
     """True if the content must not be shown."""
     from_pki: bool = False
     """True if the content is derived from the cluster's keys: without them it is unknown."""
+    rotated: bool = False
+    """True if ``path`` is a link to a file that is named after the certificate's date."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,14 @@ class KubeletSpec:
     """``RestartSec`` of the unit."""
     launched_by: LauncherName | None = None
     """Another launcher than the usual one at the time of the version."""
+    program: str = ""
+    """The path of the kubelet's program on the node, where it is not the launcher's usual one."""
+    base: Base | None = field(default=None, repr=False)
+    """What the layout's own tool writes; None where the version's flags are translated."""
+    more_files: tuple[FileSpec, ...] = ()
+    """What the layout renders beside the usual files."""
+    local_api_server: bool = False
+    """Whether a master's kubelet uses the API server of its own node."""
     cgroup_v1: bool = False
     """Allow the kubelet to run on a cgroup v1 host."""
     swap: bool = False
@@ -180,7 +189,13 @@ class KubeletSpec:
     @property
     def launcher(self) -> Launcher:
         """The program that the unit starts."""
-        return launcher_for(self.version, self.launched_by)
+        launcher = launcher_for(self.version, self.launched_by)
+        return replace(launcher, program=self.program) if self.program else launcher
+
+    @property
+    def bundled(self) -> bool:
+        """Whether the layout is one of ours, whose files are known to the byte."""
+        return self.layout != "found"
 
     @property
     def runtime(self) -> Runtime:
@@ -195,7 +210,12 @@ class KubeletSpec:
     @cached_property
     def _resolution(self) -> Resolution:
         own = {normal_name(name): value for name, value in self.extra_flags}
-        if self.layout == "found":
+        if self.base is not None:
+            required = tuple(host_settings(self.version.minor, self.cgroup_v1, self.swap))
+            return resolve_base(
+                self.base, self.version, self._fields, own, required, self._own_settings
+            )
+        if not self.bundled:
             flags = dict(self.stated_flags)
             for kind, value in self._own_settings:
                 if kind.flag and value is None:
@@ -280,6 +300,7 @@ class KubeletSpec:
             FileSpec("kubelet.service", self.unit_path, 0o644),
             # CIS Kubernetes Benchmark 4.1.9 asks for this mode of the configuration file.
             FileSpec("kubelet.yaml", self._rendered_config, 0o600),
+            *self.more_files,
         )
         modes = dict(self.modes)
         return tuple(
@@ -288,7 +309,7 @@ class KubeletSpec:
 
     @property
     def _rendered_config(self) -> str:
-        return self.config_path if self.config or self.layout == "found" else ""
+        return self.config_path if self.config or not self.bundled else ""
 
     def with_settings(self, settings: Mapping[str, Any], said_in: str = "") -> KubeletSpec:
         """Return this kubelet with settings changed, named by flag or by configuration path.
@@ -372,6 +393,8 @@ class ClusterSpec:
     api_server_port: int = 443
     api_server_url: str = ""
     """The URL of the API server, if it is not a master's but, for example, a load balancer's."""
+    api_server_master: int = 3
+    """Which master's API server is used where there is no URL; the last, where there are fewer."""
 
     @property
     def image_tag(self) -> str:
@@ -390,19 +413,21 @@ class ClusterSpec:
 
     @property
     def api_server(self) -> str:
-        """The URL of the API server: the article's third master, or the last where there are fewer.
-
-        Empty if there is neither a URL nor a master.
-        """
+        """The URL of the API server; empty if there is neither a URL nor a master."""
         if self.api_server_url or not self.masters:
             return self.api_server_url
-        address = self.masters[:3][-1].address
-        host = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
-        return f"https://{host}:{self.api_server_port}"
+        return self._url(self.masters[: self.api_server_master][-1])
 
     def api_server_of(self, node: NodeSpec) -> str:
         """Return the URL of the API server that a node's kubelet uses."""
+        if not node.kubelet.api_server and node.kubelet.local_api_server and node.is_master:
+            return self._url(node)
         return node.kubelet.api_server or self.api_server
+
+    def _url(self, master: NodeSpec) -> str:
+        address = master.address
+        host = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
+        return f"https://{host}:{self.api_server_port}"
 
     def __iter__(self) -> Iterator[NodeSpec]:
         return iter(self.nodes)
@@ -480,7 +505,7 @@ class ClusterSpec:
 
     @property
     def _needs_api_server(self) -> bool:
-        return any(node.kubelet.layout == "classic" for node in self)
+        return any(node.kubelet.bundled for node in self)
 
     def _check_names(self) -> None:
         names = [node.name for node in self]
@@ -526,7 +551,7 @@ def _check_kubelet(name: str, kubelet: KubeletSpec) -> None:
     except SettingError as error:
         raise SpecError(f"{name}: {error}") from None
     pathless = {name for name, _ in kubelet.modes} - {file.name for file in kubelet.files}
-    if kubelet.layout == "found" and pathless:
+    if not kubelet.bundled and pathless:
         names = ", ".join(sorted(pathless))
         raise SpecError(f"{name}: modes: the path of {names} is not stated; state it or use files")
     labels = dict.fromkeys(kubelet.node_labels)

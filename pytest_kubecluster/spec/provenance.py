@@ -36,7 +36,7 @@ def _node(node: NodeSpec) -> dict[str, Any]:
         "config": kubelet.configuration,
         "files": {file.path: f"{file.mode:04o}" for file in kubelet.files},
         "changes": [str(change) for change in kubelet.changes],
-        **({"states": _statements(node)} if kubelet.layout == "found" else {}),
+        **({"states": _statements(node)} if not kubelet.bundled else {}),
     }
 
 
@@ -98,7 +98,7 @@ def explain_flag(steps: Iterable[tuple[str, ClusterSpec]], name: str, flag: str)
 def _place(node: NodeSpec, flag: str) -> str:
     """Return where the node's kubelet finds the value of a flag."""
     kubelet = node.kubelet
-    if flag in kubelet.flags and kubelet.layout == "found":
+    if flag in kubelet.flags and not kubelet.bundled:
         return "the node may set it by a flag or by a configuration file"
     if flag in kubelet.flags:
         return f"it is on the command line in {kubelet.unit_path or kubelet.unit}"

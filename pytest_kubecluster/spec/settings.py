@@ -200,6 +200,11 @@ def parse_setting(version: KubeVersion, name: str, value: object, said_in: str =
     return Setting(canonical, typed, said_in)
 
 
+def means_default(kind: Kind, value: object) -> bool:
+    """Return whether a value in a configuration file is a zero that stands for the default."""
+    return kind.omitted_when_zero and _is_zero(kind, value)
+
+
 def same_value(version: KubeVersion, name: str, one: object, other: object) -> bool:
     """Return whether two values of a setting mean the same to this version's kubelet.
 
@@ -235,7 +240,7 @@ def effective_settings(
     if version.minor >= CONFIG_SINCE:
         for name, (value, places) in _stated(version, configuration, drop_ins, configuration_path):
             kind = known.get(name)
-            if kind and kind.omitted_when_zero and _is_zero(kind, value) and name in settings:
+            if kind and means_default(kind, value) and name in settings:
                 continue
             settings[name] = Setting(name, _read(kind, value), ", ".join(places))
     for flag, text in flags.items():

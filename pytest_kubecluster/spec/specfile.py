@@ -77,6 +77,7 @@ class Topology:
     workers: int | None = None
     version: KubeVersion | None = None
     network: IPv4Network | None = None
+    layout: str | None = None
     api_server: str | None = None
 
 
@@ -105,7 +106,7 @@ class SpecFile:
         if self.topology.api_server:
             spec = replace(spec, api_server_url=self.topology.api_server)
             # Existing machines are compared with it; rendered files follow from the cluster.
-            found = {node.name for node in spec if node.kubelet.layout == "found"}
+            found = {node.name for node in spec if not node.kubelet.bundled}
             spec = self._changed(spec, "", (("api_server", self.topology.api_server),), found)
         names = [node.name for node in spec]
         yield "[kubelet]", (spec := self._changed(spec, "kubelet", self.kubelet, names))
@@ -276,7 +277,7 @@ def _changed_node(node: NodeSpec, table: dict[str, Any], place: str) -> NodeSpec
     kubelet = node.kubelet
     if address := table.pop("address", None):
         node = replace(node, address=address)
-        if kubelet.layout == "classic":
+        if kubelet.bundled:
             kubelet = replace(kubelet, node_ips=(address,))
     stated = _stated(kubelet, table)
     if "node_ip" in table:
@@ -341,7 +342,7 @@ def _stated(kubelet: KubeletSpec, table: Mapping[str, Any]) -> list[tuple[str, A
 def _check_empty(kubelet: KubeletSpec, table: Mapping[str, Any]) -> None:
     """Raise ValueError for an empty text that would state nothing of an existing machine."""
     for key, flag in _FLAGS.items():
-        if kubelet.layout == "found" and table.get(key) == "":
+        if not kubelet.bundled and table.get(key) == "":
             raise ValueError(
                 f"{key}: an empty text states nothing here; for a flag that must not be set "
                 f'write unset = ["{flag}"]'
@@ -399,6 +400,7 @@ _TOPOLOGY: Mapping[str, Reader] = {
     "workers": read.number,
     "version": read.version,
     "network": read.network,
+    "layout": read.layout,
     "api_server": read.url,
 }
 

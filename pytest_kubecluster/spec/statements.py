@@ -19,6 +19,8 @@ from pytest_kubecluster.spec.settings import (
     Setting,
     canonical_name,
     configuration_settings,
+    kinds,
+    means_default,
     parse_setting,
 )
 from pytest_kubecluster.spec.version import KubeVersion
@@ -67,14 +69,17 @@ def statements_of(
 ) -> Statements:
     """Return what a spec states of its node.
 
-    The layout ``classic`` states everything that is rendered; ``rendered`` has the bytes by path,
-    where they are known. The layout ``found`` states what the user stated, and the version.
+    A bundled layout states everything that is rendered; ``rendered`` has the bytes by path, where
+    they are known. The layout ``found`` states what the user stated, and the version.
     """
     kubelet = spec.kubelet if isinstance(spec, NodeSpec) else spec
-    if kubelet.layout == "classic":
-        return _classic(kubelet, rendered or {})
+    if kubelet.bundled:
+        return _bundled(kubelet, rendered or {})
     return _found(kubelet)
 
+
+NODE_USER = "system:node:"
+"""What the user name of a node's own identity begins with; the node's name follows."""
 
 SPEC = "the spec"
 """Where something is stated if the place is not known."""
@@ -83,11 +88,15 @@ _APART = ("node-labels", "register-with-taints", "registerWithTaints", "node-ip"
 """Settings that have a statement of their own."""
 
 
-def _classic(kubelet: KubeletSpec, rendered: Mapping[str, bytes]) -> Statements:
+def _bundled(kubelet: KubeletSpec, rendered: Mapping[str, bytes]) -> Statements:
     version = kubelet.version
     settings: dict[str, Setting] = {}
     if document := kubelet.configuration:
-        settings.update(configuration_settings(version, document, kubelet.config_path))
+        known = kinds(version.minor_version)
+        said = configuration_settings(version, document, kubelet.config_path)
+        for name, setting in said.items():
+            if name not in known or not means_default(known[name], setting.value):
+                settings[name] = setting
     for flag, text in kubelet.flags.items():
         setting = parse_setting(version, flag, text, kubelet.unit_path)
         settings[setting.name] = setting
@@ -100,7 +109,7 @@ def _classic(kubelet: KubeletSpec, rendered: Mapping[str, bytes]) -> Statements:
         addresses=(kubelet.node_ips or ()) if "node-ip" in kubelet.settings else (),
         files=_files(kubelet, rendered),
         unit=_unit(kubelet, drop_ins=(), enabled=True),
-        identity=replace(kubelet.identity, kubeconfig=kubelet.kubeconfig),
+        identity=_identity(kubelet),
         server=kubelet.api_server or None,
         hostname=kubelet.hostname or None,
         host=HostStatement(
@@ -108,6 +117,14 @@ def _classic(kubelet: KubeletSpec, rendered: Mapping[str, bytes]) -> Statements:
             no_failed_units=kubelet.host.no_failed_units is not False,
         ),
     )
+
+
+def _identity(kubelet: KubeletSpec) -> IdentityStatement:
+    """Return who a node of a bundled layout is: where it has a user of its own, that follows it."""
+    stated = replace(kubelet.identity, kubeconfig=kubelet.kubeconfig)
+    if kubelet.hostname and (stated.user or "").startswith(NODE_USER):
+        return replace(stated, user=f"{NODE_USER}{kubelet.hostname.strip().lower()}")
+    return stated
 
 
 def _found(kubelet: KubeletSpec) -> Statements:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.benchmarks import Waiver
+from pytest_kubecluster.spec.defaults import BUNDLED_LAYOUTS
 from pytest_kubecluster.spec.flags import normal_name
 from pytest_kubecluster.spec.launcher import LAUNCHERS
 from pytest_kubecluster.spec.parts import FileStatement, IPAddress, Label, Taint
@@ -137,6 +138,14 @@ def launcher(value: Any) -> str:
     """Read the name of a launcher."""
     if value not in LAUNCHERS:
         raise ValueError(f"invalid choice {shown(value)} (choose from {', '.join(LAUNCHERS)})")
+    return str(value)
+
+
+def layout(value: Any) -> str:
+    """Read the name of a bundled layout."""
+    if value not in BUNDLED_LAYOUTS:
+        known = ", ".join(BUNDLED_LAYOUTS)
+        raise ValueError(f"invalid choice {shown(value)} (choose from {known})")
     return str(value)
 
 

@@ -258,6 +258,11 @@ def _required(minor: int, cgroup_v1: bool, swap: bool) -> Iterator[tuple[str, st
         reason = "there is no Docker runtime any more; containerd must be named until 1.26"
         change = Change("--container-runtime-endpoint set", reason, "KEP-2221")
         yield "container-runtime-endpoint", CONTAINERD, change
+    yield from host_settings(minor, cgroup_v1, swap)
+
+
+def host_settings(minor: int, cgroup_v1: bool, swap: bool) -> Iterator[tuple[str, str, Change]]:
+    """Yield what a minor version requires on a host with cgroup v1 or swap, and why."""
     if swap and "fail-swap-on" in catalog.flags(f"1.{minor}"):
         reason = "the host has swap on, with which kubelets from 1.8 on do not start"
         yield "fail-swap-on", "false", Change("--fail-swap-on=false", reason, "CHANGELOG-1.8")

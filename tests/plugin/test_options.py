@@ -39,6 +39,8 @@ def usage_error(pytester: pytest.Pytester, *args: str) -> str:
         (["--kube-provider=libvirt", "--kube-box=no.box"], "--kube-box: 'no.box' is not an existing file, an http"),
         (["--kube-provider=libvirt", "--kube-box-checksum=sha256:" + "0" * 64], "--kube-box-checksum: requires --kube-box"),
         (["--kube-provider=virtualbox"], "--kube-provider=virtualbox requires --kube-box, for example --kube-box=debian/bookworm64"),
+        (["--kube-layout=found"], "--kube-layout: invalid choice 'found' (choose from classic, kubeadm)"),
+        (["--kube-layout=kubeadm"], "the layout kubeadm needs kubelet 1.11 or newer, not 1.7.5"),
         (["--kube-masters=0"], "invalid cluster: a cluster needs at least one master"),
         (["--kube-masters=-1"], "--kube-masters: invalid number '-1': must be a whole number of at least 0"),
         (["--kube-workers=many"], "--kube-workers: invalid number 'many'"),
@@ -66,6 +68,13 @@ def test_bad_option(
 ) -> None:
     assert message in usage_error(pytester, *args)
     assert not own_state.exists()
+
+
+def test_layout_is_the_bundled_playbooks(pytester: pytest.Pytester) -> None:
+    playbook = pytester.path / "site.yml"
+    playbook.write_text("- hosts: all\n")
+    message = usage_error(pytester, "--kube-layout=classic", f"--kube-playbook={playbook}")
+    assert "--kube-layout cannot be combined with --kube-playbook" in message
 
 
 def test_ini_key_is_named_where_it_is_wrong(pytester: pytest.Pytester) -> None:

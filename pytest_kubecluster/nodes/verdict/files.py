@@ -33,7 +33,7 @@ def kubeconfig_has_the_rendered_bytes(case: Case) -> Iterator[Difference]:
 
 def ca_key_has_the_rendered_bytes(case: Case) -> Iterator[Difference]:
     """Expect the bytes of the CA's key, where they are known."""
-    yield from _content(case, case.kubelet.ca_key_file)
+    yield from _content(case, case.kubelet.ca_key_file, "the spec states no CA key")
 
 
 def configuration_has_the_rendered_bytes(case: Case) -> Iterator[Difference]:

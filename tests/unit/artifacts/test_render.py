@@ -17,7 +17,7 @@ from pytest_kubecluster.artifacts.render import render_node, systemd_word, write
 from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.spec.catalog import MINORS
 from pytest_kubecluster.spec.model import ClusterSpec
-from tests.make_golden import ARTICLE_NETWORK, GOLDEN, golden_files
+from tests.make_golden import ARTICLE_NETWORK, GOLDEN, golden_files, layout_files
 
 ARTICLE = Path(__file__).parents[3] / "examples" / "article"
 ARTICLE_ROLE = ARTICLE / "provisioning" / "roles" / "kubelet"
@@ -41,7 +41,18 @@ def unit(spec: ClusterSpec, node: str, pki: Pki) -> str:
 @pytest.mark.parametrize("minor", MINORS)
 def test_files_are_the_golden_ones(minor: str) -> None:
     rendered = dict(golden_files(minor))
-    assert rendered == {path: path.read_bytes() for path in (GOLDEN / minor).iterdir()}
+    there = (path for path in (GOLDEN / minor).iterdir() if path.is_file())
+    assert rendered == {path: path.read_bytes() for path in there}
+
+
+@pytest.mark.parametrize("minor", MINORS)
+def test_files_of_the_other_layouts_are_the_golden_ones(minor: str) -> None:
+    there = (
+        path for path in (GOLDEN / minor).rglob("*") if len(path.relative_to(GOLDEN).parts) > 2
+    )
+    assert dict(layout_files(minor)) == {
+        path: path.read_bytes() for path in there if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("node", ["master01", "master02", "master03", "worker01"])

@@ -6,8 +6,9 @@ from ipaddress import ip_address
 import pytest
 
 from pytest_kubecluster.layouts.classic import classic_kubelet
-from pytest_kubecluster.layouts.cluster import LAYOUTS, completed, spec_of
+from pytest_kubecluster.layouts.cluster import completed, spec_of
 from pytest_kubecluster.layouts.found import found_kubelet
+from pytest_kubecluster.spec.defaults import BUNDLED_LAYOUTS
 from pytest_kubecluster.spec.model import KubeletSpec, NodeSpec
 from pytest_kubecluster.spec.parts import Label, Taint
 from pytest_kubecluster.spec.statements import statements_of
@@ -36,11 +37,11 @@ def test_classic_states_what_the_article_has() -> None:
     assert names == ["ca.crt", "ca.key", "kubeconfig", "kubelet.service", "kubelet.yaml"]
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", [*BUNDLED_LAYOUTS, "found"])
 def test_every_layout_makes_a_cluster(layout: str) -> None:
     spec = spec_of([replace(MACHINE, role="master"), MACHINE], None, V30, layout=layout)  # type: ignore[arg-type]
     assert {node.kubelet.layout for node in spec} == {layout}
-    assert all(statements_of(node).complete is (layout == "classic") for node in spec)
+    assert all(statements_of(node).complete is (layout != "found") for node in spec)
 
 
 def test_what_a_spec_leaves_open_is_completed_for_a_playbook() -> None:

@@ -113,7 +113,7 @@ def test_missing_files_state_nothing(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("masters = \nworkers = 1", "at line 1"),
-        ("mastres = 1", "unknown key mastres; known are api_server, cis, files, host, identity, kubelet, masters"),
+        ("mastres = 1", "unknown key mastres; known are api_server, cis, files, host, identity, kubelet, layout, masters"),
         ("masters = '3'", "masters: invalid value '3' .must be a number"),
         ("masters = true", "masters: invalid value True .must be a number"),
         ("workers = -1", "workers: invalid value -1 .must be from 0"),

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_kubecluster.layouts.cluster import cluster_spec, spec_of
-from pytest_kubecluster.spec.model import ClusterSpec, LayoutName, SpecError
+from pytest_kubecluster.spec.defaults import LayoutName
+from pytest_kubecluster.spec.model import ClusterSpec, SpecError
 from pytest_kubecluster.spec.parts import FileStatement, HostStatement
 from pytest_kubecluster.spec.provenance import describe, explain_flag
 from pytest_kubecluster.spec.specfile import SpecFileError, find_spec_file

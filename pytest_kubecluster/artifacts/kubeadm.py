@@ -1,0 +1,84 @@
+"""The files of a node in the layout of kubeadm."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+from pytest_kubecluster.artifacts.certificates import KeyPair
+from pytest_kubecluster.artifacts.go_yaml import go_yaml
+from pytest_kubecluster.layouts.kubeadm import CERTIFICATE
+from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
+
+Template = Callable[..., bytes]
+"""Renders a template of this package by its name."""
+
+_QUOTED_SINCE = 15
+_WITHOUT_PREFERENCES_SINCE = 34
+_IN_FRONT = ("bootstrap-kubeconfig", "kubeconfig", "config")
+
+
+def kubeadm_files(
+    cluster: ClusterSpec, node: NodeSpec, ca: bytes, identity: KeyPair, template: Template
+) -> dict[str, bytes]:
+    """Return the contents of a node's files by name; ``identity`` is its client certificate."""
+    kubelet, minor = node.kubelet, node.kubelet.version.minor
+
+    def words(*names: str) -> str:
+        return " ".join(f"--{name}={kubelet.flags[name]}" for name in names)
+
+    values = {"kubelet": kubelet, "minor": minor, "words": words}
+    arguments = words(*(name for name in kubelet.flags if name not in _IN_FRONT))
+    quoted = f'"{arguments}"' if minor >= _QUOTED_SINCE else arguments
+    socket = kubelet.configuration.get("containerRuntimeEndpoint", "")
+    return {
+        "kubelet.service": template("kubeadm/kubelet.service", **values),
+        "10-kubeadm.conf": template("kubeadm/10-kubeadm.conf", **values),
+        "kubeadm-flags.env": f"KUBELET_KUBEADM_ARGS={quoted}\n".encode(),
+        "kubelet.env": b"KUBELET_EXTRA_ARGS=\n",
+        "kubelet.yaml": go_yaml(kubelet.configuration),
+        "instance-config.yaml": f'containerRuntimeEndpoint: "{socket}"\n'.encode(),
+        "kubeconfig": go_yaml(_kubeconfig(cluster, node, ca, identity)),
+        "kubelet-client.pem": identity.combined,
+    }
+
+
+def _kubeconfig(
+    cluster: ClusterSpec, node: NodeSpec, ca: bytes, identity: KeyPair
+) -> dict[str, Any]:
+    """Return what ``kubeadm init`` writes on the first master, and the kubelet on a joined node.
+
+    The latter's names are those of cmd/kubelet: certificate/bootstrap.
+    """
+    joined = any(file.rotated for file in node.kubelet.files)
+    name = f"system:node:{node.name.lower()}"
+    at, user = "kubernetes", name
+    context: dict[str, Any] = {"cluster": at, "user": user}
+    context_name = f"{name}@{at}"
+    credentials = {
+        "client-certificate-data": _base64(identity.cert),
+        "client-key-data": _base64(identity.key),
+    }
+    if joined:
+        at, user, context_name = "default-cluster", "default-auth", "default-context"
+        context = {"cluster": at, "namespace": "default", "user": user}
+        credentials = {"client-certificate": CERTIFICATE, "client-key": CERTIFICATE}
+    server = {
+        "certificate-authority-data": _base64(ca),
+        "server": cluster.api_server_of(node),
+    }
+    old = node.kubelet.version.minor < _WITHOUT_PREFERENCES_SINCE
+    return {
+        "apiVersion": "v1",
+        "clusters": [{"cluster": server, "name": at}],
+        "contexts": [{"context": context, "name": context_name}],
+        "current-context": context_name,
+        "kind": "Config",
+        **({"preferences": {}} if old else {}),
+        "users": [{"name": user, "user": credentials}],
+    }
+
+
+def _base64(pem: bytes) -> str:
+    return base64.b64encode(pem).decode()
