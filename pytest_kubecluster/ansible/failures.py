@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_kubecluster.ansible.events import ENDS, events
 from pytest_kubecluster.ansible.node_python import no_python
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.spec.launcher import WRAPPER
@@ -23,17 +24,9 @@ _NO_PYTHON = re.compile(
 _NO_PLACE = re.compile(rf"tar: {WRAPPER.rpartition('/')[0].lstrip('/')}\S*: .*: Read-only")
 """What tar prints where /usr is read-only and the kubelet-wrapper is to be unpacked."""
 
-_ENDS = ("runner_on_ok", "runner_on_failed", "runner_on_skipped", "runner_on_unreachable")
-
 
 class ProvisioningError(KubeClusterError):
     """A failed task: its name, its node, its message, and the path of the whole log."""
-
-
-def changed_tasks(artifacts: Path) -> dict[str, int]:
-    """Return how many tasks changed something, by node, from the events that a run left."""
-    stats = list(_events(artifacts, "playbook_on_stats"))
-    return {node: count for _, event in stats for node, count in event["changed"].items()}
 
 
 def explain(artifacts: Path, error: CommandError, secrets: Sequence[str]) -> ProvisioningError:
@@ -48,7 +41,7 @@ def explain(artifacts: Path, error: CommandError, secrets: Sequence[str]) -> Pro
         )
         text = f"{problem}\n  task that was running: {task}\n  on: {', '.join(hosts)}"
         return ProvisioningError(redact(f"{text}\n  full log: {error.log}", secrets))
-    for _, event in _events(artifacts, "runner_on_failed", "runner_on_unreachable"):
+    for _, event in events(artifacts, "runner_on_failed", "runner_on_unreachable"):
         if not event.get("ignore_errors"):
             return ProvisioningError(redact(f"{_message(event)}\n  full log: {error.log}", secrets))
     # The reader does not need to know how Ansible was started.
@@ -59,7 +52,7 @@ def explain(artifacts: Path, error: CommandError, secrets: Sequence[str]) -> Pro
 def _running(artifacts: Path) -> tuple[str, list[str]] | None:
     """Return the task that was running, and the nodes on which it had not ended."""
     waiting: dict[str, str] = {}
-    for kind, event in _events(artifacts, "runner_on_start", *_ENDS):
+    for kind, event in events(artifacts, "runner_on_start", *ENDS):
         if kind == "runner_on_start":
             waiting[event["host"]] = event["task"]
         else:
@@ -88,11 +81,3 @@ def _message(event: dict[str, Any]) -> str:
         )
     lines = "\n".join(f"    {line}" for line in text.split("\n")) if text else "    (none)"
     return f"provisioning failed on {host}\n  task: {event.get('task', '?')}\n  message:\n{lines}"
-
-
-def _events(artifacts: Path, *kinds: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    paths = (artifacts / "job_events").glob("*.json")
-    for path in sorted(paths, key=lambda path: int(path.name.partition("-")[0])):
-        event = json.loads(path.read_text())
-        if event["event"] in kinds:
-            yield event["event"], event["event_data"]

@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from pytest_kubecluster.ansible.failures import ProvisioningError, changed_tasks, explain
+from pytest_kubecluster.ansible.events import TaskRun, changed_tasks, task_runs
+from pytest_kubecluster.ansible.failures import ProvisioningError, explain
 from pytest_kubecluster.ansible.inventory import (
     InventorySource,
     KubeletInstall,
@@ -114,12 +115,18 @@ def check_playbook(path: Path) -> Path:
 
 
 def provision(
-    work: Provisioning, commands: Commands, *, timeout: float, on_task: Callable[[str], None]
+    work: Provisioning,
+    commands: Commands,
+    *,
+    timeout: float,
+    on_task: Callable[[str], None],
+    on_end: Callable[[TaskRun], None] = lambda run: None,
 ) -> ProvisioningResult:
     """Run the bundled playbook, or the user's own, on all nodes; it may run again later.
 
-    ``on_task`` is called with the name of each task that begins. Raises ProvisioningError for the
-    first task that failed on a node, or if Ansible takes longer than ``timeout`` seconds.
+    ``on_task`` is called with the name of each task that begins; ``on_end``, once Ansible has
+    ended, with every task on every node. Raises ProvisioningError for the first task that failed
+    on a node, or if Ansible takes longer than ``timeout`` seconds.
 
     No secret stays in the log, whatever a playbook prints, and nothing of Ansible's own record.
     """
@@ -156,6 +163,8 @@ def provision(
     except CommandError as error:
         raise explain(artifacts, error, _secrets(work)) from None
     finally:
+        for run in task_runs(artifacts):
+            on_end(run)
         copy_redacted(log, log, _secrets(work))
         shutil.rmtree(artifacts, ignore_errors=True)
 

@@ -17,6 +17,7 @@ from pytest_kubecluster.artifacts.pki import Pki
 from pytest_kubecluster.layouts.cluster import completed
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 from pytest_kubecluster.util.atomic import write_atomically
+from pytest_kubecluster.util.templates import template_environment
 
 _PLAIN_WORD = re.compile(r"[\w@%+=:,./\-]+", re.ASCII)
 
@@ -81,13 +82,7 @@ def systemd_word(word: str) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pytest_kubecluster.artifacts"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+    environment = template_environment("pytest_kubecluster.artifacts")
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
     environment.filters["systemd_word"] = systemd_word
     return environment

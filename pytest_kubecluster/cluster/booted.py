@@ -157,10 +157,11 @@ class Booting:
             failed = booting.done() and booting.exception() is not None
             return failed or commands.stopped
 
-        connections = {
-            node.name: pool.submit(ssh.connect, node.name, deadline, hopeless)
-            for node in self._cluster.spec
-        }
+        def connect(name: str) -> None:
+            with self._cluster.progress.on_node("boot", name):
+                ssh.connect(name, deadline, hopeless)
+
+        connections = {node.name: pool.submit(connect, node.name) for node in self._cluster.spec}
         failures = {name: connection.exception() for name, connection in connections.items()}
         if hopeless():
             booting.result()

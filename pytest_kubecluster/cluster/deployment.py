@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_kubecluster.ansible.events import TaskRun
 from pytest_kubecluster.ansible.node_python import write_unpacker
 from pytest_kubecluster.ansible.run import (
     KubeletInstall,
@@ -32,7 +33,7 @@ from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.atomic import write_atomically
 from pytest_kubecluster.util.parallel import each_in_parallel
 from pytest_kubecluster.util.process import Commands
-from pytest_kubecluster.util.progress import Progress
+from pytest_kubecluster.util.progress import Progress, Span
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,13 @@ class Deployment:
             own_folder=self.settings.ansible_folder,
             existing=self.settings.machines.existing,
         )
-        return provision(work, self.commands, timeout=timeout, on_task=self.progress.step)
+
+        def on_end(run: TaskRun) -> None:
+            span = Span("provision", run.node, run.started, run.seconds, run.task, run.outcome)
+            self.progress.record(span)
+
+        step = self.progress.step
+        return provision(work, self.commands, timeout=timeout, on_task=step, on_end=on_end)
 
     def provision_running(self, nodes: Sequence[Node], deadline: float) -> Mapping[str, int]:
         """Run the playbook on nodes that are up, wait for their kubelets, and return the changes.
@@ -116,11 +123,10 @@ class Deployment:
 
         def wait(node: Node) -> None:
             # The deadline is stretched already, and a node would stretch what it is given.
-            node.wait_until_healthy(
-                max(1.0, deadline - time.monotonic()) / node.access.timeout_factor,
-                restarts=0,
-            )
-            look(node)
+            seconds = max(1.0, deadline - time.monotonic()) / node.access.timeout_factor
+            with self.progress.on_node("start", node.name):
+                node.wait_until_healthy(seconds, restarts=0)
+                look(node)
 
         each_in_parallel(wait, nodes, limit=self.machines.forks)
 

@@ -1,110 +1,132 @@
-"""Describe a node where a test that uses it failed, and write the report of a run."""
+"""The facts of a node that bear on a failure: what differs, and where that can be seen."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
-
-import yaml
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.nodes.journal import JournalLine, digest
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.observation import Observation
-from pytest_kubecluster.nodes.verdict import compare, difference_table
-from pytest_kubecluster.util.atomic import write_atomically
-from pytest_kubecluster.util.redact import copy_redacted, redact
+from pytest_kubecluster.nodes.verdict import (
+    Case,
+    Difference,
+    Evidence,
+    case_of,
+    compare,
+    difference_table,
+)
+from pytest_kubecluster.util.plain import map_text
+from pytest_kubecluster.util.redact import redact
 
-_LINE = 240
-_SECONDS = 30.0
+_DIFF_LINES = 40
+_CONTEXT = 2
 
 
-def node_facts(node: Node) -> str:
-    """Return a node's facts as text: unit, argv, where it is not its spec, the journal's end.
+@dataclass(frozen=True)
+class FileDiff:
+    """How a file of a node differs from the expected one: the lines of a unified diff."""
 
-    They come from the look that the failed test used, or from a new one if it used none. A node
-    that does not answer is described by the reason.
+    path: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What one look at a node showed. ``problem`` is why there was none."""
+
+    node: str
+    problem: str = ""
+    unit: str = ""
+    """Systemd's account of the kubelet's unit in one line."""
+    healthy: bool = True
+    """Whether the unit is active, was not restarted, and the kubelet says that it is healthy."""
+    argv: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    diffs: tuple[FileDiff, ...] = ()
+    unseen: tuple[str, ...] = ()
+    """The parts of the look that failed, and why."""
+    journal: tuple[JournalLine, ...] = ()
+
+
+def node_facts(node: Node) -> NodeFacts:
+    """Return a node's facts, without secrets.
+
+    They come from the look that the failed test used, or from a new one if it used none.
     """
     try:
         seen = node.kubelet if node.used else node.look()
     except KubeClusterError as error:
-        return str(error)
+        return NodeFacts(node.name, redact(str(error)), healthy=False)
+    return facts_of(node, seen)
+
+
+def facts_of(node: Node, seen: Observation) -> NodeFacts:
+    """Return the facts of an observation of a node, without secrets."""
     unit = seen.unit
     state = f"{unit.get('ActiveState')} ({unit.get('SubState')}), {unit.get('UnitFileState')}"
-    restarts = f"{unit.get('NRestarts')} restarts, result {unit.get('Result')}"
-    differences = compare(seen, node.spec)
-    table = difference_table(differences) if differences else ["matches its spec"]
-    lines = [
-        f"unit:  {state}, {restarts}",
-        f"argv:  {seen.command_line_text}",
-        "spec:  " + "\n       ".join(table),
-        *(f"not observed: {name}: {reason}" for name, reason in seen.problems.items()),
-        "journal:",
-        *(f"  {line[:_LINE]}" for line in seen.journal),
-    ]
-    return redact("\n".join(lines))
+    restarts = int(unit.get("NRestarts") or 0)
+    facts = NodeFacts(
+        node.name,
+        unit=f"{state}, {restarts} restarts, result {unit.get('Result')}",
+        healthy=unit.get("SubState") == "running" and not restarts and _says_ok(seen),
+        argv=seen.process.argv if seen.process else (),
+        differences=tuple(compare(seen, node.spec)),
+        diffs=tuple(_diffs(case_of(seen, node.spec))),
+        unseen=tuple(f"{name}: {reason}" for name, reason in seen.problems.items()),
+        journal=digest(seen.journal),
+    )
+    return map_text(facts, redact)
 
 
-def write_report(
-    folder: Path, about: Mapping[str, Any], nodes: Sequence[Node], logs: Path, *, failed: bool
-) -> None:
-    """Write ``report.json`` and, of a failed run, each node's diagnostics and all logs.
+def _says_ok(seen: Observation) -> bool:
+    return not seen.ports.get("healthz") or seen.healthz.body == "ok"
 
-    ``about`` goes into the report as it is; ``logs`` is the folder of the external commands' logs.
-    Secrets are redacted, and only the owner can read what is left.
+
+def _diffs(case: Case) -> Iterator[FileDiff]:
+    """Yield the diffs of the files whose content is stated and not secret."""
+    for stated in case.stated.files:
+        file = case.seen.files.get(stated.path)
+        if stated.content is None or file is None or file.content in (None, stated.content):
+            continue
+        wanted, actual = (text.decode(errors="replace") for text in (stated.content, file.content))
+        lines = difflib.unified_diff(
+            wanted.splitlines(), actual.splitlines(), n=_CONTEXT, lineterm=""
+        )
+        yield FileDiff(stated.path, tuple(lines)[2 : _DIFF_LINES + 2])
+
+
+def facts_text(facts: NodeFacts, shown: str = "") -> str:
+    """Return what of a node's facts bears on a failure; empty if nothing does.
+
+    The differences come first. Lines that ``shown``, the text of the failure, has already are left
+    out.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(folder / "report.json", json.dumps(about, indent=1) + "\n")
-    if not failed:
-        return
-    for log in logs.glob("*.log"):
-        copy_redacted(log, folder / log.name)
-    if nodes:
-        with ThreadPoolExecutor(max_workers=min(16, len(nodes))) as pool:
-            list(pool.map(lambda node: _collect(node, folder / node.name), nodes))
+    if facts.problem:
+        return "" if facts.problem in shown else facts.problem
+    if not facts.differences:
+        return "" if facts.healthy else "\n".join([*_unit(facts), *_journal(facts, shown)])
+    seen_in = {one.evidence for one in facts.differences}
+    table = difference_table(facts.differences)
+    lines = [] if all(line in shown for line in table) else table
+    if not facts.healthy or Evidence.SYSTEMD in seen_in:
+        lines += _unit(facts)
+    if Evidence.PROCESS in seen_in and facts.argv:
+        lines.append(f"argv:  {' '.join(facts.argv)}")
+    for diff in facts.diffs:
+        lines += [f"diff of {diff.path}, expected and actual:", *(f"  {x}" for x in diff.lines)]
+    lines += [f"not observed: {one}" for one in facts.unseen]
+    if not facts.healthy or Evidence.PORTS in seen_in:
+        lines += _journal(facts, "\n".join([shown, *table]))
+    return "\n".join(lines)
 
 
-def _collect(node: Node, folder: Path) -> None:
-    folder.mkdir(mode=0o700, exist_ok=True)
-    try:
-        seen = node.kubelet
-    except KubeClusterError as error:
-        _write(folder / "node.txt", f"{error}\n")
-        return
-    unit = node.spec.kubelet.unit
-    for name, text in _observed(seen, unit).items():
-        _write(folder / name, text)
-    commands = {
-        "journal.txt": ["journalctl", "--unit", unit, "--no-pager", "--lines=5000"],
-        "systemctl-status.txt": ["systemctl", "status", "--no-pager", "--full", unit],
-        "addresses.txt": ["ip", "address"],
-        "routes.txt": ["ip", "route"],
-        "disk.txt": ["df", "-h"],
-    }
-    for name, command in commands.items():
-        try:
-            done = node.run(*command, timeout=_SECONDS)
-            printed = done.stdout_bytes + done.stderr_bytes
-            _write(folder / name, printed.decode(errors="replace"))
-        except (KubeClusterError, subprocess.SubprocessError) as error:
-            _write(folder / name, f"{error}\n")
-            return
+def _unit(facts: NodeFacts) -> list[str]:
+    return [f"unit:  {facts.unit}"]
 
 
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, redact(text).encode(), 0o600)
-
-
-def _observed(seen: Observation, unit: str) -> dict[str, str]:
-    """Return the files that the look brought along; the agent has cut secrets out of them."""
-    found = {"kubeconfig": yaml.safe_dump(dict(seen.kubeconfig), sort_keys=False)}
-    for path, (kind, file) in seen.unit_files.items():
-        name = unit if kind == "unit" else path.strip("/").replace("/", "_")
-        found[name] = file.text if file else "it does not exist\n"
-    for one in seen.documents:
-        text = yaml.safe_dump(dict(one.document), sort_keys=False)
-        found[one.path.strip("/").replace("/", "_")] = one.problem or text
-    return found
+def _journal(facts: NodeFacts, shown: str) -> list[str]:
+    lines = [f"  {line}" for line in facts.journal if line.text[:80] not in shown]
+    return ["journal:", *lines] if lines else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Generator
 from copy import copy
 
@@ -106,22 +105,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return min(os.cpu_count() or 1, len(session.spec.nodes))
 
 
-def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+def pytest_assertrepr_compare(
+    config: pytest.Config, op: str, left: object, right: object
+) -> list[str] | None:
     """Explain ``node.kubelet == spec`` as a table, flag by flag."""
-    if op != "==" or "pytest_kubecluster.spec.model" not in sys.modules:
-        return None  # neither side can be a spec
-    from pytest_kubecluster.spec.model import KubeletSpec
+    from pytest_kubecluster.plugin.comparison import explain
 
-    spec, other = (left, right) if isinstance(left, KubeletSpec) else (right, left)
-    if not isinstance(spec, KubeletSpec):
-        return None
-    from pytest_kubecluster.nodes.kubelet import Kubelet
-    from pytest_kubecluster.nodes.verdict import difference_table
-
-    if not isinstance(other, Kubelet):
-        return None
-    differences = other.differences(spec)
-    noun = "difference" if len(differences) == 1 else "differences"
-    headline = f"the kubelet does not match its spec: {len(differences)} {noun}"
-    # pytest cuts what is wide; the facts of the node, below, have the places too.
-    return [headline, *difference_table(differences, places=False)]
+    return explain(config.stash[SESSION], op, left, right)

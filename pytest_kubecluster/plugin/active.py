@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from pytest_kubecluster.plugin.facts import NodeFacts
+from pytest_kubecluster.plugin.facts import FactsOfFailures
 from pytest_kubecluster.plugin.items import needs_cluster, node_names, parameters
 from pytest_kubecluster.plugin.lifecycle import Lifecycle
+from pytest_kubecluster.plugin.recorder import Recorder, describe
 from pytest_kubecluster.plugin.session import NEED_NODE, ClusterSession
 from pytest_kubecluster.plugin.terminal import Terminal, header, summary, waivers_not_needed
 
@@ -22,8 +23,14 @@ class ActivePlugin:
         self._session = session
         self._lifecycle = Lifecycle(session)
         self._terminal = Terminal(session.config)
+<<<<<<< HEAD
         self._facts = NodeFacts()
         self._begun: set[str] = set()
+=======
+        self._facts = FactsOfFailures()
+        self._recorder = Recorder(self._lifecycle.outcome)
+        self._testing = ""
+>>>>>>> 57053d9 (--kube-report writes a page: verdict, cluster, heat map, differences, timeline, certificates, versions)
 
     def pytest_report_header(self) -> str:
         """Show what will be booted."""
@@ -100,6 +107,7 @@ class ActivePlugin:
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> None:
         """Learn from here on whether the test looks at its nodes."""
         self._facts.expect(pyfuncitem)
+        self._session.compared = self._session.compared_table = ()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -107,11 +115,34 @@ class ActivePlugin:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Show the facts of the node under the failure, in JUnit XML, too."""
         report = yield
+        facts = self._facts.of(item, call) if report.failed else {}
+        describe(item, report, self._session, facts)
         add_section = getattr(report.longrepr, "addsection", None)
         if report.failed and add_section is not None:
-            for title, facts in self._facts.sections(item):
-                add_section(title, facts, sep="-")
+            shown = report.longreprtext
+            if table := self._table_to_show(shown):
+                add_section("kubecluster: differences", table, sep="-")
+                shown += table
+            for title, text in self._facts.sections(item, facts, shown):
+                add_section(title, text, sep="-")
         return report
+
+    def _table_to_show(self, shown: str) -> str:
+        """Return the table of the comparison that failed, unless the failure shows it."""
+        table = "\n".join(self._session.compared_table)
+        return table if "listed below" in shown else ""
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Learn what an interrupt would interrupt."""
+        self._testing = nodeid
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Gather the results, in a controller of pytest-xdist those of its workers."""
+        self._recorder.add(report)
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Note what was interrupted."""
+        self._lifecycle.note_interrupt(self._testing)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:

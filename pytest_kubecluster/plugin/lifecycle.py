@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Network
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +26,7 @@ from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.plugin.options import REPORT
 from pytest_kubecluster.plugin.session import ClusterSession
 from pytest_kubecluster.plugin.terminal import Terminal
+from pytest_kubecluster.report.outcome import Outcome
 from pytest_kubecluster.spec.defaults import DEFAULT_NETWORK
 from pytest_kubecluster.util.paths import cache_folder
 from pytest_kubecluster.util.progress import Phase, Progress
@@ -29,6 +34,7 @@ from pytest_kubecluster.util.progress import Phase, Progress
 if TYPE_CHECKING:
     from pytest_kubecluster.machines.existing.inventory import Inventory
     from pytest_kubecluster.machines.existing.vagrantfile import ExistingVagrantfile
+    from pytest_kubecluster.report.data import Report
 
 _ATTEMPTS = 10
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -54,6 +60,8 @@ class Lifecycle:
     def __init__(self, session: ClusterSession) -> None:
         """Create a lifecycle without a cluster."""
         self.session = session
+        self.outcome = Outcome(command=shlex.join(["pytest", *map(str, session.arguments)]))
+        """What came of the tests, for the report."""
         self.phases: list[Phase] = []
         self.kept = ""
         """The name of the cluster, if it was kept."""
@@ -62,6 +70,7 @@ class Lifecycle:
         self._booting: Thread | None = None
         self._finishing = False
         self._terminal = Terminal(session.config)
+        self._secrets: Sequence[str] = ()
 
     def boot(self) -> None:
         """Boot the cluster; on failure show the reason and end the session with exit status 1.
@@ -77,6 +86,7 @@ class Lifecycle:
         try:
             self.open(progress, reuse=session.settings.reuse, background=session.distributes)
         except KubeClusterError as error:
+            self.outcome.error = str(error)
             self._terminal.show_error(str(error))
             what = "machines cannot be used" if session.existing else "cluster did not boot"
             pytest.exit(f"kubecluster: the {what}", returncode=1)
@@ -157,7 +167,15 @@ class Lifecycle:
             booting.boot()
         except KubeClusterError as error:
             if not self._finishing:
+                self.outcome.error = str(error)
                 self._terminal.show_error(str(error))
+
+    def note_interrupt(self, test: str) -> None:
+        """Note that the run was interrupted, in the present phase or in ``test``."""
+        phases = self.session.cluster.progress.phases if self.session.cluster else []
+        during = phases[-1] if phases and phases[-1].failed else None
+        what = f"{during.name} ({during.detail})" if during else test or "collection"
+        self.outcome.interrupted = what
 
     def finish(self, *, failed: bool) -> None:
         """Remove the cluster, or keep it if requested.
@@ -191,18 +209,52 @@ class Lifecycle:
                     self._keep(cluster)
                 else:
                     self._remove(cluster, keep_logs=failed)
+            self._write_page(cluster, failed=failed)
 
     def _write_report(self, cluster: Cluster, *, failed: bool) -> None:
-        folder = self.session.settings.report
-        if folder is None:
+        """Write the report while the nodes can still be asked."""
+        if (folder := self.session.settings.report) is None:
             return
         from pytest_kubecluster.report.session import write_session_report
+        from pytest_kubecluster.util.redact import private_keys
 
-        spec, settings = self.session.spec, self.session.settings
-        phases = cluster.progress.phases
         nodes = cluster.nodes if cluster.exists else ()
+        with self._complaining(folder):
+            if cluster.exists:
+                keys = private_keys(cluster.folder.path / "pki")
+                self._secrets = (*keys, self.session.settings.sudo_password)
+            report = self._collect(cluster, failed=failed)
+            write_session_report(folder, report, nodes, cluster.logs, self._secrets)
+
+    def _write_page(self, cluster: Cluster, *, failed: bool) -> None:
+        """Write the page again, now that it is known how the cluster ended."""
+        if (folder := self.session.settings.report) is None or not folder.is_dir():
+            return
+        from pytest_kubecluster.report.session import write_page
+
+        with self._complaining(folder):
+            write_page(folder, self._collect(cluster, failed=failed), self._secrets)
+
+    def _collect(self, cluster: Cluster, *, failed: bool) -> Report:
+        from pytest_kubecluster.report.collect import collect
+
+        session = self.session
+        nodes, progress = cluster.nodes, cluster.progress
+        return collect(
+            session.spec,
+            session.settings,
+            progress,
+            nodes,
+            self.outcome,
+            failed=failed,
+            kept=self.kept,
+        )
+
+    @contextmanager
+    def _complaining(self, folder: Path) -> Iterator[None]:
+        """Show what prevents the report, which must prevent nothing else."""
         try:
-            write_session_report(folder, spec, settings, phases, nodes, cluster.logs, failed=failed)
+            yield
         except Exception as error:
             reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
             self._terminal.show_error(f"{REPORT.flag}: {folder} cannot be written: {reason}")

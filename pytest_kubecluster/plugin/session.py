@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_kubecluster.machines.existing.inventory import Inventory
     from pytest_kubecluster.machines.existing.vagrantfile import ExistingVagrantfile
     from pytest_kubecluster.nodes.node import Node
+    from pytest_kubecluster.nodes.verdict import Difference
     from pytest_kubecluster.plugin.resolution import Placement, Step
     from pytest_kubecluster.plugin.workers import WorkerInput
     from pytest_kubecluster.spec.model import ClusterSpec
@@ -40,6 +41,9 @@ class ClusterSession:
         self.config = config
         self.enabled: bool = config.getoption(CLUSTER)
         self.cluster: Cluster | None = None
+        self.compared: Sequence[Difference] = ()
+        """The differences of the last comparison that failed in the present test."""
+        self.compared_table: Sequence[str] = ()
         self._spec: ClusterSpec | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         if settings is not None:
@@ -119,6 +123,11 @@ class ClusterSession:
     def use(self, cluster: Cluster) -> None:
         """Use a cluster that is up and that another owns."""
         self.cluster, self._spec = cluster, cluster.spec
+
+    @property
+    def arguments(self) -> Sequence[str]:
+        """The arguments of pytest in this run."""
+        return [str(one) for one in self.config.invocation_params.args]
 
     @property
     def is_worker(self) -> bool:

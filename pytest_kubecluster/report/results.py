@@ -1,13 +1,35 @@
-"""The results of tests with many kubelet versions."""
+"""The results of tests, of one run and of many kubelet versions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pytest_kubecluster.nodes.verdict.difference import Difference
 from pytest_kubecluster.spec.version import KubeVersion
 
 Outcome = Literal["passed", "failed", "skipped"]
+
+OWN = "own"
+"""The group of tests that are not the bundled suite's."""
+GROUPS = {
+    "files": "Files on disk",
+    "kubeconfig": "Kubeconfig and certificates",
+    "service": "systemd",
+    "process": "Process and settings",
+    "ports": "The kubelet's ports",
+    "api": "Node object in the API server",
+    "control_plane": "Control plane",
+    "recovery": "After a disturbance",
+    "cis": "CIS Benchmark",
+    OWN: "Your own tests",
+}
+"""The groups of checks in the order in which they are shown, and their titles."""
+
+
+def title(group: str) -> str:
+    """Return the title of a group; one that is not known is its name."""
+    return GROUPS.get(group) or group.replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -18,7 +40,23 @@ class Result:
     node: str
     outcome: Outcome
     reason: str = ""
+    """Why it was skipped, or the message of its failure."""
     seconds: float = 0.0
+    group: str = OWN
+    """The evidence that a check of the bundled suite rests on, or OWN."""
+    file: str = ""
+    """The path of a test's file, as pytest shows it."""
+    expects: str = ""
+    """What the check expects, in a sentence."""
+    started: float = 0.0
+    """Seconds since the epoch."""
+    worker: str = ""
+    """The worker of pytest-xdist that ran it."""
+    differences: tuple[Difference, ...] = ()
+    text: str = ""
+    """The traceback of a failure that is no list of differences."""
+    facts: tuple[str, ...] = ()
+    """Where the facts of its nodes are in the report."""
 
 
 @dataclass

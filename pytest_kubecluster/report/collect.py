@@ -1,0 +1,130 @@
+"""Make the value of a run from its spec, its progress, its nodes and its test results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+
+from pytest_kubecluster.cluster.config import Settings
+from pytest_kubecluster.nodes.diagnostics import NodeFacts, facts_of
+from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.nodes.observation import Observation
+from pytest_kubecluster.nodes.verdict import checks
+from pytest_kubecluster.report.certificates import certificates
+from pytest_kubecluster.report.data import (
+    About,
+    ChangeOfVersion,
+    NodeOfRun,
+    PhaseOfRun,
+    Report,
+)
+from pytest_kubecluster.report.outcome import Outcome
+from pytest_kubecluster.report.results import OWN, Result
+from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
+from pytest_kubecluster.util.progress import Progress
+
+
+def collect(
+    spec: ClusterSpec,
+    settings: Settings,
+    progress: Progress,
+    nodes: Sequence[Node],
+    outcome: Outcome,
+    *,
+    failed: bool,
+    kept: str = "",
+) -> Report:
+    """Return everything that is known of a run at its end. No node is contacted."""
+    seen = dict(_seen(nodes))
+    facts = dict(outcome.facts)
+    described = []
+    for node in spec:
+        handle = next((one for one in nodes if one.name == node.name), None)
+        described.append(_node(spec, node, handle, seen.get(node.name), facts))
+    return Report(
+        replace(_about(spec, settings, progress, outcome), failed=failed, kept=kept),
+        tuple(described),
+        tuple(_explained(outcome.results)),
+        facts,
+        tuple(
+            PhaseOfRun(one.name, one.started, one.seconds, one.detail, one.failed)
+            for one in progress.phases
+        ),
+        tuple(progress.spans),
+        certificates(seen.items()),
+        tuple(_changes(spec)),
+    )
+
+
+def _about(spec: ClusterSpec, settings: Settings, progress: Progress, outcome: Outcome) -> About:
+    now = time.time()
+    first = min((phase.started for phase in progress.phases), default=now)
+    return About(
+        spec.summary(),
+        spec.version.number,
+        spec.image_tag,
+        settings.kind,
+        settings.machines.name,
+        settings.layout,
+        network=str(spec.network or ""),
+        plugin=version("pytest-kubecluster"),
+        command=outcome.command,
+        started=first,
+        seconds=now - first,
+        interrupted=outcome.interrupted,
+        error=outcome.error,
+    )
+
+
+def _seen(nodes: Sequence[Node]) -> Iterator[tuple[str, Observation]]:
+    """Yield the last look at each node that was looked at."""
+    for node in nodes:
+        if seen := node.seen:
+            yield node.name, seen
+
+
+def _node(
+    cluster: ClusterSpec,
+    spec: NodeSpec,
+    node: Node | None,
+    seen: Observation | None,
+    facts: dict[str, NodeFacts],
+) -> NodeOfRun:
+    kubelet = spec.kubelet
+    last = next((name for name in reversed(facts) if facts[name].node == spec.name), "")
+    if not last and node and seen:
+        last = f"{spec.name}-last"
+        facts[last] = facts_of(node, seen)
+    return NodeOfRun(
+        spec.name,
+        spec.role,
+        str(spec.address),
+        kubelet.version.number,
+        cluster.api_server_of(spec),
+        tuple(f"{key}={value}" if value else key for key, value in kubelet.node_labels.items()),
+        kubelet.node_taints,
+        node.access.problem if node else "",
+        last,
+    )
+
+
+def _explained(results: Sequence[Result]) -> Iterator[Result]:
+    """Yield the results with what their checks expect, as the checks themselves say it."""
+    known = {name: (check.__doc__ or "").partition("\n")[0] for name, check in checks().items()}
+    for one in results:
+        expects = one.expects
+        if not expects and one.group != OWN:
+            expects = known.get(one.check.removeprefix("test_").partition("[")[0], "")
+        yield replace(one, expects=expects)
+
+
+def _changes(spec: ClusterSpec) -> Iterator[ChangeOfVersion]:
+    nodes: dict[tuple[str, str, str], list[str]] = {}
+    for node in spec:
+        for change in node.kubelet.changes:
+            names = nodes.setdefault((change.what, change.reason, change.source), [])
+            names.append(node.name)
+    for (what, reason, source), names in nodes.items():
+        yield ChangeOfVersion(what, reason, source, tuple(names))
