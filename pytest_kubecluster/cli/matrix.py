@@ -37,7 +37,8 @@ def add_commands(add: AddCommand) -> None:
 
 def _matrix(arguments: argparse.Namespace) -> int:
     from pytest_kubecluster.matrix.run import read_versions, run_matrix
-    from pytest_kubecluster.report.matrix import as_html, as_junit, as_text
+    from pytest_kubecluster.report.matrix import as_junit, as_text
+    from pytest_kubecluster.report.matrix_page import as_html
 
     try:
         versions = read_versions(arguments.versions)

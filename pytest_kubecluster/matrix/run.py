@@ -17,9 +17,12 @@ from pytest_kubecluster.kubelet.host_requirements import (
     needs_cgroup_v1,
 )
 from pytest_kubecluster.plugin.lifecycle import Lifecycle, prepare
+from pytest_kubecluster.plugin.recorder import Recorder
 from pytest_kubecluster.plugin.session import SESSION, ClusterSession
 from pytest_kubecluster.plugin.settings import read_settings
-from pytest_kubecluster.report.results import Column, Matrix, Result
+from pytest_kubecluster.report.collect import explained
+from pytest_kubecluster.report.outcome import Outcome
+from pytest_kubecluster.report.results import Column, Matrix
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.spec.version import NEWEST, OLDEST, KubeVersion
 from pytest_kubecluster.util.progress import Progress, count
@@ -131,7 +134,10 @@ def _run_version(
         if status == pytest.ExitCode.INTERRUPTED:
             raise KeyboardInterrupt
         column.checking = time.monotonic() - started
-        column.results = guest.results
+        column.results, column.facts = explained(guest.outcome.results), guest.outcome.facts
+        column.changes = tuple(
+            dict.fromkeys(one for n in session.spec for one in n.kubelet.changes)
+        )
         if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             column.problem = "; ".join(guest.errors) or f"pytest ended with {status!r}"
     except KubeClusterError as error:
@@ -164,7 +170,7 @@ class _Guest:
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
         self._cluster = cluster
         self._settings = settings
-        self.results: list[Result] = []
+        self._recorder = Recorder(everything=True)
         self.errors: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -178,20 +184,9 @@ class _Guest:
             self.errors.append(f"{report.nodeid} cannot be collected: {report.longreprtext}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" or report.outcome != "passed":
-            check, _, rest = report.location[2].partition("[")
-            node = rest.rstrip("]")
-            self.results.append(
-                Result(check, node, report.outcome, _reason(report), report.duration)
-            )
+        self._recorder.add(report)
 
-
-def _reason(report: pytest.TestReport) -> str:
-    """Return why a test was skipped, or the message of its failure."""
-    if report.skipped and isinstance(report.longrepr, tuple):
-        reason = report.longrepr[2].removeprefix("Skipped: ")
-        # The same reason on several nodes is one.
-        node = report.location[2].partition("[")[2].rstrip("]")
-        return reason.removeprefix(f"{node}: ")
-    crash = getattr(report.longrepr, "reprcrash", None)
-    return str(crash.message) if crash else report.longreprtext
+    @property
+    def outcome(self) -> Outcome:
+        """The results, and the facts that they refer to."""
+        return self._recorder.outcome

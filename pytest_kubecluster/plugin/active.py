@@ -23,14 +23,10 @@ class ActivePlugin:
         self._session = session
         self._lifecycle = Lifecycle(session)
         self._terminal = Terminal(session.config)
-<<<<<<< HEAD
-        self._facts = NodeFacts()
-        self._begun: set[str] = set()
-=======
         self._facts = FactsOfFailures()
         self._recorder = Recorder(self._lifecycle.outcome)
         self._testing = ""
->>>>>>> 57053d9 (--kube-report writes a page: verdict, cluster, heat map, differences, timeline, certificates, versions)
+        self._begun: set[str] = set()
 
     def pytest_report_header(self) -> str:
         """Show what will be booted."""

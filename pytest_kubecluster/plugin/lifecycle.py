@@ -70,6 +70,7 @@ class Lifecycle:
         self._booting: Thread | None = None
         self._finishing = False
         self._terminal = Terminal(session.config)
+        self._report: Report | None = None
         self._secrets: Sequence[str] = ()
 
     def boot(self) -> None:
@@ -209,46 +210,37 @@ class Lifecycle:
                     self._keep(cluster)
                 else:
                     self._remove(cluster, keep_logs=failed)
-            self._write_page(cluster, failed=failed)
+            self._write_page(cluster)
 
     def _write_report(self, cluster: Cluster, *, failed: bool) -> None:
         """Write the report while the nodes can still be asked."""
         if (folder := self.session.settings.report) is None:
             return
+        from pytest_kubecluster.report.collect import collect, look_again
         from pytest_kubecluster.report.session import write_session_report
         from pytest_kubecluster.util.redact import private_keys
 
-        nodes = cluster.nodes if cluster.exists else ()
+        session, nodes = self.session, cluster.nodes if cluster.exists else ()
         with self._complaining(folder):
             if cluster.exists:
                 keys = private_keys(cluster.folder.path / "pki")
-                self._secrets = (*keys, self.session.settings.sudo_password)
-            report = self._collect(cluster, failed=failed)
-            write_session_report(folder, report, nodes, cluster.logs, self._secrets)
+                self._secrets = (*keys, session.settings.sudo_password)
+                look_again(nodes)
+            self._report = collect(
+                session.spec, session.settings, cluster.progress, nodes, self.outcome, failed=failed
+            )
+            write_session_report(folder, self._report, nodes, cluster.logs, self._secrets)
 
-    def _write_page(self, cluster: Cluster, *, failed: bool) -> None:
+    def _write_page(self, cluster: Cluster) -> None:
         """Write the page again, now that it is known how the cluster ended."""
-        if (folder := self.session.settings.report) is None or not folder.is_dir():
+        if (folder := self.session.settings.report) is None or self._report is None:
             return
+        from pytest_kubecluster.report.collect import ended
         from pytest_kubecluster.report.session import write_page
 
         with self._complaining(folder):
-            write_page(folder, self._collect(cluster, failed=failed), self._secrets)
-
-    def _collect(self, cluster: Cluster, *, failed: bool) -> Report:
-        from pytest_kubecluster.report.collect import collect
-
-        session = self.session
-        nodes, progress = cluster.nodes, cluster.progress
-        return collect(
-            session.spec,
-            session.settings,
-            progress,
-            nodes,
-            self.outcome,
-            failed=failed,
-            kept=self.kept,
-        )
+            report = ended(self._report, cluster.progress, kept=self.kept)
+            write_page(folder, report, self._secrets)
 
     @contextmanager
     def _complaining(self, folder: Path) -> Iterator[None]:

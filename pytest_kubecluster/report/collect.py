@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 
 from pytest_kubecluster.cluster.config import Settings
+from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.nodes.diagnostics import NodeFacts, facts_of
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.observation import Observation
@@ -23,6 +25,7 @@ from pytest_kubecluster.report.data import (
 from pytest_kubecluster.report.outcome import Outcome
 from pytest_kubecluster.report.results import OWN, Result
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
+from pytest_kubecluster.util.parallel import each_in_parallel
 from pytest_kubecluster.util.progress import Progress
 
 
@@ -34,7 +37,6 @@ def collect(
     outcome: Outcome,
     *,
     failed: bool,
-    kept: str = "",
 ) -> Report:
     """Return everything that is known of a run at its end. No node is contacted."""
     seen = dict(_seen(nodes))
@@ -44,18 +46,37 @@ def collect(
         handle = next((one for one in nodes if one.name == node.name), None)
         described.append(_node(spec, node, handle, seen.get(node.name), facts))
     return Report(
-        replace(_about(spec, settings, progress, outcome), failed=failed, kept=kept),
+        replace(_about(spec, settings, progress, outcome), failed=failed),
         tuple(described),
-        tuple(_explained(outcome.results)),
+        tuple(explained(outcome.results)),
         facts,
-        tuple(
-            PhaseOfRun(one.name, one.started, one.seconds, one.detail, one.failed)
-            for one in progress.phases
-        ),
+        tuple(_phases(progress)),
         tuple(progress.spans),
         certificates(seen.items()),
         tuple(_changes(spec)),
     )
+
+
+def look_again(nodes: Sequence[Node]) -> None:
+    """Look at the nodes whose last look is out of date."""
+
+    def look(node: Node) -> None:
+        if node.seen is None and not node.access.problem:
+            with suppress(KubeClusterError):  # the report says what the tests saw
+                node.refresh()
+
+    each_in_parallel(look, nodes, limit=16)
+
+
+def ended(report: Report, progress: Progress, *, kept: str) -> Report:
+    """Return the report of a run with how its cluster ended."""
+    about = replace(report.about, kept=kept, seconds=time.time() - report.about.started)
+    return replace(report, about=about, phases=tuple(_phases(progress)))
+
+
+def _phases(progress: Progress) -> Iterator[PhaseOfRun]:
+    for one in progress.phases:
+        yield PhaseOfRun(one.name, one.started, one.seconds, one.detail, one.failed)
 
 
 def _about(spec: ClusterSpec, settings: Settings, progress: Progress, outcome: Outcome) -> About:
@@ -110,14 +131,16 @@ def _node(
     )
 
 
-def _explained(results: Sequence[Result]) -> Iterator[Result]:
-    """Yield the results with what their checks expect, as the checks themselves say it."""
+def explained(results: Sequence[Result]) -> list[Result]:
+    """Return the results with what their checks expect, as the checks themselves say it."""
     known = {name: (check.__doc__ or "").partition("\n")[0] for name, check in checks().items()}
+    found = []
     for one in results:
         expects = one.expects
         if not expects and one.group != OWN:
-            expects = known.get(one.check.removeprefix("test_").partition("[")[0], "")
-        yield replace(one, expects=expects)
+            expects = known.get(one.check.removeprefix("test_"), "")
+        found.append(replace(one, expects=expects))
+    return found
 
 
 def _changes(spec: ClusterSpec) -> Iterator[ChangeOfVersion]:

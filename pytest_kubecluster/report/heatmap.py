@@ -39,6 +39,8 @@ class Placed:
     result: Result
     column: str
     where: str
+    facts: tuple[str, ...] = ()
+    """The names of the facts of its nodes."""
 
 
 @dataclass(frozen=True)
@@ -205,9 +207,11 @@ def _cell(heading: Heading, here: Sequence[Placed], failure: str) -> Cell:
 
 def _reasons(here: Sequence[Placed], columns: int) -> Iterable[tuple[str, str]]:
     where: dict[str, list[str]] = {}
+    applies = {one.column for one in here if one.result.outcome != "skipped"}
     for one in here:
         if one.result.outcome == "skipped":
-            where.setdefault(one.result.reason, []).append(one.column or one.where)
+            place = one.where if one.column in applies else one.column
+            where.setdefault(one.result.reason, []).append(place)
     for reason, names in where.items():
         distinct = list(dict.fromkeys(names))
         yield reason, "everywhere" if len(distinct) == columns else ", ".join(distinct)
@@ -252,7 +256,7 @@ def marked_difference(one: Difference) -> Marked:
 
 def _shown(one: Placed, facts: Mapping[str, NodeFacts]) -> Shown | None:
     result = one.result
-    found = next((facts[name] for name in result.facts if name in facts), None)
+    found = next((facts[name] for name in one.facts if name in facts), None)
     if found is None or found.problem:
         return None
     names = {difference.name for difference in result.differences}

@@ -1,4 +1,4 @@
-"""Show the results of a matrix: as text, as JUnit XML and as an HTML page."""
+"""Show the results of a matrix as text and as JUnit XML."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import jinja2
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from rich.console import Console
 from rich.table import Table
 
+from pytest_kubecluster.report.heatmap import readable
 from pytest_kubecluster.report.results import Column, Matrix, Result
 
 PASSED, FAILED, MISSING = "ok", "FAIL", "·"
@@ -23,13 +23,6 @@ class Cell:
 
     text: str
     note: int = 0
-    details: tuple[str, ...] = ()
-
-    @property
-    def kind(self) -> str:
-        """``passed``, ``failed``, ``skipped`` or ``missing``."""
-        kinds = {PASSED: "passed", FAILED: "failed", MISSING: "missing"}
-        return kinds.get(self.text, "skipped")
 
 
 class Grid:
@@ -49,12 +42,12 @@ class Grid:
         failed = [result for result in results if result.outcome == "failed"]
         skipped = [result for result in results if result.outcome == "skipped"]
         if failed:
-            return Cell(FAILED, details=tuple(f"{r.node}: {r.reason}" for r in failed))
+            return Cell(FAILED)
         if not results:
             return Cell(MISSING)
         if len(skipped) == len(results):
             note = self._note(skipped[0].reason)
-            return Cell(f"-{note}", note, (skipped[0].reason,))
+            return Cell(f"-{note}", note)
         return Cell(PASSED)
 
     def _note(self, reason: str) -> int:
@@ -123,11 +116,6 @@ def verdict(matrix: Matrix) -> str:
     )
 
 
-def readable(check: str) -> str:
-    """Return the name of a test as separate words."""
-    return check.removeprefix("test_").replace("_", " ")
-
-
 def as_junit(matrix: Matrix) -> bytes:
     """Return JUnit XML: a suite for each version, a case for each check and node."""
     xml = JUnitXml("kubecluster matrix")
@@ -153,18 +141,3 @@ def _case(result: Result, tag: str) -> TestCase:
     if result.outcome in kinds:
         case.result = [kinds[result.outcome](result.reason)]
     return case
-
-
-def as_html(matrix: Matrix) -> str:
-    """Return an HTML page that refers to no other file."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pytest_kubecluster.report"),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["readable"] = readable
-    return environment.get_template("matrix.html.j2").render(
-        grid=Grid(matrix), matrix=matrix, verdict=verdict(matrix), problems=list(problems(matrix))
-    )

@@ -21,7 +21,7 @@ from pytest_kubecluster.report.timeline import durations, timeline
 from pytest_kubecluster.util.progress import count
 from pytest_kubecluster.util.templates import template_environment
 
-_WHOLE = "cluster"
+WHOLE = "cluster"
 """The column of tests that are about no single node."""
 _COLUMNS = {"narrow": 1, "middle": 3, "wide": 6}
 """How many nodes the picture has beside each other, by the width of the screen."""
@@ -106,13 +106,13 @@ def _headings(report: Report) -> Iterator[Heading]:
         yield Heading(node.name, node.name, f"#node-{node.name}", bad)
     if any(not one.node for one in report.results):
         bad = any(one.outcome == "failed" and not one.node for one in report.results)
-        yield Heading(_WHOLE, "whole cluster", failed=bad, rare=True)
+        yield Heading(WHOLE, "whole cluster", failed=bad, rare=True)
 
 
 def _placed(report: Report) -> Iterator[Placed]:
     for one in report.results:
         for node in one.node.split(","):
-            yield Placed(one, node or _WHOLE, node or "the cluster")
+            yield Placed(one, node or WHOLE, node or "the cluster", one.facts)
 
 
 def _roots(certificates: Sequence[CertificateSeen]) -> Mapping[str, list[CertificateSeen]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pytest_kubecluster.nodes.diagnostics import NodeFacts
 from pytest_kubecluster.nodes.verdict.difference import Difference
+from pytest_kubecluster.spec.translate import Change
 from pytest_kubecluster.spec.version import KubeVersion
 
 Outcome = Literal["passed", "failed", "skipped"]
@@ -70,6 +73,10 @@ class Column:
     """Seconds to change the kubelet of the nodes to this version."""
     checking: float = 0.0
     """Seconds that the tests took."""
+    facts: Mapping[str, NodeFacts] = field(default_factory=dict)
+    """What looks at nodes showed, by the names that results refer to."""
+    changes: tuple[Change, ...] = ()
+    """What this version is configured with instead of the article's."""
 
     @property
     def failed(self) -> bool:

@@ -177,10 +177,13 @@ def test_failed_test_brings_its_nodes_facts(bench: Bench) -> None:
     for place in (output, junit):
         assert "unit:  failed (failed), enabled, 0 restarts, result exit-code" in place
         assert re.search(r"kubelet process +running +no: kubelet\.service is failed", place)
-        assert "Started kubelet.service" in place
+        assert "Failed with result 'exit-code'" in place
     folder = bench.project / "report"
     about = json.loads((folder / "report.json").read_text())
-    assert (about["kubelet"], about["failed"]) == ("hollow", True)
+    assert (about["about"]["kubelet"], about["about"]["failed"]) == ("hollow", True)
+    page = (folder / "index.html").read_text()
+    assert "1 of 1 check failed on 1 of 1 node" in page
+    assert "kubelet process" in page
     assert {path.name for path in (folder / "master01").iterdir()} == {
         "journal.txt",
         "kubelet.service",

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 from junitparser import JUnitXml
 
-from pytest_kubecluster.report.matrix import as_html, as_junit, as_text
+from pytest_kubecluster.report.matrix import as_junit, as_text
+from pytest_kubecluster.report.matrix_page import as_html
 from pytest_kubecluster.report.results import Column, Matrix, Result
 from pytest_kubecluster.spec.version import KubeVersion
+from tests.unit.report.page_reader import read_page
 
 OLD, NEW, DEAD, BARRED = (KubeVersion.parse(text) for text in ("1.7.5", "1.30.0", "1.24.1", "1.35"))
 REASON = "there is no <such> thing"
@@ -90,34 +91,38 @@ def test_junit(matrix: Matrix) -> None:
     assert suites["kubelet v1.35.0"].errors == 1
 
 
-class Page(HTMLParser):
-    """Takes a page apart as far as the tests look at it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.cells: list[tuple[str, str]] = []
-        self.outside: list[str] = []
-        self._kind = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = dict(attributes)
-        self._kind = (given.get("class") or "") if tag == "td" else ""
-        self.outside += [str(given[name]) for name in ("src", "href") if name in given]
-
-    def handle_data(self, data: str) -> None:
-        if self._kind:
-            self.cells.append((self._kind, data))
-            self._kind = ""
+def test_page_has_versions_for_columns_and_reasons_in_words(matrix: Matrix) -> None:
+    page = read_page(as_html(matrix))
+    (table,) = page.id("checks").all("table")
+    heads, *rows = table.all("tr")
+    assert [one.text for one in heads.all("th")] == ["check", "1.7.5", "1.30.0", "1.24.1", "1.35.0"]
+    cells = {
+        row.all("th")[0].all("summary")[0].text if row.all("summary") else row.all("th")[0].text: [
+            one.text for one in row.all("td")
+        ]
+        for row in rows
+    }
+    assert cells == {
+        "it runs": ["ok", "failed 1 of 2", "not run", "not run"],
+        "new thing": ["not applicable", "ok", "not run", "not run"],
+    }  # fmt: skip
+    assert f"Not applicable to 1.7.5, 1.30.0 on worker01: {REASON}." in rows[1].text
+    assert "the kubelet failed to start" in page.all("header")[0].text
 
 
-def test_html_has_the_same_content_and_is_self_contained(matrix: Matrix) -> None:
-    text = as_html(matrix)
-    page = Page(text)
-    assert page.cells == [
-        ("passed", "ok"), ("failed", "FAIL"), ("missing", "·"), ("missing", "·"),
-        ("skipped", "-1"), ("passed", "ok"), ("missing", "·"), ("missing", "·"),
-    ]  # fmt: skip
-    assert page.outside == []
-    assert "there is no &lt;such&gt; thing" in text
-    assert "assert 1 == 2" in text
+def test_page_leads_from_a_failure_to_the_node(matrix: Matrix) -> None:
+    page = read_page(as_html(matrix))
+    (cell,) = page.id("checks").all("td", "f")
+    failure = page.id(cell.all("a")[0]["href"][1:])
+    assert "1.30.0 on worker01" in failure.all("summary")[0].text
+    assert "assert 1 == 2" in failure.text
+    version = page.id("version-1.30.0")
+    (row,) = version.all("tr", "bad")
+    assert [one.classes for one in row.all("td")] == [{"p"}, {"f"}]
+
+
+def test_page_of_versions_that_all_did_not_run(matrix: Matrix) -> None:
+    page = read_page(as_html(Matrix(matrix.columns[2:], "real", "1 master")))
+    assert page.all("h1")[0].text == "0 of 2 versions pass"
+    assert "with real kubelets on 1 master" in page.all("title")[0].text
+    assert "this host has cgroup v1" in page.id("version-1.35.0").text

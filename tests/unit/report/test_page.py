@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_headline(page: Element) -> None:
         for one in page.all("header")[0].all("div")
         if one.all("dt")
     }
-    assert facts["nodes × checks"] == "2 × 3"
+    assert facts["nodes and checks"] == "2 nodes, 3 checks"
     assert facts["kubelet"] == "v1.7.5_coreos.1, hollow"
     assert facts["control plane"] == "none"
     assert facts["command"] == "pytest --kube-cluster"
@@ -145,9 +146,7 @@ def test_names_with_html_are_text() -> None:
 def test_headings_do_not_skip_levels(page: Element) -> None:
     levels = [int(one.tag[1]) for one in page.all("*") if one.tag in ("h1", "h2", "h3", "h4", "h5")]
     assert levels[0] == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False)), (
-        levels
-    )
+    assert all(after <= before + 1 for before, after in pairwise(levels)), levels
 
 
 def test_table_heads_have_scopes(page: Element) -> None:
