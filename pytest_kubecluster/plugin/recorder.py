@@ -19,7 +19,7 @@ from pytest_kubecluster.util.plain import from_plain, to_plain
 if TYPE_CHECKING:
     from pytest_kubecluster.plugin.session import ClusterSession
 
-_SUITE = "pytest_kubecluster.conformance."
+_SUITES = ("pytest_kubecluster.conformance.", "pytest_kubecluster.cis")
 _FIXTURES = "kube_"
 _LONGEST = 8000
 """How much of a traceback is kept, from its end."""
@@ -81,9 +81,11 @@ class Recorder:
 
 
 def _group(item: pytest.Item) -> str:
-    """Return the evidence of a check of the bundled suite: it is its module's name."""
-    module = getattr(getattr(item, "module", None), "__name__", "")
-    return module.removeprefix(_SUITE).removeprefix("test_") if module.startswith(_SUITE) else OWN
+    """Return the evidence of a check of a bundled suite: it is its module's name."""
+    module: str = getattr(getattr(item, "module", None), "__name__", "")
+    if not module.startswith(_SUITES):
+        return OWN
+    return module.rpartition(".")[2].removeprefix("test_")
 
 
 def _check(item: pytest.Item) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_kubecluster.nodes.cis import FAIL, Finding, findings
 from pytest_kubecluster.nodes.observation import Observation
+from pytest_kubecluster.report.data import CisRow
 from pytest_kubecluster.spec.benchmarks import Waiver
 
 
@@ -17,6 +18,15 @@ def cis_rows(name: str, seen: Observation, waivers: tuple[Waiver, ...]) -> list[
     ``differences`` has the expected and the actual value of each thing that is not as it must be.
     """
     return [_row(name, finding) for finding in findings(seen, waivers)]
+
+
+def cis_of_run(seen: Mapping[str, Observation], waivers: tuple[Waiver, ...]) -> Iterator[CisRow]:
+    """Yield the rows of all nodes, by whose names their observations are given."""
+    for node, observation in seen.items():
+        for row, finding in zip(
+            cis_rows(node, observation, waivers), findings(observation, waivers), strict=True
+        ):
+            yield CisRow(**{**row, "differences": tuple(finding.differences)})
 
 
 def has_failed(rows: Iterable[Mapping[str, Any]]) -> bool:

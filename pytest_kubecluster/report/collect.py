@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.observation import Observation
 from pytest_kubecluster.nodes.verdict import checks
 from pytest_kubecluster.report.certificates import certificates
+from pytest_kubecluster.report.cis import cis_of_run
 from pytest_kubecluster.report.data import (
     About,
     ChangeOfVersion,
@@ -40,6 +41,8 @@ def collect(
 ) -> Report:
     """Return everything that is known of a run at its end. No node is contacted."""
     seen = dict(_seen(nodes))
+    cis = tuple(cis_of_run(seen, settings.spec_file.waivers))
+    titles = {row.id: row.title for row in cis}
     facts = dict(outcome.facts)
     described = []
     for node in spec:
@@ -48,12 +51,13 @@ def collect(
     return Report(
         replace(_about(spec, settings, progress, outcome), failed=failed),
         tuple(described),
-        tuple(explained(outcome.results)),
+        tuple(explained(outcome.results, titles)),
         facts,
         tuple(_phases(progress)),
         tuple(progress.spans),
         certificates(seen.items()),
         tuple(_changes(spec)),
+        cis,
     )
 
 
@@ -131,14 +135,18 @@ def _node(
     )
 
 
-def explained(results: Sequence[Result]) -> list[Result]:
-    """Return the results with what their checks expect, as the checks themselves say it."""
+def explained(results: Sequence[Result], titles: Mapping[str, str] | None = None) -> list[Result]:
+    """Return the results with what their checks expect, as the checks themselves say it.
+
+    ``titles`` are those of the CIS benchmark by number.
+    """
     known = {name: (check.__doc__ or "").partition("\n")[0] for name, check in checks().items()}
     found = []
     for one in results:
         expects = one.expects
         if not expects and one.group != OWN:
-            expects = known.get(one.check.removeprefix("test_"), "")
+            name, _, number = one.check.removeprefix("test_").partition("[")
+            expects = known.get(name) or (titles or {}).get(number.rstrip("]"), "")
         found.append(replace(one, expects=expects))
     return found
 

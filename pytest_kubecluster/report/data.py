@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pytest_kubecluster.nodes.diagnostics import NodeFacts
+from pytest_kubecluster.nodes.verdict.difference import Difference
 from pytest_kubecluster.report.results import Result
 from pytest_kubecluster.util.progress import Span
 
@@ -104,6 +105,24 @@ class ChangeOfVersion:
 
 
 @dataclass(frozen=True)
+class CisRow:
+    """A check of the CIS benchmark on one node."""
+
+    node: str
+    benchmark: str
+    id: str
+    check: str
+    title: str
+    manual: bool
+    status: str
+    """``pass``, ``fail``, ``warn``, ``n/a``, ``waived`` or ``waiver not needed``."""
+    reason: str = ""
+    """Why it does not apply, or is waived."""
+    differences: tuple[Difference, ...] = ()
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that is known of a run."""
 
@@ -116,6 +135,8 @@ class Report:
     spans: tuple[Span, ...] = ()
     certificates: tuple[CertificateSeen, ...] = ()
     changes: tuple[ChangeOfVersion, ...] = ()
+    cis: tuple[CisRow, ...] = ()
+    """The CIS checks of the nodes that were looked at, whether or not tests judged them."""
     format: int = FORMAT
 
     def number_of(self, outcome: str) -> int:

@@ -145,9 +145,12 @@ class Heatmap:
 
 
 def heatmap(
-    headings: Sequence[Heading], placed: Iterable[Placed], facts: Mapping[str, NodeFacts]
+    headings: Sequence[Heading],
+    placed: Iterable[Placed],
+    facts: Mapping[str, NodeFacts],
+    prefix: str = "failure",
 ) -> Heatmap:
-    """Arrange results in groups and rows."""
+    """Arrange results in groups and rows. The ids of failures begin with ``prefix``."""
     by_check: dict[tuple[str, str, str], list[Placed]] = {}
     for one in placed:
         key = (one.result.group, one.result.file, one.result.check)
@@ -159,7 +162,7 @@ def heatmap(
     failures = []
     for number, ((group, _, check), here) in enumerate(by_check.items(), 1):
         failed = [one for one in here if one.result.outcome == "failed"]
-        failure = f"failure-{number}" if failed else ""
+        failure = f"{prefix}-{number}" if failed else ""
         if failed:
             failures.append(_failure(failure, failed, facts))
         cells = tuple(_cell(heading, here, failure) for heading in shown[group])

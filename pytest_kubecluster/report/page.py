@@ -17,6 +17,7 @@ from pytest_kubecluster.report.heatmap import (
 )
 from pytest_kubecluster.report.marking import mark_argv
 from pytest_kubecluster.report.picture import picture, state_of
+from pytest_kubecluster.report.results import Outcome, Result
 from pytest_kubecluster.report.timeline import durations, timeline
 from pytest_kubecluster.util.progress import count
 from pytest_kubecluster.util.templates import template_environment
@@ -52,6 +53,7 @@ def as_page(report: Report) -> str:
         state_texts=STATES,
         line=timeline(report),
         roots=_roots(report.certificates),
+        cis=heatmap(list(_headings(report))[: len(report.nodes)], _cis(report), {}, "cis-failure"),
         now=report.about.started + report.about.seconds or time.time(),
         kubelets=KUBELETS,
     )
@@ -113,6 +115,27 @@ def _placed(report: Report) -> Iterator[Placed]:
     for one in report.results:
         for node in one.node.split(","):
             yield Placed(one, node or WHOLE, node or "the cluster", one.facts)
+
+
+def _cis(report: Report) -> Iterator[Placed]:
+    """Yield the CIS checks as results: a warning or a waived failure judges nothing."""
+    outcomes: dict[str, Outcome] = {
+        "pass": "passed",
+        "waiver not needed": "passed",
+        "fail": "failed",
+    }
+    for row in report.cis:
+        reason = f"{row.status}: {row.reason}" if row.reason else row.status
+        result = Result(
+            f"{row.id} {row.title}",
+            row.node,
+            outcomes.get(row.status, "skipped"),
+            reason,
+            group=row.benchmark,
+            expects=row.remedy,
+            differences=row.differences,
+        )
+        yield Placed(result, row.node, row.node)
 
 
 def _roots(certificates: Sequence[CertificateSeen]) -> Mapping[str, list[CertificateSeen]]:

@@ -12,6 +12,7 @@ from pytest_kubecluster.report.data import (
     About,
     CertificateSeen,
     ChangeOfVersion,
+    CisRow,
     NodeOfRun,
     PhaseOfRun,
     Report,
@@ -73,7 +74,19 @@ def run(
         for name in names
         for n in range(6)
     )
-    return Report(about, nodes, results, facts, phases, spans, certificates(names), CHANGES)
+    cis = tuple(row for name in names for row in cis_rows(name, failed=name in failing))
+    return Report(about, nodes, results, facts, phases, spans, certificates(names), CHANGES, cis)
+
+
+def cis_rows(node: str, *, failed: bool) -> tuple[CisRow, ...]:
+    found = (Difference("--authorization-mode", "Webhook", "AlwaysAllow", Evidence.PROCESS),)
+    status, differences = ("fail", found) if failed else ("pass", ())
+    return (
+        CisRow(node, "cis-1.1", "2.1.2", "authorization", "No AlwaysAllow", False, status,
+               differences=differences, remedy="Set it to Webhook."),
+        CisRow(node, "cis-1.1", "2.1.9", "hostname", "No override", True, "warn"),
+        CisRow(node, "cis-1.1", "2.2.1", "modes", "Modes of files", False, "waived", "ours"),
+    )  # fmt: skip
 
 
 def node(name: str, number: int) -> NodeOfRun:
@@ -174,8 +187,10 @@ def with_evil_names() -> Report:
     changes = (ChangeOfVersion(EVIL, EVIL, EVIL, ("master01",)),)
     seen = tuple(replace(one, subject=EVIL, names=(EVIL,)) for one in report.certificates)
     results = (odd, *report.results, replace(odd, differences=(differs,), check="test_other"))
+    cis = tuple(replace(one, title=EVIL, remedy=EVIL, reason=EVIL) for one in report.cis)
     return replace(
         report,
+        cis=cis,
         about=about,
         nodes=nodes,
         results=results,

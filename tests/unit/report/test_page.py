@@ -110,6 +110,20 @@ def test_certificates_are_a_tree(page: Element) -> None:
     assert "expired" in tops[1].text
 
 
+def test_cis_checks_are_a_table_of_their_own(page: Element) -> None:
+    section = page.id("cis")
+    assert (
+        "cis-1.1: 1 ok, 1 failed, 4 not judged (no part of this run's verdict"
+        in section.all("summary")[0].text
+    )
+    rows = section.all("tbody")[0].all("tr")
+    assert "2.1.2 No AlwaysAllow Set it to Webhook." in rows[0].text
+    assert [one.text for one in rows[0].all("td")] == ["ok", "failed"]
+    assert [one.text for one in rows[2].all("td")] == ["waived: ours"]
+    failure = page.id(rows[0].all("a")[0]["href"][1:])
+    assert [one.text for one in failure.all("ins")] == ["AlwaysAllow"]
+
+
 def test_version_has_reasons(page: Element) -> None:
     assert (
         "--network-plugin is gone dockershim is gone KEP-2221 master01" in page.id("version").text
