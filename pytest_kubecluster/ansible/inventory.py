@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pytest_kubecluster.ansible.archive import Member, write_archive
 from pytest_kubecluster.artifacts.certificates import rotated_path
+from pytest_kubecluster.artifacts.control_plane import PlacedFile
 from pytest_kubecluster.artifacts.pki import Pki
 from pytest_kubecluster.layouts.cluster import completed, foreign_paths
 from pytest_kubecluster.layouts.kubeadm import CERTIFICATE
 from pytest_kubecluster.machines.access import FOLDER, USUAL, Access
 from pytest_kubecluster.machines.ssh import Ssh
+from pytest_kubecluster.spec.control_plane import FOLDER as FOLDER_OF_KEYS
+from pytest_kubecluster.spec.control_plane import PROGRAMS
 from pytest_kubecluster.spec.launcher import INSTALLED, WRAPPER
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 from pytest_kubecluster.spec.provenance import describe
@@ -67,7 +70,9 @@ class InventorySource:
 
     ``bare`` nodes get what a machine comes with, without the files that make a kubelet node of it.
     ``theirs`` is the content of the user's own inventory. ``python_unpacker`` is a script that
-    installs Python. ``existing`` are machines that this package did not boot.
+    installs Python. ``existing`` are machines that this package did not boot. ``control_plane``
+    has the files of the control plane by master, and ``control_plane_upload`` are programs of this
+    host that masters get.
     """
 
     spec: ClusterSpec
@@ -78,6 +83,8 @@ class InventorySource:
     theirs: Mapping[str, Any] = field(default_factory=dict, repr=False)
     python_unpacker: Path | None = None
     existing: bool = False
+    control_plane: Mapping[str, Sequence[PlacedFile]] = field(default_factory=dict, repr=False)
+    control_plane_upload: Sequence[Path] = ()
 
 
 def write_inventory(source: InventorySource, folder: Path, ready: Path) -> Path:
@@ -161,6 +168,12 @@ def _host(source: InventorySource, target: Target, archives: Path) -> dict[str, 
         become["ansible_become_password"] = access.sudo_password
     archive = archives / f"{node.name}.tar.gz"
     write_archive(archive, _members(source, target))
+    control_plane: dict[str, Any] = {}
+    if files := source.control_plane.get(node.name):
+        own = archives / f"{node.name}-control-plane.tar.gz"
+        write_archive(own, _control_plane_members(files, access.python))
+        upload = [str(path) for path in source.control_plane_upload]
+        control_plane = {"control_plane_archive": str(own), "control_plane_upload": upload}
     return {
         "public_ipv4": str(node.address),
         **source.theirs.get("_meta", {}).get("hostvars", {}).get(node.name, {}),
@@ -178,6 +191,7 @@ def _host(source: InventorySource, target: Target, archives: Path) -> dict[str, 
         "node_archive": str(archive) if source.bare else "",
         "kubelet_archive": str(archive),
         "kubelet_foreign": [] if source.existing else list(foreign_paths(node.kubelet)),
+        **control_plane,
         "kube_files": {name: str(path) for name, path in _rendered(target).items()},
     }
 
@@ -218,6 +232,15 @@ def _what_it_reads(target: Target) -> Iterator[Member]:
             path = rotated_path(path, content)
             yield Member(file.path, 0o777, target=path)
         yield Member(path, file.mode, file.owner, file.group, content)
+
+
+def _control_plane_members(files: Iterable[PlacedFile], python: str) -> Iterator[Member]:
+    """Yield a master's part of the control plane, and the folders that only it has."""
+    for folder in (FOLDER_OF_KEYS, f"{FOLDER_OF_KEYS}/etcd", PROGRAMS):
+        yield Member(folder)
+    for file in files:
+        content = _run_by(python, file.content)
+        yield Member(file.path, file.mode, file.owner, file.owner, content)
 
 
 def _run_by(python: str, program: bytes) -> bytes:

@@ -22,6 +22,7 @@ from pytest_kubecluster.ansible.inventory import (
     Target,
     write_inventory,
 )
+from pytest_kubecluster.artifacts.control_plane import PlacedFile
 from pytest_kubecluster.artifacts.pki import Pki
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.spec.model import ClusterSpec
@@ -65,7 +66,9 @@ class Provisioning:
     playbook or inventory are the user's, ``own_folder`` is where their Ansible is configured and
     runs; otherwise no configuration counts. ``existing`` are machines that this package did not
     boot. ``forks`` nodes are worked on at the same time. ``folder`` holds Ansible's own state.
-    Nodes are contacted once the file ``ready`` exists.
+    Nodes are contacted once the file ``ready`` exists. ``control_plane`` has the files of the
+    control plane by master, and ``control_plane_upload`` are
+    its programs on this host, where masters do not see these.
     """
 
     spec: ClusterSpec
@@ -80,6 +83,8 @@ class Provisioning:
     inventory: Mapping[str, Any] | None = field(default=None, repr=False)
     own_folder: Path | None = None
     existing: bool = False
+    control_plane: Mapping[str, Sequence[PlacedFile]] = field(default_factory=dict, repr=False)
+    control_plane_upload: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,8 @@ def provision(
         theirs=work.inventory or {},
         python_unpacker=work.python_unpacker,
         existing=work.existing,
+        control_plane=work.control_plane,
+        control_plane_upload=work.control_plane_upload,
     )
     script = write_inventory(source, work.folder, work.ready)
     argv = [sys.executable, "-m", "ansible_runner", "run", str(private)]
@@ -177,6 +184,8 @@ def _secrets(work: Provisioning) -> list[str]:
 def _playbook(work: Provisioning) -> Path:
     """Return the playbook to run: one that imports what comes before it, if anything does."""
     before = [provisioning() / "python.yml"] if work.python_unpacker else []
+    if work.control_plane:
+        before.append(provisioning() / "control-plane.yml")
     if work.playbook:
         before.append(provisioning() / "node.yml")
     chosen = work.playbook or provisioning() / "playbook.yml"

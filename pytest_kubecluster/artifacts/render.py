@@ -29,7 +29,7 @@ def render_node(cluster: ClusterSpec, node: NodeSpec, pki: Pki) -> dict[str, byt
     """
     if node.kubelet.layout == "kubeadm":
         identity = pki.node_client(node.kubelet.hostname or node.name)
-        contents = kubeadm_files(cluster, node, pki.ca_cert, identity, _render)
+        contents = kubeadm_files(cluster, node, pki.ca_cert, identity, render)
     else:
         contents = _classic_files(cluster, node, pki)
     contents["ca.crt"] = pki.ca_cert
@@ -40,13 +40,14 @@ def _classic_files(cluster: ClusterSpec, node: NodeSpec, pki: Pki) -> dict[str, 
     values = {"cluster": cluster, "node": node, "kubelet": node.kubelet, "pki": pki}
     return {
         "ca.key": pki.ca_key,
-        "kubeconfig": _render("kubeconfig", **values),
-        "kubelet.service": _render("kubelet.service", **values),
+        "kubeconfig": render("kubeconfig", **values),
+        "kubelet.service": render("kubelet.service", **values),
         "kubelet.yaml": yaml.safe_dump(node.kubelet.configuration, sort_keys=False).encode(),
     }
 
 
-def _render(name: str, **values: Any) -> bytes:
+def render(name: str, **values: Any) -> bytes:
+    """Return what the template of the file ``name`` makes of ``values``."""
     return _environment().get_template(f"{name}.j2").render(values).encode()
 
 

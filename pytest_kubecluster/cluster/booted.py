@@ -124,6 +124,7 @@ class Booting:
                 cluster.spec,
                 deployment.commands,
                 kubelets=deployment.kubelets() if cluster.settings.real else None,
+                control_plane=deployment.control_plane_programs(),
                 timeout=deadline - time.monotonic(),
                 on_line=progress.step,
             )
@@ -141,6 +142,9 @@ class Booting:
         with progress.phase("start", "waiting for healthy kubelets") as phase:
             deployment.wait_for_kubelets(nodes, deadline)
             phase.detail = f"{count(len(nodes), 'kubelet')} healthy"
+        if cluster.spec.control_plane:
+            with progress.phase("register", "waiting for the nodes to register") as phase:
+                phase.detail = deployment.wait_for_nodes(nodes, deadline)
 
     def _connect(
         self,
@@ -275,6 +279,7 @@ class Booting:
         hosts = machines.ssh_options(cluster.spec, cluster.folder.plain_path())
         sockets = cluster.folder.sockets()
         ssh = write_ssh_config(cluster.folder.ssh_config, hosts, sockets=sockets)
+        kubeconfig = str(cluster.deployment.admin_kubeconfig() or "")
         access = {
             node.name: Access(
                 str(ssh.config),
@@ -282,6 +287,7 @@ class Booting:
                 tuple(machines.reboot_command(node.name)),
                 cluster.python,
                 timeout_factor=machines.timeout_factor(),
+                kubeconfig=kubeconfig,
             )
             for node in cluster.spec
         }

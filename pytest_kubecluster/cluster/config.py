@@ -16,12 +16,14 @@ from pytest_kubecluster.cluster.sources import (
 )
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
 from pytest_kubecluster.spec.defaults import LayoutName
+from pytest_kubecluster.spec.model import ControlPlaneSpec
 from pytest_kubecluster.spec.specfile import SpecFile
 from pytest_kubecluster.spec.version import KubeVersion
 
 if TYPE_CHECKING:
     from pytest_kubecluster.ansible.node_python import PythonTarball
     from pytest_kubecluster.kubelet.binary import KubeletBinary
+    from pytest_kubecluster.kubelet.control_plane import ControlPlaneBinaries
     from pytest_kubecluster.machines.box_source import BoxSource
 
 ASK = "ask"
@@ -39,6 +41,8 @@ class Settings:
     workers: int = 1
     machines: MachineSource = Docker()
     kubelet: Hollow | Download | KubeletBinary = Hollow()
+    control_plane: Hollow | Download | ControlPlaneBinaries | None = None
+    """The control plane to run on the masters."""
     network: IPv4Network | None = None
     """The requested subnet; None for the default one, or the next free one."""
     tolerate: frozenset[str] = frozenset()
@@ -79,6 +83,21 @@ class Settings:
     def binary(self) -> KubeletBinary | None:
         """The real kubelet to run; None for the hollow one and for one to be downloaded."""
         return None if isinstance(self.kubelet, Hollow | Download) else self.kubelet
+
+    @property
+    def control_plane_binaries(self) -> ControlPlaneBinaries | None:
+        """The real control plane to run; None for a hollow one, one to be downloaded, or none."""
+        plane = self.control_plane
+        return None if plane is None or isinstance(plane, Hollow | Download) else plane
+
+    @property
+    def control_plane_spec(self) -> ControlPlaneSpec | None:
+        """What the control plane must be; None where the masters run none."""
+        if self.control_plane is None:
+            return None
+        binaries = self.control_plane_binaries
+        version = binaries.version if binaries else self.version
+        return ControlPlaneSpec(version, hollow=isinstance(self.control_plane, Hollow))
 
     @property
     def layout(self) -> LayoutName:

@@ -20,9 +20,15 @@ from pytest_kubecluster.ansible.run import (
     Target,
     provision,
 )
+from pytest_kubecluster.artifacts.control_plane import admin_kubeconfig
 from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
 from pytest_kubecluster.artifacts.render import write_files
 from pytest_kubecluster.cluster.config import Settings
+from pytest_kubecluster.cluster.control_plane import (
+    ControlPlane,
+    files_of_masters,
+    place_programs,
+)
 from pytest_kubecluster.cluster.registry import ClusterFolder
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.binary import KubeletBinary
@@ -76,6 +82,20 @@ class Deployment:
         """Return the folder that the nodes see as their installed kubelets, if these are real."""
         return self.folder.subfolder("kubelets")
 
+    def control_plane_programs(self) -> Path | None:
+        """Return the folder that masters see as the programs of a real control plane, if any."""
+        if self.settings.control_plane_binaries is None or not self.machines.mount_folders:
+            return None
+        folder = self.folder.subfolder("control-plane")
+        place_programs(self.settings, folder)
+        return folder
+
+    def admin_kubeconfig(self) -> Path | None:
+        """Return the kubeconfig of an administrator; None without a control plane."""
+        if self.spec.control_plane is None:
+            return None
+        return admin_kubeconfig(self.spec, self.pki(), self.folder.path / "kubeconfig")
+
     def render(self, *, foreign_pki: bool = False) -> None:
         """Write the rendered files of all nodes; ``foreign_pki`` is for nodes with other keys."""
         files = self.folder.subfolder("files")
@@ -100,6 +120,8 @@ class Deployment:
             inventory=self.machines.inventory,
             own_folder=self.settings.ansible_folder,
             existing=self.settings.machines.existing,
+            control_plane=files_of_masters(self.spec, self.settings, self.pki()),
+            control_plane_upload=self._control_plane_upload(),
         )
 
         def on_end(run: TaskRun) -> None:
@@ -130,6 +152,17 @@ class Deployment:
 
         each_in_parallel(wait, nodes, limit=self.machines.forks)
 
+    def wait_for_nodes(self, nodes: Sequence[Node], deadline: float) -> str:
+        """Wait for the API servers and until all nodes are Ready; return how many are, as text.
+
+        Raises KubeClusterError for an API server that does not answer.
+        """
+        kubeconfig = self.admin_kubeconfig()
+        assert kubeconfig is not None
+        plane = ControlPlane(self.spec, self.pki(), kubeconfig, nodes, self.progress)
+        plane.wait_for_api_servers(deadline)
+        return plane.wait_for_nodes(deadline)
+
     def _install(self) -> KubeletInstall:
         """Return how the kubelet gets onto the nodes; its file is at hand afterwards."""
         binary = self.settings.binary
@@ -143,6 +176,13 @@ class Deployment:
         if self.machines.mount_folders:
             return replace(install, replaced=self._place_kubelet(binary))
         return replace(install, upload=binary.path)
+
+    def _control_plane_upload(self) -> Sequence[Path]:
+        """Return the programs of the control plane to copy; nodes may see a folder with them."""
+        binaries = self.settings.control_plane_binaries
+        if binaries is None or self.machines.mount_folders:
+            return ()
+        return binaries.files
 
     def _place_kubelet(self, binary: KubeletBinary) -> bool:
         """Put a real kubelet where the nodes see it, and return whether it replaced another."""

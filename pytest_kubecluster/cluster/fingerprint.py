@@ -12,6 +12,7 @@ from pathlib import Path
 from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.cluster.registry import Record
 from pytest_kubecluster.kubelet.hollow import render_hollow
+from pytest_kubecluster.kubelet.hollow_apiserver import render_hollow_apiserver
 from pytest_kubecluster.kubelet.host_requirements import machine_traits
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.resources import provisioning
@@ -41,6 +42,9 @@ def fingerprint(spec: ClusterSpec, settings: Settings, image: str) -> Fingerprin
     machines += ["real" if binary else "hollow"]
     if binary and not settings.machines.shares_kernel:
         machines += sorted(machine_traits(spec.version))
+    # What a control plane has put on the masters stays there.
+    plane = spec.control_plane
+    machines += ["" if plane is None else "hollow" if plane.hollow else "real"]
     machines += [settings.python.identity if settings.python else ""]
     recipe = provisioning()
     machines += [(recipe / "Vagrantfile").read_text()]
@@ -49,6 +53,10 @@ def fingerprint(spec: ClusterSpec, settings: Settings, image: str) -> Fingerprin
         contents += [f"{binary.path} {binary.path.stat().st_mtime_ns}"]
     else:
         contents += [render_hollow(spec.version)]
+    if plane and plane.hollow:
+        contents += [render_hollow_apiserver(plane.version)]
+    elif programs := settings.control_plane_binaries:
+        contents += [f"{file} {file.stat().st_mtime_ns}" for file in programs.files]
     files = [*sorted(recipe.glob("*.yml")), *_sources(recipe / "roles")]
     if settings.playbook:
         contents += [str(settings.playbook)]

@@ -89,11 +89,11 @@ def inspect_kubelet(path: Path) -> KubeletBinary:
     path = readable_file(path).resolve()
     if not os.access(path, os.X_OK):
         raise KubeClusterError(f"{path} is not executable; chmod +x it")
-    _check_architecture(path)
-    about = _output(path, "--help")
+    check_architecture(path)
+    about = output(path, "--help")
     name = "hyperkube" if "hyperkube" in about.lower() else "kubelet"
     words = ["kubelet", "--version"] if name == "hyperkube" else ["--version"]
-    printed = _output(path, *words)
+    printed = output(path, *words)
     found = re.search(r"^Kubernetes (v\S+)$", printed, re.MULTILINE)
     if found is None:
         raise KubeClusterError(
@@ -120,7 +120,8 @@ def elf_machine(path: Path) -> str | None:
     return _MACHINES.get(number, f"ELF machine {number}")
 
 
-def _check_architecture(path: Path) -> None:
+def check_architecture(path: Path) -> None:
+    """Raise KubeClusterError for an executable that is built for another machine."""
     built_for = elf_machine(path)
     # A file that is not ELF may be a script.
     if built_for not in (None, platform.machine()):
@@ -129,7 +130,8 @@ def _check_architecture(path: Path) -> None:
         )
 
 
-def _output(path: Path, *words: str) -> str:
+def output(path: Path, *words: str) -> str:
+    """Return what an executable prints for ``words``. Raises KubeClusterError."""
     # A hyperkube acts on the name it is called by; the file may be named hyperkube-v1.7.5.
     argv = ["hyperkube", *words]
     try:

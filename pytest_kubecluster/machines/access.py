@@ -28,6 +28,8 @@ class Access:
     """The password for sudo, if it needs one."""
     timeout_factor: float = 1.0
     """How many times as long as in a container on this host things may take (timeout factor)."""
+    kubeconfig: str = ""
+    """The kubeconfig on this host by which the cluster's API server is asked; empty without one."""
     problem: str = ""
     """Why the node cannot be used, if it cannot."""
 

@@ -144,11 +144,13 @@ class BundledMachines(Machines):
         commands: Commands,
         *,
         kubelets: Path | None,
+        control_plane: Path | None,
         timeout: float,
         on_line: Callable[[str], None],
     ) -> None:
         """Boot a machine for every node of ``spec`` within ``timeout`` seconds.
 
-        ``kubelets`` is a folder with real kubelets, mounted into nodes that see this host. Raises
-        CommandError if Vagrant fails or takes longer.
+        ``kubelets`` is a folder with real kubelets, and ``control_plane`` one with the programs of
+        a real control plane; they are mounted into nodes that see this host. Raises CommandError
+        if Vagrant fails or takes longer.
         """

@@ -113,9 +113,17 @@ KUBELET = Option(
     "hollow|download|PATH",
     "hollow",
 )
+CONTROL_PLANE = Option(
+    "control-plane",
+    "Control plane to run on the masters, on etcd: the bundled stand-in of an API server, the "
+    "official release, or a hyperkube or folder of binaries ({version} in its path is replaced)",
+    parsing.control_plane,
+    "none|hollow|download|PATH",
+    "none",
+)
 MIRROR = Option(
     "mirror",
-    "Where to download kubelets from instead of dl.k8s.io/release",
+    "Where to download Kubernetes binaries from instead of dl.k8s.io/release",
     optional(parsing.mirror),
     "URL|DIR",
 )
@@ -229,6 +237,7 @@ OPTIONS: tuple[Option[Any], ...] = (
     HYPERKUBE,
     LAYOUT,
     KUBELET,
+    CONTROL_PLANE,
     MIRROR,
     TOLERATE,
     NETWORK,

@@ -129,6 +129,11 @@ def kubelet(text: str, folder: Path) -> Hollow | Download | Path:
     return Download() if text == "download" else user_path(text, folder)
 
 
+def control_plane(text: str, folder: Path) -> Hollow | Download | Path | None:
+    """Read which control plane to run; a path may hold ``{version}``."""
+    return None if text == "none" else kubelet(text, folder)
+
+
 def tolerated(text: str, folder: Path) -> frozenset[str]:
     """Read a list of TOLERABLE, with commas."""
     from pytest_kubecluster.kubelet.host_requirements import TOLERABLE

@@ -80,6 +80,7 @@ def spec_steps(
         cgroup_v1=CGROUP_V1 in allowed,
         swap=SWAP in allowed,
     )
+    spec = replace(spec, control_plane=settings.control_plane_spec)
     yield "the article, and the options", spec
     if settings.spec_file.path:
         for table, changed in settings.spec_file.steps(spec):

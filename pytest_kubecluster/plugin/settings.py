@@ -24,6 +24,7 @@ from pytest_kubecluster.cluster.sources import (
 )
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.binary import KubeletBinary, inspect_kubelet, path_for_version
+from pytest_kubecluster.kubelet.control_plane import ControlPlaneBinaries, inspect_control_plane
 from pytest_kubecluster.machines.box_source import box_source
 from pytest_kubecluster.plugin import options
 from pytest_kubecluster.plugin.ini import ini_text
@@ -41,6 +42,7 @@ _BUNDLED_ONLY = (
     options.MASTERS,
     options.WORKERS,
     options.NETWORK,
+    options.CONTROL_PLANE,
     options.REUSE,
 )
 """Options that select which machines to boot."""
@@ -100,6 +102,7 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         workers=values[options.WORKERS],
         machines=machines,
         kubelet=_kubelet(values, version),
+        control_plane=None if machines.existing else _control_plane(values, version),
         network=values[options.NETWORK],
         tolerate=values[options.TOLERATE],
         timeout=values[options.TIMEOUT] or machines.timeout,
@@ -227,6 +230,20 @@ def _kubelet(values: Values, version: KubeVersion) -> Hollow | Download | Kubele
         return inspect_kubelet(path).of(version)
     except KubeClusterError as error:
         values.refuse(options.KUBELET, error)
+
+
+def _control_plane(
+    values: Values, version: KubeVersion
+) -> Hollow | Download | ControlPlaneBinaries | None:
+    source = values[options.CONTROL_PLANE]
+    if source is None or isinstance(source, Hollow):
+        return source
+    if isinstance(source, Download):
+        return Download(values[options.MIRROR])
+    try:
+        return inspect_control_plane(source, version)
+    except KubeClusterError as error:
+        values.refuse(options.CONTROL_PLANE, error)
 
 
 def _python(values: Values) -> PythonTarball | None:

@@ -176,6 +176,12 @@ class KubeletSpec:
         return Named("label", {key: value for key, _, value in pairs})
 
     @property
+    def labels_for_the_api(self) -> Mapping[str, str]:
+        """The labels that this version may not set itself: an operator sets them, by the API."""
+        keys = refused_labels((label.key for label in self.labels), self.version.minor)
+        return {label.key: label.value for label in self.labels if label.key in keys}
+
+    @property
     def node_taints(self) -> tuple[str, ...]:
         """The taints that the kubelet registers its node with, as the flag writes them."""
         return tuple(_items(self.settings.get("register-with-taints", "")))
@@ -382,6 +388,22 @@ class NodeSpec:
 
 
 @dataclass(frozen=True)
+class ControlPlaneSpec:
+    """The control plane on the masters: etcd and an API server on each of them.
+
+    A ``hollow`` one is the bundled stand-in of the API server; a real one has a controller manager
+    and a scheduler, too.
+    """
+
+    version: KubeVersion
+    hollow: bool = True
+    service_network: IPv4Network = IPv4Network("10.3.0.0/24")
+    """The addresses of services; the article's cluster DNS, 10.3.0.10, is one of them."""
+    pod_network: IPv4Network = IPv4Network("10.2.0.0/16")
+    """The addresses of pods, of which each node has a subnet."""
+
+
+@dataclass(frozen=True)
 class ClusterSpec:
     """The whole cluster, masters first; the value that every later stage only reads."""
 
@@ -395,6 +417,8 @@ class ClusterSpec:
     """The URL of the API server, if it is not a master's but, for example, a load balancer's."""
     api_server_master: int = 3
     """Which master's API server is used where there is no URL; the last, where there are fewer."""
+    control_plane: ControlPlaneSpec | None = None
+    """The control plane that the masters run; None where the API server is not part of this."""
 
     @property
     def image_tag(self) -> str:

@@ -16,6 +16,7 @@ from pytest_kubecluster.machines.preflight import command_output, inotify_proble
 from pytest_kubecluster.machines.recipe import variant_for
 from pytest_kubecluster.machines.ssh import USER
 from pytest_kubecluster.machines.vagrant import vagrant_for_plan
+from pytest_kubecluster.spec.control_plane import PROGRAMS
 from pytest_kubecluster.spec.launcher import INSTALLED
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.paths import cache_folder
@@ -115,6 +116,7 @@ class ContainerMachines(BundledMachines):
         commands: Commands,
         *,
         kubelets: Path | None,
+        control_plane: Path | None,
         timeout: float,
         on_line: Callable[[str], None],
     ) -> None:
@@ -124,6 +126,7 @@ class ContainerMachines(BundledMachines):
         """
         # The folder, not the file: another kubelet can be put there while the machines run.
         binds = [f"{kubelets}:{INSTALLED}:ro", *_RUNTIME_VOLUMES] if kubelets else []
+        binds += [f"{control_plane}:{PROGRAMS}:ro"] if control_plane else []
         plan = {
             "provider": self.provider,
             "user": USER,

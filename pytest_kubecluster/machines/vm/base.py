@@ -73,6 +73,7 @@ class VirtualMachines(BundledMachines):
         commands: Commands,
         *,
         kubelets: Path | None,
+        control_plane: Path | None,
         timeout: float,
         on_line: Callable[[str], None],
     ) -> None:

@@ -1,0 +1,191 @@
+"""A cluster's control plane: what masters get, and the wait for API servers and nodes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from pytest_kubecluster.artifacts.control_plane import (
+    PlacedFile,
+    control_plane_files,
+    etcd_client,
+)
+from pytest_kubecluster.artifacts.pki import Pki
+from pytest_kubecluster.cluster.config import Settings
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.kubelet.control_plane import HOLLOW
+from pytest_kubecluster.kubelet.hollow_apiserver import render_hollow_apiserver
+from pytest_kubecluster.nodes.api_server import ApiServer
+from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.nodes.node_object import NodeObject
+from pytest_kubecluster.spec.control_plane import ETCD, ETCD_CLIENTS
+from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
+from pytest_kubecluster.util.parallel import each_in_parallel
+from pytest_kubecluster.util.poll import poll
+from pytest_kubecluster.util.progress import Progress, count
+
+_SERVER_SECONDS = 60.0
+_NODE_SECONDS = 60.0
+_ETCD_SECONDS = 2.0
+_LINES = 12
+_NODES = "/api/v1/nodes"
+
+
+def files_of_masters(
+    spec: ClusterSpec, settings: Settings, pki: Pki
+) -> Mapping[str, Sequence[PlacedFile]]:
+    """Return the files of the control plane by master; none where the cluster has none."""
+    plane = spec.control_plane
+    if plane is None:
+        return {}
+    binaries = settings.control_plane_binaries
+    commands = binaries.commands if binaries else HOLLOW
+    programs = []
+    if plane.hollow:
+        content = render_hollow_apiserver(plane.version)
+        programs = [PlacedFile(HOLLOW["kube-apiserver"], content, 0o755)]
+    return {
+        node.name: [*control_plane_files(spec, node, pki, commands), *programs]
+        for node in spec.masters
+    }
+
+
+def place_programs(settings: Settings, folder: Path) -> None:
+    """Copy real programs into the folder that nodes see, where they are not there."""
+    binaries = settings.control_plane_binaries
+    for file in binaries.files if binaries else ():
+        placed = folder / file.name
+        if not placed.exists() or placed.stat().st_mtime_ns != file.stat().st_mtime_ns:
+            fresh = placed.with_name(f".{file.name}")
+            shutil.copy2(file, fresh)
+            fresh.replace(placed)
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """The control plane of a cluster that is up: its API servers, asked by an administrator."""
+
+    spec: ClusterSpec
+    pki: Pki
+    kubeconfig: Path
+    nodes: Sequence[Node]
+    progress: Progress
+
+    def wait_for_api_servers(self, deadline: float) -> None:
+        """Wait until every master's API server answers.
+
+        Raises KubeClusterError for one that does not, with its and etcd's last lines.
+        """
+        masters = [node for node in self.nodes if node.spec.is_master]
+
+        def wait(node: Node) -> None:
+            server = ApiServer(self.kubeconfig, node.name, ours=True)
+            reason = ""
+
+            def answers() -> bool:
+                nonlocal reason
+                try:
+                    reason = server.text("/healthz")
+                except KubeClusterError as error:
+                    reason = str(error)
+                return reason == "ok"
+
+            if not poll(answers, self._seconds(_SERVER_SECONDS, deadline), every=0.2):
+                raise KubeClusterError(self._down(node, reason))
+
+        each_in_parallel(wait, masters, limit=len(masters))
+
+    def wait_for_nodes(self, deadline: float) -> str:
+        """Label the nodes as an operator does, wait until all are Ready, and say how many are.
+
+        A node that is not Ready in time is warned of: the tests that judge its Node object fail.
+        """
+        server = ApiServer(self.kubeconfig, ours=True)
+        wanted = [node.spec for node in self.nodes if not node.access.problem]
+        labelled: set[str] = set()
+        ready: dict[str, bool] = {}
+
+        def all_ready() -> bool:
+            for document in server.get(_NODES)["items"]:
+                seen = NodeObject.parse(document)
+                ready[seen.name] = seen.ready
+            for node in wanted:
+                if (name := node_name(node)) in ready and name not in labelled:
+                    set_labels(server, node)
+                    labelled.add(name)
+            return all(ready.get(node_name(node)) for node in wanted)
+
+        poll(all_ready, self._seconds(_NODE_SECONDS, deadline), every=0.2)
+        for node in wanted:
+            if not ready.get(node_name(node)):
+                state = "is not Ready" if node_name(node) in ready else "has not registered"
+                self.progress.warn(f"{node.name} {state} at the API server {server.url}")
+        up = sum(bool(ready.get(node_name(node))) for node in wanted)
+        return f"{up} of {count(len(wanted), 'node')} Ready"
+
+    def _seconds(self, most: float, deadline: float) -> float:
+        factor = max((node.access.timeout_factor for node in self.nodes), default=1.0)
+        return max(1.0, min(most * factor, deadline - time.monotonic()))
+
+    def _down(self, node: Node, reason: str) -> str:
+        lines = [f"{node.name}: the API server does not answer: {reason}"]
+        lines += [f"  {line}" for line in self.etcd_problems()]
+        for unit in ("kube-apiserver", ETCD):
+            lines.append(f"  the last lines of {unit} on {node.name} (journalctl -u {unit}):")
+            lines += [f"    {line}" for line in _last_lines(node, unit)] or ["    (none)"]
+        return "\n".join(lines)
+
+    def etcd_problems(self) -> Iterator[str]:
+        """Yield that etcd has no quorum, with what each member answers, if it has none."""
+        states = {node.name: etcd_state(node, self.pki) for node in self.spec.masters}
+        healthy = [name for name, state in states.items() if state == "healthy"]
+        needed = len(states) // 2 + 1
+        if len(healthy) < needed:
+            yield (
+                f"etcd has no quorum: {len(healthy)} of {count(len(states), 'member')} healthy, "
+                f"{needed} needed"
+            )
+            yield from (f"  {name}: {state}" for name, state in states.items())
+
+
+def node_name(node: NodeSpec) -> str:
+    """Return the name of a node's Node object."""
+    return node.kubelet.hostname or node.name
+
+
+def set_labels(server: ApiServer, node: NodeSpec) -> None:
+    """Set the labels that the node's kubelet may not set itself, as an operator does."""
+    if labels := node.kubelet.labels_for_the_api:
+        server.patch(f"{_NODES}/{node_name(node)}", {"metadata": {"labels": dict(labels)}})
+
+
+def etcd_state(node: NodeSpec, pki: Pki) -> str:
+    """Return ``healthy``, or what is wrong with the etcd member on a master."""
+    ca, cert, key = etcd_client(pki)
+    url = f"https://{node.address}:{ETCD_CLIENTS}/health"
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            answer = session.get(
+                url, cert=(str(cert), str(key)), verify=str(ca), timeout=_ETCD_SECONDS
+            ).json()
+        except requests.Timeout:
+            return "no answer"
+        except requests.RequestException as error:
+            cause = str(error).rpartition(": ")[2].strip("')\"") or type(error).__name__
+            return f"not reached: {cause}"
+    return "healthy" if answer.get("health") in ("true", True) else "it has no leader"
+
+
+def _last_lines(node: Node, unit: str) -> list[str]:
+    argv = ["journalctl", "--unit", unit, f"--lines={_LINES}", "--no-pager", "--output=cat"]
+    try:
+        text: str = node.run(*argv).stdout
+    except KubeClusterError as error:
+        return [str(error)]
+    return text.splitlines()
