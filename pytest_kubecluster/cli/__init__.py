@@ -14,8 +14,9 @@ from importlib.metadata import version
 
 import pytest
 
-from pytest_kubecluster.cli import cis, clusters, inspect, matrix
+from pytest_kubecluster.cli import cis, clusters, doctor, inspect, matrix
 from pytest_kubecluster.cli.common import FAILED, USAGE
+from pytest_kubecluster.cli.parser import OPTIONS_TOO, CommandParser
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.plugin.lifecycle import interrupt_on_signals
 
@@ -65,16 +66,16 @@ def make_parser() -> argparse.ArgumentParser:
     )
     shown = f"%(prog)s {version('pytest-kubecluster')}"
     parser.add_argument("--version", action="version", version=shown)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=CommandParser)
 
     def add(
         name: str, run: Callable[[argparse.Namespace], int], help: str, *, options: bool = False
     ) -> argparse.ArgumentParser:
-        epilog = "Accepts the --kube-... options of pytest, too." if options else None
+        epilog = OPTIONS_TOO if options else None
         made = commands.add_parser(name, help=help, description=help, epilog=epilog)
         made.set_defaults(run=run, takes_options=options)
         return made
 
-    for group in (clusters, matrix, inspect, cis):
+    for group in (clusters, matrix, inspect, cis, doctor):
         group.add_commands(add)
     return parser

@@ -138,5 +138,9 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     table = Table(*rows[0], box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    width = None if os.isatty(sys.stdout.fileno()) else _WIDTH
-    Console(width=width).print(table)
+    Console(width=table_width()).print(table)
+
+
+def table_width() -> int | None:
+    """Return the width of a table; None for that of the terminal."""
+    return None if os.isatty(sys.stdout.fileno()) else _WIDTH

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 
 from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec
-from pytest_kubecluster.spec.version import KubeVersion
+from pytest_kubecluster.spec.version import NEWEST, OLDEST, KubeVersion
 
 CGROUP_V1, SWAP = "cgroup-v1", "swap"
 TOLERABLE = (CGROUP_V1, SWAP)
@@ -27,6 +27,17 @@ def kernel_traits() -> frozenset[str]:
     if _SWAPS.exists() and len(_SWAPS.read_text().splitlines()) > 1:
         traits.add(SWAP)
     return frozenset(traits)
+
+
+def kernel_summary() -> str:
+    """Return what this host's kernel means for real kubelets in containers."""
+    traits, oldest, newest = kernel_traits(), f"1.{OLDEST}", f"1.{NEWEST}"
+    last = f"1.{_REFUSES_CGROUP_V1 - 1}"
+    runs = f"real kubelets {oldest} to {last}, newer ones with --kube-tolerate={CGROUP_V1}"
+    if CGROUP_V1 not in traits:
+        runs = f"real kubelets 1.{_RUNS_ON_CGROUP_V2} to {newest}"
+    swap = f"swap on (real kubelets with --kube-tolerate={SWAP})" if SWAP in traits else "no swap"
+    return f"cgroup {'v1' if CGROUP_V1 in traits else 'v2'}: {runs}; {swap}"
 
 
 def machine_traits(version: KubeVersion) -> frozenset[str]:

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from pytest_kubecluster.machines.box_source import BoxSource
-from pytest_kubecluster.machines.preflight import disk_problems, memory_problems
+from pytest_kubecluster.machines.preflight import (
+    Requirement,
+    disk_requirements,
+    memory_requirement,
+)
 from pytest_kubecluster.machines.ssh import SshOptions, booted_ssh_options
 from pytest_kubecluster.machines.ssh_key import SshKey, ensure_ssh_key
 from pytest_kubecluster.spec.model import ClusterSpec
@@ -45,8 +49,8 @@ class Machines(ABC):
         """Return the machines of a cluster that another process may have booted."""
 
     @classmethod
-    def service_problems(cls) -> Iterable[str]:
-        """Yield why the service that runs them cannot be used, each with the way out."""
+    def service_requirements(cls) -> Iterable[Requirement]:
+        """Yield whether the service that runs them can be used."""
         return ()
 
     @abstractmethod
@@ -96,10 +100,15 @@ class BundledMachines(Machines):
         return [cache_folder()]
 
     @classmethod
-    def room_problems(cls, nodes: int, *, real: bool) -> Iterator[str]:
-        """Yield why this host has no room for ``nodes`` machines."""
-        yield from memory_problems(nodes, cls.node_megabytes(real=real))
-        yield from disk_problems(cls.disk_folders())
+    def room_requirements(cls, nodes: int, *, real: bool) -> Iterator[Requirement]:
+        """Yield whether this host has room for ``nodes`` machines."""
+        yield memory_requirement(nodes, cls.node_megabytes(real=real))
+        yield from disk_requirements(cls.disk_folders())
+
+    @classmethod
+    def source_requirements(cls, *, real: bool) -> Iterator[Requirement]:
+        """Yield whether what machines boot from is there, or can be made."""
+        yield from ()
 
     @abstractmethod
     def timeout_factor(self) -> float:

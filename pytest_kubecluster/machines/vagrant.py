@@ -13,6 +13,7 @@ from typing import Any
 import vagrant
 
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.packages import way_to_install
 from pytest_kubecluster.util.atomic import private_folder, write_atomically
 from pytest_kubecluster.util.process import Captured, CommandError, Commands, capture
 from pytest_kubecluster.util.resources import provisioning
@@ -168,7 +169,7 @@ def _error(done: Captured) -> tuple[str, str]:
 def _executable() -> str:
     if found := vagrant.get_vagrant_executable():
         return str(found)
-    raise KubeClusterError("vagrant is not on the PATH; install it with: apt-get install vagrant")
+    raise KubeClusterError(f"vagrant is not on the PATH; {way_to_install('vagrant')}")
 
 
 def vagrant_for_plan(

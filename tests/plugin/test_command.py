@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -90,3 +91,21 @@ def test_warnings_of_the_project_that_are_errors_do_not_stop_the_command(tmp_pat
     status, output = command(tmp_path, "spec", "--json")
     assert status == 0, output
     assert "worker01" in json.loads(output)["nodes"]
+
+
+def test_doctor_names_what_is_missing_and_what_brings_it(tmp_path: Path) -> None:
+    status, output = command(tmp_path, "doctor", PATH=str(tmp_path))
+    assert status == 1
+    assert "for 3 masters, 1 worker on docker, with hollow kubelets:\n" in output
+    assert re.search(r"^ok +Python +3\.", output, re.MULTILINE), output
+    assert re.search(r"^missing +vagrant +vagrant is not on the PATH$", output, re.MULTILINE)
+    assert "vagrant: install it: https://developer.hashicorp.com/vagrant/install\n" in output
+    assert re.search(r"\n\d requirements are missing\n$", output)
+
+
+def test_help_shows_the_options_of_pytest(tmp_path: Path) -> None:
+    status, output = command(tmp_path, "up", "--help", COLUMNS="100")
+    assert status == 0
+    assert "--kube-masters N" in output
+    assert "--kube-reuse [NAME]" in output
+    assert "--kube-masters" not in command(tmp_path, "gc", "--help")[1]

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.packages import way_to_install
+from pytest_kubecluster.machines.preflight import Requirement
 from pytest_kubecluster.machines.recipe import (
     Variant,
     distribution,
@@ -47,6 +49,20 @@ def image_exists(name: str) -> bool:
     return bool(image_id(name))
 
 
+def image_requirement(variant: Variant) -> Requirement:
+    """Return whether Docker has the node image, or whether it can be built."""
+    name, base = image_name(variant), _base_image_name()
+    if image_exists(name):
+        return Requirement("node image", found=name)
+    if shutil.which("mmdebstrap") or image_exists(base) or _registry_has(base):
+        return Requirement("node image", found="not built yet; the first run builds it in a minute")
+    return Requirement(
+        "node image",
+        f"no image registry answers (tried {base}), and mmdebstrap is not on the PATH",
+        way_to_install("mmdebstrap"),
+    )
+
+
 def ensure_image(
     variant: Variant, commands: Commands, cache: Path, say: Callable[[str], None]
 ) -> str:
@@ -82,7 +98,7 @@ def _build_from_packages(name: str, variant: Variant, commands: Commands) -> Non
         raise KubeClusterError(
             "the node image cannot be built: no image registry answers "
             f"(tried docker pull {_base_image_name()}) and mmdebstrap is not installed\n"
-            "  install it with: apt-get install mmdebstrap"
+            f"  {way_to_install('mmdebstrap')}"
         )
     recipe = provisioning() / "image"
     with tempfile.TemporaryDirectory(prefix="kubecluster-image-") as folder:
@@ -114,6 +130,15 @@ def _has_base_image(commands: Commands) -> bool:
     except CommandError:
         return False
     return True
+
+
+def _registry_has(image: str) -> bool:
+    """Return whether a registry answers for an image. Nothing is pulled."""
+    argv = ["docker", "manifest", "inspect", image]
+    try:
+        return capture(argv, timeout=_ASK_SECONDS).status == 0
+    except KubeClusterError:
+        return False
 
 
 def _base_image_name() -> str:

@@ -11,8 +11,18 @@ from typing import ClassVar, Literal
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.machines.base import BundledMachines
 from pytest_kubecluster.machines.box_source import BoxSource
-from pytest_kubecluster.machines.docker.image import ensure_image, image_id, image_name
-from pytest_kubecluster.machines.preflight import command_output, inotify_problems, numbers
+from pytest_kubecluster.machines.docker.image import (
+    ensure_image,
+    image_id,
+    image_name,
+    image_requirement,
+)
+from pytest_kubecluster.machines.preflight import (
+    Requirement,
+    command_output,
+    inotify_requirements,
+    numbers,
+)
 from pytest_kubecluster.machines.recipe import variant_for
 from pytest_kubecluster.machines.ssh import USER
 from pytest_kubecluster.machines.vagrant import vagrant_for_plan
@@ -85,15 +95,24 @@ class ContainerMachines(BundledMachines):
         self._given_image = box.where if box else None
 
     @classmethod
-    def service_problems(cls) -> Iterator[str]:
-        """Yield why Docker cannot be used, with the way out."""
+    def service_requirements(cls) -> Iterator[Requirement]:
+        """Yield whether Docker can be used."""
         found = command_output(["docker", "version", "--format", "{{.Server.Version}}"])
         if not re.match(r"\d+\.", found):
             reason = found.splitlines()[-1] if found else "no answer"
-            yield f"Docker does not answer ({reason}); start it: systemctl start docker, or dockerd"
+            yield Requirement(
+                "Docker daemon",
+                f"Docker does not answer ({reason})",
+                "start it: systemctl start docker, or dockerd",
+            )
         elif numbers(found) < _OLDEST:
             wanted = ".".join(map(str, _OLDEST))
-            yield f"Docker {wanted} or newer is needed (private cgroup namespaces); this is {found}"
+            yield Requirement(
+                "Docker daemon",
+                f"Docker {wanted} or newer is needed (private cgroup namespaces); this is {found}",
+            )
+        else:
+            yield Requirement("Docker daemon", found=f"{found} answers")
 
     @classmethod
     def node_megabytes(cls, *, real: bool) -> int:
@@ -101,10 +120,15 @@ class ContainerMachines(BundledMachines):
         return _MEGABYTES
 
     @classmethod
-    def room_problems(cls, nodes: int, *, real: bool) -> Iterator[str]:
-        """Yield why this host has no room for ``nodes`` containers, which share its kernel."""
-        yield from super().room_problems(nodes, real=real)
-        yield from inotify_problems(nodes, _REAL_INOTIFY if real else _HOLLOW_INOTIFY)
+    def room_requirements(cls, nodes: int, *, real: bool) -> Iterator[Requirement]:
+        """Yield whether this host has room for ``nodes`` containers, which share its kernel."""
+        yield from super().room_requirements(nodes, real=real)
+        yield from inotify_requirements(nodes, _REAL_INOTIFY if real else _HOLLOW_INOTIFY)
+
+    @classmethod
+    def source_requirements(cls, *, real: bool) -> Iterator[Requirement]:
+        """Yield whether there is a node image, or a way to build it."""
+        yield image_requirement(variant_for(real=real))
 
     def timeout_factor(self) -> float:
         """Return 1: timeouts are measured for containers."""

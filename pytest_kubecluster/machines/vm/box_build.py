@@ -22,6 +22,7 @@ from typing import Any
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.box_source import BoxSource
+from pytest_kubecluster.machines.packages import way_to_install
 from pytest_kubecluster.machines.recipe import (
     Variant,
     distribution,
@@ -177,8 +178,7 @@ def _build(folder: Path, variant: Variant, commands: Commands) -> None:
     ):
         if shutil.which(tool, path=_PATH) is None:
             raise KubeClusterError(
-                f"the box cannot be built: {tool} is not installed\n"
-                f"  install it with: apt-get install {package}"
+                f"the box cannot be built: {tool} is not installed\n  {way_to_install(package)}"
             )
     image, box = provisioning() / "image", provisioning() / "box"
     packages = [*package_list(variant), *read_packages(box / "packages"), kernel_package()]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.kubelet.host_requirements import needs_cgroup_v1
-from pytest_kubecluster.machines.preflight import command_output
+from pytest_kubecluster.machines.preflight import Requirement, command_output
 from pytest_kubecluster.machines.ssh import USER
 from pytest_kubecluster.machines.ssh_key import SshKey
 from pytest_kubecluster.machines.vagrant import vagrant_home
@@ -53,21 +53,26 @@ class LibvirtMachines(VirtualMachines):
         return [disk.get("path", "") for disk in metadata.get("disks", ())] or [DISK]
 
     @classmethod
-    def service_problems(cls) -> Iterator[str]:
-        """Yield why libvirt cannot be used, with the way out."""
+    def service_requirements(cls) -> Iterator[Requirement]:
+        """Yield whether libvirt can be used."""
         if not any("vagrant-libvirt" in path.read_text() for path in _plugin_lists()):
-            yield (
-                "Vagrant has no plugin for libvirt; install it with: "
-                "apt-get install vagrant-libvirt"
+            yield Requirement(
+                "vagrant-libvirt",
+                "Vagrant has no plugin for libvirt",
+                "install it with: apt-get install vagrant-libvirt (with HashiCorp's Vagrant: "
+                "vagrant plugin install vagrant-libvirt)",
             )
         found = command_output(["virsh", "--connect", URI, "--quiet", "uri"])
         if URI not in found.splitlines():
             reason = found.splitlines()[-1] if found else "no answer"
-            yield (
-                f"libvirt does not answer ({reason}); install libvirt-daemon-system and start it: "
-                "systemctl start libvirtd, or virtlogd -d; libvirtd -d; users other than root must "
-                "be in the group libvirt"
+            yield Requirement(
+                "libvirt",
+                f"libvirt does not answer ({reason})",
+                "install libvirt-daemon-system and start it: systemctl start libvirtd, or virtlogd "
+                "-d; libvirtd -d; users other than root must be in the group libvirt",
             )
+        else:
+            yield Requirement("libvirt", found=f"{URI} answers")
 
     @classmethod
     def node_megabytes(cls, *, real: bool) -> int:

@@ -6,16 +6,19 @@ from pathlib import Path
 import pytest
 
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.machines import preflight
+from pytest_kubecluster.layouts.cluster import cluster_spec
+from pytest_kubecluster.machines import packages, preflight
 from pytest_kubecluster.machines.docker.machines import ContainerMachines
-from pytest_kubecluster.machines.factory import check_tools
+from pytest_kubecluster.machines.factory import check_tools, host_requirements
+from pytest_kubecluster.machines.packages import way_to_install
 from pytest_kubecluster.machines.preflight import (
     command_output,
-    disk_problems,
+    disk_requirements,
     free_inotify_instances,
-    inotify_problems,
-    memory_problems,
-    tool_problems,
+    inotify_requirements,
+    memory_requirement,
+    problems,
+    tool_requirements,
 )
 
 
@@ -32,8 +35,8 @@ def limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("limit")
 def test_inotify_instances_in_use_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "free_inotify_instances", lambda wanted: min(wanted, 30))
-    assert list(inotify_problems(4, 7)) == []
-    assert list(inotify_problems(5, 7)) == [
+    assert problems(inotify_requirements(4, 7)) == []
+    assert problems(inotify_requirements(5, 7)) == [
         "5 nodes need about 35 inotify instances, and 30 of 128 are free, which is enough for 4; "
         "raise the limit: sysctl -w fs.inotify.max_user_instances=168"
     ]
@@ -45,14 +48,14 @@ def test_only_root_can_tell_how_many_inotify_instances_are_in_use(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(preflight, "free_inotify_instances", lambda wanted: 0)
-    assert list(inotify_problems(18, 7)) == []
-    (problem,) = inotify_problems(19, 7)
+    assert problems(inotify_requirements(18, 7)) == []
+    (problem,) = problems(inotify_requirements(19, 7))
     assert "128 of 128 are free, which is enough for 18;" in problem
 
 
 def test_host_without_inotify_limit(limit: Path) -> None:
     limit.unlink()
-    assert list(inotify_problems(10_000, 7)) == []
+    assert problems(inotify_requirements(10_000, 7)) == []
 
 
 def test_free_inotify_instances_are_given_back() -> None:
@@ -65,25 +68,25 @@ def test_real_nodes_need_more_inotify_instances(
     limit: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preflight, "free_inotify_instances", lambda wanted: min(wanted, 100))
-    monkeypatch.setattr(preflight, "memory_problems", lambda nodes, megabytes: ())
-    assert list(inotify_problems(10, 7)) == []
-    assert any("130 inotify" in p for p in ContainerMachines.room_problems(10, real=True))
+    assert problems(inotify_requirements(10, 7)) == []
+    found = problems(ContainerMachines.room_requirements(10, real=True))
+    assert any("130 inotify" in problem for problem in found)
 
 
 def test_memory() -> None:
-    assert list(memory_problems(1, 1)) == []
-    (problem,) = memory_problems(1000, 1 << 30)
+    assert problems([memory_requirement(1, 1)]) == []
+    (problem,) = problems([memory_requirement(1000, 1 << 30)])
     assert problem.startswith("1000 nodes need about")
 
 
 def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "_FREE_DISK_MEGABYTES", 1 << 40)
-    (problem,) = disk_problems([tmp_path / "not" / "there"])
+    (problem,) = problems(disk_requirements([tmp_path / "not" / "there"]))
     assert problem.startswith(f"the disk of {tmp_path} has")
 
 
 def test_missing_tool_is_named_with_its_package() -> None:
-    (problem,) = tool_problems({"no-such-tool": "its-package"})
+    (problem,) = problems(tool_requirements({"no-such-tool": "its-package"}))
     assert problem == (
         "no-such-tool is not on the PATH; install it with: apt-get install its-package"
     )
@@ -109,8 +112,8 @@ def test_docker_that_cannot_be_used(
     monkeypatch.setattr(
         "pytest_kubecluster.machines.docker.machines.command_output", lambda argv: answer
     )
-    problems = list(ContainerMachines.service_problems())
-    assert [said[: len(problem or "")] for said in problems] == ([problem] if problem else [])
+    found = problems(ContainerMachines.service_requirements())
+    assert [said[: len(problem or "")] for said in found] == ([problem] if problem else [])
 
 
 @pytest.mark.parametrize("kind", ["docker", "libvirt", "virtualbox", "vagrantfile", "inventory"])
@@ -120,3 +123,61 @@ def test_tools_of_every_kind_are_checked(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(KubeClusterError, match="ssh is not on the PATH"):
         check_tools(kind)
+
+
+@pytest.fixture
+def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An apt with package lists, whose apt-cache prints the file ``policy``."""
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "archive_main_Packages.lz4").touch()
+    monkeypatch.setattr(packages, "_LISTS", tmp_path / "lists")
+    for name, script in (("apt-get", ""), ("apt-cache", f"cat {tmp_path}/policy")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("policy", "way"),
+    [
+        ("vagrant:\n  Installed: (none)\n  Candidate: 2.3.4\n", "install it with: apt-get install"),
+        (
+            "vagrant:\n  Installed: (none)\n  Candidate: (none)\n",
+            "archive has none; install it from H",
+        ),
+        (
+            "",
+            "this system's archive has none; install it from HashiCorp's:\nwget -qO- https://apt.r",
+        ),
+    ],
+)
+def test_vagrant_is_hashicorps_where_the_archive_has_none(policy: str, way: str, apt: Path) -> None:
+    (apt / "policy").write_text(policy)
+    assert way in way_to_install("vagrant")
+    assert way_to_install("docker.io") == "install it with: apt-get install docker.io"
+
+
+def test_package_lists_come_first(apt: Path) -> None:
+    (apt / "lists" / "archive_main_Packages.lz4").unlink()
+    assert "apt-get update && apt-get install vagrant" in way_to_install("vagrant")
+
+
+def test_other_systems_are_sent_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "https://developer.hashicorp.com/vagrant/install" in way_to_install("vagrant")
+    assert "the package docker.io, or its like" in way_to_install("docker.io")
+
+
+def test_requirements_are_told_whether_they_are_met_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {one.name: one for one in host_requirements("docker", cluster_spec(), real=False)}
+    wanted = {"Python", "ansible-core", "vagrant", "docker", "ssh", "kernel", "memory", "disk"}
+    assert wanted <= found.keys()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = {one.name: one for one in host_requirements("docker", cluster_spec(), real=False)}
+    assert found["vagrant"].problem == "vagrant is not on the PATH"
+    assert found["kernel"].met
+    # It is not asked for without a client.
+    assert "Docker daemon" not in found

@@ -81,7 +81,7 @@ def test_vagrantfile_of_a_folder_above_is_not_used(tmp_path: Path) -> None:
 def test_missing_vagrant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "Vagrantfile").write_text(MACHINES.format(names="%w[master1]"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(KubeClusterError, match="vagrant is not on the PATH; install it with: "):
+    with pytest.raises(KubeClusterError, match="vagrant is not on the PATH; install it: "):
         read_vagrantfile(tmp_path, PATTERNS)
 
 

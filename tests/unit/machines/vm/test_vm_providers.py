@@ -12,6 +12,7 @@ import pytest
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.layouts.cluster import cluster_spec
+from pytest_kubecluster.machines.preflight import problems
 from pytest_kubecluster.machines.ssh_key import ensure_ssh_key
 from pytest_kubecluster.machines.vagrant import vagrant_for_plan
 from pytest_kubecluster.machines.vm import libvirt
@@ -65,7 +66,7 @@ def validate(plan: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def needs(provider: str) -> None:
     if shutil.which("vagrant") is None:
         pytest.skip("vagrant is not installed")
-    if provider == "libvirt" and [*LibvirtMachines.service_problems()]:
+    if provider == "libvirt" and problems(LibvirtMachines.service_requirements()):
         pytest.skip("vagrant-libvirt is not installed, or libvirt does not run")
 
 
@@ -139,8 +140,8 @@ def test_libvirt_that_does_not_run(
     (tmp_path / "plugins.json").write_text('{"installed": {"vagrant-libvirt": {}}}')
     monkeypatch.setenv("VAGRANT_HOME", str(tmp_path))
     monkeypatch.setattr(libvirt, "command_output", lambda argv: answer)
-    problems = list(LibvirtMachines.service_problems())
-    assert [said[: len(problem or "")] for said in problems] == ([problem] if problem else [])
+    found = problems(LibvirtMachines.service_requirements())
+    assert [said[: len(problem or "")] for said in found] == ([problem] if problem else [])
 
 
 class Virsh:
