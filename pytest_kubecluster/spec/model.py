@@ -31,9 +31,11 @@ from pytest_kubecluster.spec.parts import (
     Label,
     Taint,
 )
+from pytest_kubecluster.spec.refusals import refusals
 from pytest_kubecluster.spec.settings import (
     Kind,
     SettingError,
+    effective_settings,
     flag_text,
     kind_of,
     normal_setting,
@@ -566,14 +568,14 @@ def _check_kubelet(name: str, kubelet: KubeletSpec) -> None:
     version = kubelet.version
     if not version.known:
         raise SpecError(f"{name}: kubelet {version.number} is outside the known range, {KNOWN}")
-    try:
-        for flag, value in kubelet.flags.items():
-            parse_setting(version, flag, value)
-        for setting, value in kubelet.extra_settings:
+    for setting, value in _given(kubelet):
+        try:
             if value is not None:
                 parse_setting(version, setting, value)
-    except SettingError as error:
-        raise SpecError(f"{name}: {error}") from None
+        except SettingError as error:
+            place = kubelet.place(setting)
+            raise SpecError(f"{name}: {error}{f' (set in {place})' if place else ''}") from None
+    _check_combinations(name, kubelet)
     pathless = {name for name, _ in kubelet.modes} - {file.name for file in kubelet.files}
     if not kubelet.bundled and pathless:
         names = ", ".join(sorted(pathless))
@@ -584,6 +586,32 @@ def _check_kubelet(name: str, kubelet: KubeletSpec) -> None:
             f"{name}: kubelet {version.number} does not start with the node label"
             f"{'s' * (len(refused) > 1)} {', '.join(refused)}; only the API can set such labels"
         )
+
+
+def _given(kubelet: KubeletSpec) -> Iterator[tuple[str, Any]]:
+    """Yield the user's settings, and then the flags, which follow from them."""
+    yield from kubelet.extra_settings
+    yield from kubelet.flags.items()
+
+
+def _check_combinations(name: str, kubelet: KubeletSpec) -> None:
+    """Raise SpecError for settings that the version refuses together."""
+    version, complete = kubelet.version, kubelet.layout != "found"
+    if complete:
+        settings = effective_settings(version, kubelet.flags, kubelet.configuration or None)
+    else:
+        stated = [*kubelet.stated_flags.items(), *kubelet.extra_settings]
+        parsed = (parse_setting(version, key, one) for key, one in stated if one is not None)
+        settings = {one.name: one for one in parsed}
+    problems = []
+    for message, paths in refusals(version, settings, complete=complete):
+        places = dict.fromkeys(
+            f"{path} in {place}" for path in paths if (place := kubelet.place(path))
+        )
+        problems.append(message + (f" (set: {', '.join(places)})" if places else ""))
+    if problems:
+        found = "\n  ".join(problems)
+        raise SpecError(f"{name}: kubelet {version.number} refuses this configuration:\n  {found}")
 
 
 def _bool_text(value: bool | None) -> str:

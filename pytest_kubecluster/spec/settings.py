@@ -17,7 +17,7 @@ from ipaddress import ip_address
 from pathlib import PurePosixPath
 from typing import Any
 
-from pytest_kubecluster.spec import catalog
+from pytest_kubecluster.spec import catalog, limits
 from pytest_kubecluster.spec.flags import normal_name
 from pytest_kubecluster.spec.values import (
     address_meaning,
@@ -397,6 +397,8 @@ def _is_zero(kind: Kind, value: object) -> bool:
 def _default(kind: Kind, value: object) -> Value:
     if value in (None, "") or (value == "[]" and kind.type != "string"):
         return _EMPTY.get(kind.type)
+    if kind.type == "stringSlice" and isinstance(value, str):
+        value = value.removeprefix("[").removesuffix("]")  # pflag shows a list's default so
     return _read(kind, value)
 
 
@@ -443,18 +445,6 @@ _RANGES: Mapping[str, range] = {
     "registry-qps": _NOT_NEGATIVE,
 }
 """What numbers may be, by flag: ValidateKubeletConfiguration in pkg/kubelet/apis/config."""
-
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "authorization-mode": ("AlwaysAllow", "Webhook"),
-    "cgroup-driver": ("cgroupfs", "systemd"),
-    "cpu-manager-policy": ("none", "static"),
-    "hairpin-mode": ("promiscuous-bridge", "hairpin-veth", "none"),
-    "memory-manager-policy": ("None", "Static"),
-    "topology-manager-policy": ("none", "best-effort", "restricted", "single-numa-node"),
-    "topology-manager-scope": ("container", "pod"),
-    "configMapAndSecretChangeDetectionStrategy": ("Get", "Cache", "Watch"),
-}
-"""What texts may be, by flag or path."""
 
 _QUANTITIES = (
     "container-log-max-size",
@@ -530,6 +520,8 @@ def _integer(kind: Kind, value: object) -> int:
     elif isinstance(value, str) and len(value) <= 64:
         with suppress(ValueError):
             number = int(value, 0)
+    if number == 0 and kind.omitted_when_zero:
+        return 0
     if number is None or not low <= number <= high:
         raise ValueError(f"invalid value {shown(value)} (must be a number from {low} to {high})")
     return number
@@ -659,9 +651,7 @@ _TYPED: Mapping[str, Callable[[Kind, object], Value]] = {
 def _check(version: KubeVersion, kind: Kind, value: Value) -> None:
     """Raise ValueError for a value of the right type that the kubelet does not accept."""
     name = kind.flag or kind.name
-    if name in _CHOICES and value not in _CHOICES[name]:
-        choices = ", ".join(_CHOICES[name])
-        raise ValueError(f"invalid choice {value!r} (choose from {choices})")
+    limits.check_value(version.minor_version, kind.flag, kind.path, kind.type, value)
     if name == "feature-gates":
         _check_gates(version, value)
     if name in _ADDRESSES:

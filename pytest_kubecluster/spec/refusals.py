@@ -1,0 +1,94 @@
+"""Which combinations of settings a version's kubelet refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from pytest_kubecluster.spec import rules
+from pytest_kubecluster.spec.settings import Setting, kinds
+from pytest_kubecluster.spec.values import parse_quantity, split_pairs
+from pytest_kubecluster.spec.version import KubeVersion
+
+Refusal = tuple[str, tuple[str, ...]]
+"""Why a configuration is refused, and the settings that it is about, by configuration path."""
+
+_HTTP2_SUITES = (
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+)
+
+
+def refusals(
+    version: KubeVersion, settings: Mapping[str, Setting], *, complete: bool
+) -> Iterator[Refusal]:
+    """Yield why the kubelet refuses these settings, given by canonical name.
+
+    Unless ``complete``, the node may have others, so that only what these contradict among
+    themselves is refused. What is wrong with one setting alone is found by ``parse_setting``.
+    """
+    known = kinds(version.minor_version)
+    values: dict[str, Any] = {}
+    for name, setting in settings.items():
+        kind = known.get(name)
+        if kind is not None:
+            with suppress(ValueError):
+                values[kind.path or name] = rules.comparable(kind.type, setting.value)
+    yield from rules.broken_rules(version.minor_version, values, complete=complete)
+    for check in (_soft_evictions, _static_policy, _enforced_cgroups, _http2):
+        yield from check(version.minor, values, complete)
+
+
+def _soft_evictions(_: int, values: rules.Values, complete: bool) -> Iterator[Refusal]:
+    """Expect a grace period of each soft threshold: pkg/kubelet/eviction/helpers.go."""
+    soft, periods = "evictionSoft", "evictionSoftGracePeriod"
+    if periods not in values and not complete:
+        return
+    for signal in _pairs(values.get(soft)):
+        if signal not in _pairs(values.get(periods)):
+            yield f"{soft} has {signal}, and {periods} has not", (soft, periods)
+
+
+def _static_policy(_: int, values: rules.Values, complete: bool) -> Iterator[Refusal]:
+    """Expect reserved CPUs for the static CPU manager: pkg/kubelet/cm/cpumanager."""
+    policy, cpus = "cpuManagerPolicy", "reservedSystemCPUs"
+    if not complete or values.get(policy) != "static" or values.get(cpus):
+        return
+    reserved = [
+        _pairs(values.get(name)).get("cpu", "0") for name in ("kubeReserved", "systemReserved")
+    ]
+    with suppress(ValueError):
+        if sum(map(parse_quantity, reserved)) <= 0:
+            message = f"{policy} static requires CPUs in kubeReserved, systemReserved or {cpus}"
+            yield message, (policy, "kubeReserved", "systemReserved", cpus)
+
+
+def _enforced_cgroups(minor: int, values: rules.Values, complete: bool) -> Iterator[Refusal]:
+    """Expect the cgroup of each reservation that is enforced: validation.go, from 1.16 on."""
+    levels = values.get("enforceNodeAllocatable")
+    if minor < 16 or not complete or not isinstance(levels, tuple):
+        return
+    for what, cgroup in (
+        ("system-reserved", "systemReservedCgroup"),
+        ("kube-reserved", "kubeReservedCgroup"),
+    ):
+        if any(level.startswith(what) for level in levels) and not values.get(cgroup):
+            message = f"{cgroup} must be set where enforceNodeAllocatable has {what}"
+            yield message, ("enforceNodeAllocatable", cgroup)
+
+
+def _http2(_: int, values: rules.Values, complete: bool) -> Iterator[Refusal]:
+    """Expect a cipher suite that HTTP/2 requires: golang.org/x/net/http2 ConfigureServer."""
+    suites, lowest = values.get("tlsCipherSuites"), "tlsMinVersion"
+    if not suites or values.get(lowest) == "VersionTLS13" or set(suites) & set(_HTTP2_SUITES):
+        return
+    if complete or lowest in values:
+        message = f"tlsCipherSuites lacks one that HTTP/2 requires: {' or '.join(_HTTP2_SUITES)}"
+        yield message, ("tlsCipherSuites", lowest)
+
+
+def _pairs(value: Any) -> Mapping[str, str]:
+    if isinstance(value, str):
+        return dict(split_pairs(value))
+    return value if isinstance(value, Mapping) else {}
