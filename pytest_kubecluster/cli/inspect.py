@@ -30,7 +30,7 @@ from pytest_kubecluster.plugin.session import ClusterSession
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import normal_name
 from pytest_kubecluster.spec.parts import NO_ADDRESS
-from pytest_kubecluster.spec.version import KNOWN
+from pytest_kubecluster.spec.settings import SettingError
 
 if TYPE_CHECKING:
     from pytest_kubecluster.nodes.pin import Pin
@@ -54,9 +54,21 @@ def add_commands(add: AddCommand) -> None:
     spec.add_argument("--name", help=DEFAULT_CLUSTER)
     render = add("render", _render, "Write the files of every node", options=True)
     render.add_argument("folder", type=Path, metavar="DIR", help="folder to write to")
-    explain = add("explain", _explain, "Show where the value of a flag comes from", options=True)
-    explain.add_argument("node", help="name of the node")
-    explain.add_argument("flag", help="flag without dashes, such as cluster-domain")
+    explain = add(
+        "explain",
+        _explain,
+        "Show what a setting of the kubelet may be in a version and, with a node, where its value "
+        "comes from",
+        options=True,
+    )
+    explain.usage = "kubecluster explain [-h] [NODE] SETTING [--kube-...]"
+    explain.add_argument(
+        "words",
+        nargs="+",
+        metavar="[NODE] SETTING",
+        help="name of a node, if its value is asked for, and a flag (max-pods), a configuration "
+        "path (evictionHard) or a feature gate (NodeSwap)",
+    )
 
 
 def _spec(arguments: argparse.Namespace) -> int:
@@ -136,12 +148,24 @@ def _render(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    from pytest_kubecluster.spec.provenance import explain_flag
+    from pytest_kubecluster.spec.explanation import explain_setting
+    from pytest_kubecluster.spec.provenance import explain_value
 
+    if len(arguments.words) > 2:
+        raise pytest.UsageError("explain takes a setting, or a node and a setting")
+    *nodes, setting = arguments.words
     session = session_of(arguments.options)
-    node_of(session, arguments.node)
-    flag = normal_name(arguments.flag)
-    if catalog.history(flag) is None:
-        raise pytest.UsageError(f"no kubelet from {KNOWN} has a flag --{flag}")
-    print("\n".join(explain_flag(session.spec_steps(), arguments.node, flag)))
+    version = session.settings.version
+    if nodes:
+        version = node_of(session, nodes[0]).kubelet.version
+    try:
+        print("\n".join(explain_setting(version, setting)))
+    except SettingError as error:
+        if not nodes or catalog.history(normal_name(setting)) is None:
+            raise pytest.UsageError(str(error)) from None
+        print(error)
+    for node in nodes:
+        print(f"{node}:")
+        for line in explain_value(session.spec_steps(), node, setting):
+            print(f"  {line}")
     return DONE

@@ -10,7 +10,9 @@ from typing import Any
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import normal_name
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
+from pytest_kubecluster.spec.settings import kinds, normal_setting
 from pytest_kubecluster.spec.statements import statements_of
+from pytest_kubecluster.spec.translate import field_at
 from pytest_kubecluster.spec.values import thawed
 
 
@@ -93,6 +95,35 @@ def explain_flag(steps: Iterable[tuple[str, ClusterSpec]], name: str, flag: str)
         if re.match(rf"--{flag}\b(?!-)", change.what):
             yield str(change)
     yield _place(cluster[name], flag)
+
+
+def explain_value(
+    steps: Iterable[tuple[str, ClusterSpec]], name: str, setting: str
+) -> Iterator[str]:
+    """Yield where a node's value of a setting comes from, given by flag or configuration path.
+
+    Raises KeyError for an unknown node.
+    """
+    every = list(steps)
+    version = every[-1][1][name].kubelet.version
+    kind = kinds(version.minor_version).get(normal_setting(version, setting))
+    if kind is None or kind.flag is not None or kind.path is None:
+        yield from explain_flag(every, name, setting if kind is None else kind.flag or kind.name)
+        return
+    before = None
+    for who, cluster in every:
+        kubelet = cluster[name].kubelet
+        value = field_at(kubelet.configuration, kind.path)
+        if kubelet.layout == "found":
+            value = dict(kubelet.extra_settings).get(kind.path)
+        if value != before:
+            yield f"{'(not set)' if value is None else thawed(value)}, set by {who}"
+            before = value
+    if before is None:
+        yield f"nothing sets {kind.path}; the kubelet's default applies"
+    else:
+        path = every[-1][1][name].kubelet.config_path
+        yield f"it is in {path}" if path else "a configuration file must set it"
 
 
 def _place(node: NodeSpec, flag: str) -> str:

@@ -10,6 +10,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 
 def command(project: Path, *words: str, **environment: str) -> tuple[int, str]:
     argv = [sys.executable, "-m", "pytest_kubecluster", *words]
@@ -45,7 +47,12 @@ def test_invalid_arguments_are_usage_errors(tmp_path: Path) -> None:
     for words, message in (
         (("spec", "--json", "--from", "worker01"), "not allowed with argument"),
         (("explain", "worker09", "v"), "there is no node worker09; there are master01"),
-        (("explain", "worker01", "vv"), "no kubelet from 1.7 to 1.36 has a flag --vv"),
+        (
+            ("explain", "worker01", "vv"),
+            "kubelet 1.7.5 has no flag --vv, nor has any from 1.7 to 1.36",
+        ),
+        (("explain", "maxpods", "--kube-hyperkube=1.30.0"), "did you mean --max-pods?"),
+        (("explain", "a", "b", "c"), "explain takes a setting, or a node and a setting"),
     ):
         status, output = command(tmp_path, *words)
         assert (status, message in output) == (2, True), output
@@ -109,3 +116,36 @@ def test_help_shows_the_options_of_pytest(tmp_path: Path) -> None:
     assert "--kube-masters N" in output
     assert "--kube-reuse [NAME]" in output
     assert "--kube-masters" not in command(tmp_path, "gc", "--help")[1]
+
+
+def test_explain_shows_what_a_setting_may_be(tmp_path: Path) -> None:
+    status, output = command(tmp_path, "explain", "maxPods", "--kube-hyperkube=1.30.0")
+    assert status == 0
+    assert output.splitlines() == [
+        "maxPods of kubelet 1.30.0",
+        "  type:                a whole number (int32)",
+        "  values:              0 or more",
+        "  default:             110; an explicit zero in the configuration file means this default",
+        "  flag:                --max-pods, deprecated",
+        "  configuration field: maxPods",
+    ]
+
+
+def test_explain_shows_where_a_nodes_value_comes_from(tmp_path: Path) -> None:
+    text = 'version = "1.30.0"\n[kubelet.settings]\nshutdownGracePeriod = "30s"\n'
+    (tmp_path / "kubecluster.toml").write_text(text)
+    status, output = command(tmp_path, "explain", "worker01", "shutdownGracePeriod")
+    assert status == 0
+    assert "  30s, set by kubecluster.toml [kubelet]" in output.splitlines()
+    assert "  it is in /etc/kubernetes/kubelet.yaml" in output.splitlines()
+
+
+@pytest.mark.parametrize("where", ["[kubelet.settings]", "[role.worker.settings]"])
+def test_value_that_the_version_refuses_is_an_error_of_its_file(tmp_path: Path, where: str) -> None:
+    text = f'version = "1.30.0"\n{where}\nimageGCLowThresholdPercent = 90\n'
+    (tmp_path / "kubecluster.toml").write_text(text)
+    status, output = command(tmp_path, "spec")
+    assert status == 2
+    assert "90 must be less than imageGCHighThresholdPercent" in output
+    assert "imageGCLowThresholdPercent in kubecluster.toml" in output
+    assert "Traceback" not in output
