@@ -35,7 +35,10 @@ NAME_ADVICE = (
     "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
     "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
-PATH_NAMES = ("clusterroles", "clusterrolebindings", "roles", "rolebindings")
+PATH_NAMES = (
+    "certificatesigningrequests", "clusterroles", "clusterrolebindings", "roles", "rolebindings",
+)  # fmt: skip
+"""Kinds whose names have to be a part of a path, and nothing more."""
 
 
 def prepare_new(

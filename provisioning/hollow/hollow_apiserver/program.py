@@ -21,6 +21,7 @@ from hollow_apiserver.authorization import MODES, Authorization
 from hollow_apiserver.certificates import Signer
 from hollow_apiserver.etcd import Etcd, EtcdFailure, client_context
 from hollow_apiserver.failures import RequestFailure
+from hollow_apiserver.lifecycle import Lifecycle
 from hollow_apiserver.options import FlagSet
 from hollow_apiserver.port import Port
 from hollow_apiserver.proxy import Proxy
@@ -110,7 +111,7 @@ def serve(flags: FlagSet) -> NoReturn:
         problem = f"failed to listen on {host}:{port}: {error}"
         raise Failure(f"failed to create listener: {problem}") from None
     log("I", "secure_serving.go:197", f"Serving securely on {host}:{port}")
-    in_background(prepare, flags, server)
+    in_background(work, flags, server)
     while True:
         signal.pause()
 
@@ -154,6 +155,13 @@ def own_address(flags: FlagSet) -> str:
         return str(flags["bind-address"])
     others = sorted(one for one in local_addresses() if not one.startswith("127."))
     return others[0] if others else "127.0.0.1"
+
+
+def work(flags: FlagSet, server: ApiServer) -> None:
+    """Create what every cluster has, then look after the nodes."""
+    prepare(flags, server)
+    grace = flags["node-monitor-grace-period"] / SECOND
+    Lifecycle(server.rest.storage, grace).follow()
 
 
 def prepare(flags: FlagSet, server: ApiServer) -> None:

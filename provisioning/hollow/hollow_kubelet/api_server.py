@@ -62,17 +62,23 @@ class ApiServer:
             raise Failure(
                 "specifying a root certificates file with the insecure flag is not allowed"
             )
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if config.insecure:
-            self.context.check_hostname = False
-            self.context.verify_mode = ssl.CERT_NONE
-        elif "CERTIFICATE" in pem_blocks(config.ca):
-            trust(self.context, config.ca)
-        elif self.secure and not config.ca:
-            self.context.load_default_certs()
-        if config.certificate and config.key:
-            load_key_pair(self.context, config.certificate, config.key)
+        self.config = config
+        self.use(config.certificate, config.key)
+
+    def use(self, certificate: bytes, key: bytes) -> None:
+        """Connect with a certificate and its key from now on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.config.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        elif "CERTIFICATE" in pem_blocks(self.config.ca):
+            trust(context, self.config.ca)
+        elif self.secure and not self.config.ca:
+            context.load_default_certs()
+        if certificate and key:
+            load_key_pair(context, certificate, key)
+        self.context = context
 
     def request(self, method: str, path: str, body: Any = None, kind: str = "json") -> Any:
         """Send a request and return the answer; the ApiError is worded as client-go's error."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from contextlib import suppress
 from typing import NoReturn
 
@@ -16,7 +17,8 @@ from hollow_common.log import log, structured
 from hollow_common.tls import ServingTls, load_client_ca
 
 from hollow_kubelet.access import Gate
-from hollow_kubelet.api_server import ApiServer
+from hollow_kubelet.api_server import ApiError, ApiServer
+from hollow_kubelet.bootstrap import Bootstrap
 from hollow_kubelet.checks import (
     check_cloud,
     check_kubelet,
@@ -26,6 +28,7 @@ from hollow_kubelet.checks import (
     check_swap,
 )
 from hollow_kubelet.choices import check_choices, check_tls, http2_problem
+from hollow_kubelet.client_certificate import Store
 from hollow_kubelet.configuration import Configuration
 from hollow_kubelet.feature_gates import set_feature_gates
 from hollow_kubelet.flags import FlagSet
@@ -34,6 +37,7 @@ from hollow_kubelet.lock import take_lock
 from hollow_kubelet.node import Node
 from hollow_kubelet.pages import KubeletPages, cadvisor_port, healthz_port
 from hollow_kubelet.resources import check_resources
+from hollow_kubelet.rotation import Rotation
 from hollow_kubelet.serving import serving_files
 from hollow_kubelet.static_pods import StaticPods
 from hollow_kubelet.validation import check_configuration, check_flags
@@ -48,7 +52,7 @@ class Kubelet:
     def __init__(self, flags: FlagSet, configuration: Configuration) -> None:
         self.flags = flags
         self.configuration = configuration
-        self.node = Node(flags)
+        self.node = Node(flags, configuration.values if since(10) else None)
         self.standalone = not (
             flags["require-kubeconfig"]
             or (flags["kubeconfig"] and flags.changed("kubeconfig") and since(8))
@@ -56,6 +60,7 @@ class Kubelet:
         )
         self.broken_client = False
         self.files = ("", "")
+        self.joining: Bootstrap | None = None
         self.client_ca: bytes | None = None
 
     def secure(self) -> None:
@@ -108,7 +113,7 @@ class Kubelet:
             raise Failure("runonce failed: the hollow kubelet runs no pods")
         log("I", "server.go:943", f"Started kubelet {version()}")
         if api:
-            in_background(self.node.follow, api)
+            in_background(self.follow, api)
         else:
             problem = "No api server defined - no node status update will be sent."
             log("W", "kubelet.go:1313", problem)
@@ -145,15 +150,44 @@ class Kubelet:
                 signal.signal(number, lambda *_: os._exit(1))
 
     def bootstrap(self) -> None:
-        """Refuse to create a kubeconfig: bootstrapClientCert in cmd/kubelet/app/bootstrap.go."""
-        path = self.flags["bootstrap-kubeconfig"] or self.flags["experimental-bootstrap-kubeconfig"]
-        if path and not os.path.exists(self.flags["kubeconfig"]):
-            try:
-                client_config(path)
-            except Failure as error:
-                raise Failure(f"unable to load bootstrap kubeconfig: {error}") from None
-            problem = "the hollow kubelet makes none"
-            raise Failure(f"cannot create certificate signing request: {problem}")
+        """Get the node's certificate and kubeconfig if there are none, as the version does.
+
+        From 1.11 on a kubelet that rotates certificates starts without, and gets it meanwhile.
+        """
+        flags = self.flags
+        path = flags["bootstrap-kubeconfig"] or flags["experimental-bootstrap-kubeconfig"]
+        joining = Bootstrap(flags["kubeconfig"], path, flags["cert-dir"], self.node.name)
+        if not joining.needed():
+            return
+        if self.rotates() and since(11):
+            config = joining.load()
+            self.joining = joining
+            joining.write_kubeconfig(config)
+        else:
+            joining.join()
+
+    def rotates(self) -> bool:
+        """Whether the kubelet renews its client certificate."""
+        return since(8) and bool(self.flags["rotate-certificates"])
+
+    def follow(self, api: ApiServer) -> None:
+        """Work with the API server: get or renew the certificate, register and report."""
+        if self.joining:
+            while True:
+                try:
+                    pair = self.joining.first()
+                    break
+                except (ApiError, Failure) as error:
+                    problem = "Failed while requesting a signed certificate from the master"
+                    log("E", "certificate_manager.go:437", f"{problem}: {error}")
+                    time.sleep(2)
+            api.use(*pair)
+        if self.rotates() and api.secure:
+            certificate = pair.certificate if self.joining else api.config.certificate
+            if certificate:
+                store = Store(self.flags["cert-dir"])
+                in_background(Rotation(api, store, self.node.name, certificate).follow)
+        self.node.follow(api)
 
     def api_server(self) -> ApiServer | None:
         """Return the connection to the API server that the flags ask for.
@@ -197,7 +231,11 @@ class Kubelet:
             return None
         self.bootstrap()
         try:
-            config = client_config(self.flags["kubeconfig"])
+            # The certificate that the kubeconfig names is not there before the node has joined.
+            path = self.joining.bootstrap_kubeconfig if self.joining else self.flags["kubeconfig"]
+            config = client_config(path)
+            if self.joining:
+                config = config._replace(token="", certificate=b"", key=b"")
         except Failure as error:
             raise Failure(f"invalid kubeconfig: {error}") from None
         try:

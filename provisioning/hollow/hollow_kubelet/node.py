@@ -1,53 +1,59 @@
-"""The Node object: its registration and its status."""
+"""The Node object: its registration and its reports (pkg/kubelet/kubelet_node_status.go)."""
 
 from __future__ import annotations
 
-import math
 import os
-import socket
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hollow_common.errors import Failure
-from hollow_common.facts import since, version
-from hollow_common.go import SECOND, is_ip, quote, timestamp
+from hollow_common.facts import since
+from hollow_common.go import SECOND, in_background, is_ip, quote
 from hollow_common.log import log
-from hollow_common.machine import (
-    architecture,
-    boot_id,
-    local_addresses,
-    machine_id,
-    memory_bytes,
-    os_image,
-)
-from hollow_common.quantity import parse_percentage, parse_quantity
+from hollow_common.machine import architecture
 
 from hollow_kubelet.api_server import ApiError, ApiServer
+from hollow_kubelet.events import Events
 from hollow_kubelet.flags import FlagSet
-from hollow_kubelet.resources import parse_evictions
+from hollow_kubelet.lease import Lease
+from hollow_kubelet.node_status import NodeStatus, changed
 
-CONDITIONS = (
-    ("OutOfDisk", "KubeletHasSufficientDisk", "kubelet has sufficient disk space available"),
-    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-)
-NETWORK_NOT_READY = (
-    "NetworkReady=false reason:NetworkPluginNotReady "
-    "message:docker: network plugin is not ready: cni config uninitialized"
-)
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STRATEGIC = "strategic-merge-patch+json"
+ATTACH = "volumes.kubernetes.io/controller-managed-attach-detach"
+KEEP = "volumes.kubernetes.io/keep-terminated-pod-volumes"
+PROVIDED_IP = "alpha.kubernetes.io/provided-node-ip"
+DEFAULT_LABELS = (
+    "kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch", "beta.kubernetes.io/os",
+    "beta.kubernetes.io/arch", "beta.kubernetes.io/instance-type",
+    "failure-domain.beta.kubernetes.io/region", "failure-domain.beta.kubernetes.io/zone",
+    "node.kubernetes.io/instance-type", "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+)  # fmt: skip
+"""The labels that a restarted kubelet sets again on its Node: updateDefaultLabels."""
 
 
 class Node:
-    """The machine as a Node object: pkg/kubelet/kubelet_node_status.go."""
+    """The machine as a Node object."""
 
-    def __init__(self, flags: FlagSet) -> None:
+    def __init__(self, flags: FlagSet, settings: Mapping[str, Any] | None = None) -> None:
+        """Take the flags, and the fields of the configuration that have none."""
         self.flags = flags
+        self.settings = settings or {}
         self.name = (flags["hostname-override"] or os.uname().nodename).strip().lower()
         self.registered = False
+        self.reported = 0.0
+        self.facts = NodeStatus(flags, self.name)
+        self.events = Events(self.name)
 
     def follow(self, api: ApiServer) -> None:
         """Register with the API server and report to it, forever."""
+        self.events.follow(api)
+        self.events.record("Starting", "Starting kubelet.")
+        if since(14):
+            seconds = self.settings.get("nodeLeaseDurationSeconds") or 40
+            in_background(Lease(self.name, seconds).follow, api)
         while True:
             if self.flags["register-node"]:
                 self.register(api)
@@ -75,6 +81,7 @@ class Node:
         """Create the Node object, or reuse the existing one if it is this machine's."""
         try:
             api.request("POST", "/api/v1/nodes", node)
+            self.record(node["status"]["conditions"], ())
             return True
         except ApiError as error:
             if error.code != 409:
@@ -84,10 +91,35 @@ class Node:
         if since(11) or existing.get("spec", {}).get("externalID") == self.name:
             problem = f"Node {self.name} was previously registered"
             log("I", "kubelet_node_status.go:133", problem)
+            self.reconcile(api, path, node["metadata"], existing.get("metadata", {}))
             return True
         api.request("DELETE", path)
         log("I", "kubelet_node_status.go:157", f"Deleted old node object {quote(self.name)}")
         return False
+
+    def reconcile(
+        self, api: ApiServer, path: str, mine: dict[str, Any], there: dict[str, Any]
+    ) -> None:
+        """Set what an existing Node object has to have of this kubelet: its default labels.
+
+        Until 1.7 it is the annotation about attaching volumes alone.
+        """
+        labels = {
+            name: value
+            for name, value in mine["labels"].items()
+            if name in DEFAULT_LABELS and since(8)
+            if (there.get("labels") or {}).get(name) != value
+        }
+        annotations = {}
+        if mine["annotations"].get(ATTACH) != (there.get("annotations") or {}).get(ATTACH):
+            annotations[ATTACH] = mine["annotations"].get(ATTACH)
+            enabled = str(ATTACH in mine["annotations"]).lower()
+            text = f"Controller attach-detach setting changed to {enabled}; updating existing Node"
+            log("I", "kubelet_node_status.go:192", text)
+        metadata = {"labels": labels, "annotations": annotations}
+        patch = {"metadata": {name: value for name, value in metadata.items() if value}}
+        if patch["metadata"]:
+            api.request("PATCH", f"{path}/status", patch, STRATEGIC)
 
     def report(self, api: ApiServer) -> None:
         """Send the node's status, trying five times."""
@@ -103,13 +135,33 @@ class Node:
         log("E", "kubelet_node_status.go:349", problem)
 
     def patch_status(self, api: ApiServer, path: str, source: str) -> None:
-        """Replace the status of the Node object that is there."""
+        """Replace the status of the Node object that is there.
+
+        From 1.14 on, an unchanged one is sent again only after nodeStatusReportFrequency.
+        """
         try:
             node = api.request("GET", source)
         except ApiError as error:
             raise ApiError(f"error getting node {quote(self.name)}: {error}") from None
-        status = self.status(node.get("status", {}).get("conditions", ()))
-        api.request("PATCH", f"{path}/status", {"status": status}, "strategic-merge-patch+json")
+        before = node.get("status", {})
+        status = self.facts.status(before.get("conditions", ()))
+        self.record(status["conditions"], before.get("conditions", ()))
+        now = time.monotonic()
+        pause = (self.settings.get("nodeStatusReportFrequency") or 60 * SECOND) / SECOND
+        if since(14) and now < self.reported + pause and not changed(before, status):
+            return
+        api.request("PATCH", f"{path}/status", {"status": status}, STRATEGIC)
+        self.reported = now
+
+    def record(self, conditions: Any, before: Any) -> None:
+        """Record the events of conditions that changed."""
+        known = {one["type"]: one["status"] for one in before}
+        for one in conditions:
+            kind, state = one["type"], one["status"]
+            if kind == "Ready" and known.get(kind, state) != state:
+                self.events.record("NodeReady" if state == "True" else "NodeNotReady")
+            elif kind != "Ready" and known.get(kind) != state:
+                self.events.record(one["reason"].replace("Kubelet", "Node", 1))
 
     def initial(self) -> dict[str, Any]:
         """Return the Node object to register."""
@@ -117,169 +169,51 @@ class Node:
         if self.flags["enable-controller-attach-detach"]:
             problem = "Setting node annotation to enable volume controller attach/detach"
             log("I", "kubelet_node_status.go:247", problem)
-            annotations["volumes.kubernetes.io/controller-managed-attach-detach"] = "true"
+            annotations[ATTACH] = "true"
         if self.flags["keep-terminated-pod-volumes"]:
             text = "Setting node annotation to keep pod volumes of terminated pods attached to"
             log("I", "kubelet_node_status.go:257", f"{text} the node")
-            annotations["volumes.kubernetes.io/keep-terminated-pod-volumes"] = "true"
-        status = self.status(())
-        if "addresses" in status and is_ip(self.flags["node-ip"]):
-            annotations["alpha.kubernetes.io/provided-node-ip"] = self.flags["node-ip"]
-        taints = list(self.flags["register-with-taints"])
-        if self.flags["cloud-provider"] == "external":
-            key = "node.cloudprovider.kubernetes.io/uninitialized"
-            taints.append({"key": key, "value": "true", "effect": "NoSchedule", "timeAdded": None})
+            annotations[KEEP] = "true"
+        status = self.facts.status(())
+        external = self.flags["cloud-provider"] == "external"
+        told = "addresses" in status and is_ip(self.flags["node-ip"])
+        if told and (external or not since(8)):
+            annotations[PROVIDED_IP] = self.flags["node-ip"]
         spec = {
             "externalID": "" if since(11) else self.name,
             "providerID": self.flags["provider-id"],
             "unschedulable": not self.flags["register-schedulable"],
-            "taints": taints,
+            "taints": self.taints(),
         }
         return {
             "kind": "Node",
             "apiVersion": "v1",
             "metadata": {
                 "name": self.name,
-                "labels": {
-                    "beta.kubernetes.io/arch": architecture(),
-                    "beta.kubernetes.io/os": "linux",
-                    **({"kubernetes.io/arch": architecture()} if since(14) else {}),
-                    **({"kubernetes.io/os": "linux"} if since(14) else {}),
-                    "kubernetes.io/hostname": self.name,
-                    **self.flags["node-labels"],
-                },
+                "labels": {**self.own_labels(), **self.flags["node-labels"]},
                 "annotations": annotations,
             },
             "spec": {field: value for field, value in spec.items() if value},
             "status": status,
         }
 
-    def status(self, before: Any) -> dict[str, Any]:
-        """Return the node's status; ``before`` are the conditions it had."""
-        capacity, allocatable = self.resources()
-        status = {
-            "capacity": capacity,
-            "allocatable": allocatable,
-            "conditions": self.conditions(before),
-            "daemonEndpoints": {"kubeletEndpoint": {"Port": self.flags["port"]}},
-            "nodeInfo": {
-                "machineID": machine_id(),
-                "systemUUID": machine_id(),
-                "bootID": boot_id(),
-                "kernelVersion": os.uname().release,
-                "osImage": os_image(),
-                "containerRuntimeVersion": "hollow://",
-                "kubeletVersion": version(),
-                "kubeProxyVersion": version(),
-                "operatingSystem": "linux",
-                "architecture": architecture(),
-            },
+    def own_labels(self) -> dict[str, str]:
+        """Return the labels that the version sets by itself."""
+        labels = {
+            "beta.kubernetes.io/arch": architecture(),
+            "beta.kubernetes.io/os": "linux",
+            "kubernetes.io/hostname": self.name,
         }
-        try:
-            status["addresses"] = [
-                {"type": "InternalIP", "address": self.address()},
-                {"type": "Hostname", "address": self.name},
-            ]
-        except Failure as error:
-            problem = f"Failed to set some node status fields: {error}"
-            log("W", "kubelet_node_status.go:951", problem)
-        return status
+        if since(14):
+            labels |= {"kubernetes.io/arch": architecture(), "kubernetes.io/os": "linux"}
+        return labels
 
-    def address(self) -> str:
-        """Return the address the node is reached at."""
-        node_ip: str = self.flags["node-ip"]
-        if is_ip(node_ip):
-            self.check_node_ip(node_ip)
-            return node_ip
-        if is_ip(self.name):
-            return self.name
-        try:
-            found = socket.getaddrinfo(self.name, None, socket.AF_INET)
-        except OSError:
-            found = []
-        addresses = (str(entry[4][0]) for entry in found)
-        return next((one for one in addresses if not one.startswith("127.")), "") or (
-            self.default_address()
-        )
-
-    def default_address(self) -> str:
-        """Return the address of the interface that the default route uses."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect(("192.0.2.1", 9))  # an address for documentation; nothing is sent
-            except OSError:
-                problem = "Unable to select an IP."
-                raise Failure(
-                    f"can't get ip address of node {self.name}. error: {problem}"
-                ) from None
-            return str(probe.getsockname()[0])
-
-    def check_node_ip(self, node_ip: str) -> None:
-        """Require an address of one of this machine's interfaces (validateNodeIP)."""
-        problem = ""
-        if node_ip.startswith("127.") or node_ip == "::1":
-            problem = "nodeIP can't be loopback address"
-        elif not is_ip(node_ip, socket.AF_INET):
-            problem = "nodeIP must be IPv4 address"
-        elif node_ip not in local_addresses():
-            problem = f"Node IP: {quote(node_ip)} not found in the host's network interfaces"
-        if problem:
-            raise Failure(f"failed to validate nodeIP: {problem}")
-
-    def resources(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Return the machine's capacity, and how much of it pods may use."""
-        cores, memory = os.cpu_count() or 1, memory_bytes()
-        pods = self.flags["max-pods"]
-        if self.flags["pods-per-core"] > 0:
-            pods = min(pods, cores * self.flags["pods-per-core"])
-        reserved = {"cpu": 0.0, "memory": 0.0}
-        for flag in ("kube-reserved", "system-reserved"):
-            for name, amount in self.flags[flag].items():
-                reserved[name] = reserved.get(name, 0) + parse_quantity(amount)
-        if not self.flags["experimental-allocatable-ignore-eviction"]:
-            threshold = parse_evictions(self.flags["eviction-hard"]).get("memory.available", "0")
-            percent = threshold.endswith("%")
-            reserved["memory"] += (
-                memory * parse_percentage(threshold) / 100 if percent else parse_quantity(threshold)
-            )
-        millis = max(0, cores * 1000 - math.ceil(reserved["cpu"] * 1000))
-        free = max(0, memory - math.ceil(reserved["memory"]))
-        capacity = {"cpu": str(cores), "memory": f"{memory // 1024}Ki", "pods": str(pods)}
-        allocatable = {
-            "cpu": str(millis // 1000) if millis % 1000 == 0 else f"{millis}m",
-            "memory": f"{free // 1024}Ki",
-            "pods": str(pods),
-        }
-        return capacity, allocatable
-
-    def conditions(self, before: Any) -> list[dict[str, str]]:
-        """Return the node's conditions; an unchanged one keeps its time of transition."""
-        status, reason, message = "True", "KubeletReady", "kubelet is posting ready status"
-        if not self.network_ready():
-            status, reason = "False", "KubeletNotReady"
-            message = f"runtime network not ready: {NETWORK_NOT_READY}"
-        now = timestamp()
-        changed = {(one["type"], one["status"]): one.get("lastTransitionTime") for one in before}
-        absent = ("PIDPressure",) if not since(10) else ("OutOfDisk",) if since(16) else ()
-        found = [(kind, "False", why, text) for kind, why, text in CONDITIONS if kind not in absent]
-        return [
-            {
-                "type": kind,
-                "status": state,
-                "lastHeartbeatTime": now,
-                "lastTransitionTime": changed.get((kind, state)) or now,
-                "reason": why,
-                "message": text,
-            }
-            for kind, state, why, text in [*found, ("Ready", status, reason, message)]
-        ]
-
-    def network_ready(self) -> bool:
-        """Return whether the network plugin has the configuration it needs, if any."""
-        if self.flags["network-plugin"] != "cni":
-            return True
-        try:
-            names = os.listdir(self.flags["cni-conf-dir"] or "/etc/cni/net.d")
-        except OSError:
-            return False
-        return any(name.endswith((".conf", ".conflist", ".json")) for name in names)
+    def taints(self) -> list[dict[str, Any]]:
+        """Return the taints to register with."""
+        taints = list(self.flags["register-with-taints"])
+        if since(12) and not self.flags["register-schedulable"]:
+            taints.append({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"})
+        if self.flags["cloud-provider"] == "external":
+            key = "node.cloudprovider.kubernetes.io/uninitialized"
+            taints.append({"key": key, "value": "true", "effect": "NoSchedule", "timeAdded": None})
+        return taints

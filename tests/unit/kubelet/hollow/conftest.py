@@ -119,6 +119,21 @@ def run(play: Play, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.fixture
+def log_lines(monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """Catches what the program in this process logs."""
+    lines: list[str] = []
+
+    def write(descriptor: int, data: bytes) -> int:
+        if descriptor != 2:
+            return really_write(descriptor, data)
+        lines.append(data.decode())
+        return len(data)
+
+    monkeypatch.setattr(os, "write", write)
+    return lambda: "".join(lines)
+
+
+@pytest.fixture
 def load(play: Play, tmp_path: Path) -> Callable[..., Loaded]:
     """Reads a configuration file and flags as a minor does."""
 

@@ -161,4 +161,4 @@ def test_no_value_of_a_flag_ends_in_a_traceback(play: Play, number: int) -> None
                 check_configuration(flags, configuration.values)
                 check_resources(flags)
                 check_kubelet(flags)
-                Node(flags).resources()
+                Node(flags).facts.resources()

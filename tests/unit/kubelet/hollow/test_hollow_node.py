@@ -54,7 +54,12 @@ def test_registers_its_node(start_with_api: Start, api: FakeApi) -> None:
 
 
 def test_an_existing_node_object_is_reused(start_with_api: Start, api: FakeApi) -> None:
-    api.node = {"spec": {"externalID": "node1"}, "status": {}}
+    annotations = {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}
+    api.node = {
+        "metadata": {"annotations": annotations},
+        "spec": {"externalID": "node1"},
+        "status": {},
+    }
     kubelet = start_with_api(api.url, "--network-plugin=cni", "--cni-conf-dir=/nonexist")
     kubelet.wait_logged(r"Node node1 was previously registered$")
     patched = eventually("a status", lambda: api.find("PATCH", "/api/v1/nodes/node1/status"))
