@@ -15,15 +15,15 @@ from typing import Any
 from pytest_kubecluster.artifacts.certificates import Authority, KeyPair, Request
 from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
 from pytest_kubecluster.artifacts.render import render_node
+from pytest_kubecluster.layouts import hardened, kubeadm
 from pytest_kubecluster.layouts.cluster import cluster_spec
-from pytest_kubecluster.layouts.kubeadm import OLDEST as KUBEADM_OLDEST
 from pytest_kubecluster.machines.ssh_key import SshKey
 from pytest_kubecluster.machines.vm.libvirt import libvirt_plan
 from pytest_kubecluster.machines.vm.virtualbox import virtualbox_plan
 from pytest_kubecluster.nodes.cis import FAIL, WARN, findings
-from pytest_kubecluster.spec.benchmarks import benchmarks
+from pytest_kubecluster.spec.benchmarks import benchmark_for, benchmarks
 from pytest_kubecluster.spec.catalog import MINORS
-from pytest_kubecluster.spec.defaults import DEFAULT_VERSION, LayoutName
+from pytest_kubecluster.spec.defaults import BUNDLED_LAYOUTS, DEFAULT_VERSION, LayoutName
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.spec.version import KubeVersion
 from tests.unit.nodes.conftest import classic_node
@@ -31,6 +31,7 @@ from tests.unit.nodes.conftest import classic_node
 GOLDEN = Path(__file__).parent / "golden"
 ARTICLE_NETWORK = IPv4Network("172.17.5.0/24")
 NODES = {"master": "master01", "worker": "worker01"}
+FIRST: Mapping[LayoutName, int] = {"kubeadm": kubeadm.OLDEST, "hardened": hardened.OLDEST}
 KEY = SshKey(Path("/state/ssh/id_ed25519"), "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA kubecluster")
 PLANS: Mapping[str, Callable[[ClusterSpec, str, SshKey], dict[str, Any]]] = {
     "libvirt": lambda *of: {
@@ -95,9 +96,11 @@ def layout_files(minor: str) -> Iterator[tuple[Path, bytes]]:
                     yield GOLDEN / minor / layout / node / name, content
 
 
-def layouts_of(minor: str) -> tuple[LayoutName, ...]:
-    """Return the layouts beside the article's that have a minor."""
-    return ("kubeadm",) if int(minor.partition(".")[2]) >= KUBEADM_OLDEST else ()
+def layouts_of(minor: str) -> Iterator[LayoutName]:
+    """Yield the layouts beside the article's that have a minor."""
+    yield from (
+        layout for layout, first in FIRST.items() if KubeVersion.parse(minor).minor >= first
+    )
 
 
 def golden_plans() -> Iterator[tuple[Path, bytes]]:
@@ -116,17 +119,26 @@ def golden_cis() -> Iterator[tuple[Path, bytes]]:
     """Yield path and content of each layout's list of the CIS checks that do not pass."""
     with tempfile.TemporaryDirectory() as folder:
         pki = ensure_pki(Path(folder) / "pki")
-        lines = []
-        for name, benchmark in benchmarks().items():
-            cluster = cluster_spec(1, 1, version=KubeVersion(1, benchmark.first, 0))
-            node = classic_node(cluster, "worker01", Path(folder) / name, pki)
-            lines.append(name)
-            lines += [
-                f"  {one.check.id} {one.check.name}: {one.status}"
-                for one in findings(node.look())
-                if one.status in (FAIL, WARN)
-            ]
-        yield GOLDEN / "cis" / "classic.txt", "\n".join([*lines, ""]).encode()
+        for layout in BUNDLED_LAYOUTS:
+            lines = []
+            for name, version in _judged(layout):
+                cluster = cluster_spec(1, 1, version=version, layout=layout)
+                node = classic_node(cluster, "worker01", Path(folder) / layout / name, pki)
+                lines.append(name)
+                lines += [
+                    f"  {one.check.id} {one.check.name}: {one.status}"
+                    for one in findings(node.look())
+                    if one.status in (FAIL, WARN)
+                ]
+            yield GOLDEN / "cis" / f"{layout}.txt", "\n".join([*lines, ""]).encode()
+
+
+def _judged(layout: LayoutName) -> Iterator[tuple[str, KubeVersion]]:
+    """Yield the benchmarks for kubelets that a layout has, and the first such version."""
+    for name, benchmark in benchmarks().items():
+        version = KubeVersion(1, max(benchmark.first, FIRST.get(layout, 0)), 0)
+        if benchmark_for(version).name == name:
+            yield name, version
 
 
 if __name__ == "__main__":

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_kubecluster.cli import make_parser
+from pytest_kubecluster.layouts.hardened import MEASURES
 from pytest_kubecluster.plugin import fixtures, hookspecs
 from pytest_kubecluster.plugin.options import CLUSTER, CLUSTER_HELP, OPTIONS
+from pytest_kubecluster.spec import catalog
+from pytest_kubecluster.spec.catalog import MINORS
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 MARK = "<!-- The rest of this page is generated: python -m tests.make_docs -->\n"
@@ -65,7 +69,21 @@ def commands() -> Iterator[str]:
             yield f"{parser.epilog}\n"
 
 
+def measures() -> Iterator[str]:
+    """Yield the table of what the layout hardened sets."""
+    yield "| setting | value | kubelets | reason | source |"
+    yield "|---|---|---|---|---|"
+    for first, last, flag, value, reason, source in MEASURES:
+        known = [minor for minor in MINORS if flag in catalog.flags(minor)]
+        numbers = [int(minor.partition(".")[2]) for minor in known]
+        shown = [number for number in numbers if first <= number <= last]
+        text = json.dumps(value) if isinstance(value, (dict, tuple, bool)) else str(value)
+        kubelets = f"1.{shown[0]} to 1.{shown[-1]}" if len(shown) > 1 else f"1.{shown[0]}"
+        yield f"| `--{flag}` | {_code(text)} | {kubelets} | {reason} | {source} |"
+
+
 PAGES = {
+    "hardened.md": measures,
     "options.md": options,
     "fixtures.md": fixture_table,
     "hooks.md": hooks,

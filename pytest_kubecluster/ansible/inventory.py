@@ -222,8 +222,11 @@ def _what_it_reads(target: Target) -> Iterator[Member]:
     """Yield the rendered files, and the folders that systemd and the kubelet do not make."""
     kubelet = target.spec.kubelet
     yield Member("/etc/kubernetes")
-    if kubelet.base is not None:
+    if kubelet.layout == "kubeadm":
         yield Member(kubelet.manifests)
+    if kubelet.layout == "hardened":
+        yield Member("/etc/kubernetes/pki")
+    if any(file.rotated for file in kubelet.files):
         yield Member("/var/lib/kubelet")
         yield Member(str(PurePosixPath(CERTIFICATE).parent))
     for file in kubelet.files:

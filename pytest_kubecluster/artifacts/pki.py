@@ -22,7 +22,9 @@ from pytest_kubecluster.artifacts.certificates import (
     Request,
     is_valid,
     node_client,
+    node_serving,
 )
+from pytest_kubecluster.spec.parts import IPAddress
 from pytest_kubecluster.util.atomic import locked, private_folder, write_atomically
 
 _LOCK = "pki.lock"
@@ -84,6 +86,11 @@ class Pki:
         """Return the identity of a node, by the name that it registers with."""
         name = node.strip().lower()
         return self.issued(f"nodes/{name}", node_client(name))
+
+    def node_serving(self, node: str, addresses: tuple[IPAddress, ...]) -> KeyPair:
+        """Return the serving certificate of a node's kubelet, for its name and addresses."""
+        name = node.strip().lower()
+        return self.issued(f"nodes/{name}-serving", node_serving(name, addresses))
 
     def keys(self) -> list[str]:
         """Return all private keys that are kept, as PEM."""

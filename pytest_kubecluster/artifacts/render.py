@@ -15,6 +15,7 @@ import yaml
 from pytest_kubecluster.artifacts.kubeadm import kubeadm_files
 from pytest_kubecluster.artifacts.pki import Pki
 from pytest_kubecluster.layouts.cluster import completed
+from pytest_kubecluster.layouts.kubeadm import CERTIFICATE
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 from pytest_kubecluster.util.atomic import write_atomically
 from pytest_kubecluster.util.templates import template_environment
@@ -32,6 +33,8 @@ def render_node(cluster: ClusterSpec, node: NodeSpec, pki: Pki) -> dict[str, byt
         contents = kubeadm_files(cluster, node, pki.ca_cert, identity, render)
     else:
         contents = _classic_files(cluster, node, pki)
+    if node.kubelet.layout == "hardened":
+        contents.update(_hardened_files(cluster, node, pki))
     contents["ca.crt"] = pki.ca_cert
     return {file.name: contents[file.name] for file in node.kubelet.files}
 
@@ -43,6 +46,20 @@ def _classic_files(cluster: ClusterSpec, node: NodeSpec, pki: Pki) -> dict[str, 
         "kubeconfig": render("kubeconfig", **values),
         "kubelet.service": render("kubelet.service", **values),
         "kubelet.yaml": yaml.safe_dump(node.kubelet.configuration, sort_keys=False).encode(),
+    }
+
+
+def _hardened_files(cluster: ClusterSpec, node: NodeSpec, pki: Pki) -> dict[str, bytes]:
+    name = node.kubelet.hostname or node.name
+    serving = pki.node_serving(name, (node.address,))
+    return {
+        "kubeconfig": render(
+            "hardened/kubeconfig", cluster=cluster, node=node, certificate=CERTIFICATE
+        ),
+        "kubelet-client.pem": pki.node_client(name).combined,
+        "kubelet.crt": serving.cert,
+        "kubelet.key": serving.key,
+        "90-kubelet.conf": render("hardened/90-kubelet.conf"),
     }
 
 

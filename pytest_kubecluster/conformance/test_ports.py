@@ -37,3 +37,7 @@ def test_ports_are_held_by_the_kubelet(kube_node: Node) -> None:
 
 def test_serving_certificate_is_valid_now(kube_node: Node) -> None:
     judge(kube_node, ports.serving_certificate_is_valid_now)
+
+
+def test_serving_certificate_is_signed_by_the_ca(kube_node: Node) -> None:
+    judge(kube_node, ports.serving_certificate_is_signed_by_the_ca)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_kubecluster.layouts.classic import classic_kubelet
 from pytest_kubecluster.layouts.found import found_kubelet
+from pytest_kubecluster.layouts.hardened import hardened_kubelet
 from pytest_kubecluster.layouts.kubeadm import OLDEST as KUBEADM_OLDEST
 from pytest_kubecluster.layouts.kubeadm import kubeadm_kubelet
 from pytest_kubecluster.spec.defaults import (
@@ -82,6 +83,8 @@ def default_kubelet(
     """
     if layout == "kubeadm":
         return kubeadm_kubelet(machine, version, first=first)
+    if layout == "hardened":
+        return hardened_kubelet(machine, version)
     return found_kubelet(version) if layout == "found" else classic_kubelet(machine, version)
 
 

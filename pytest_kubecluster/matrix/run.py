@@ -145,7 +145,8 @@ def _run_version(
     progress.say(_line(column))
 
 
-_QUIET = ("-p", "no:cacheprovider", "-p", "no:xdist")
+_QUIET = ("-p", "no:cacheprovider", "-p", "no:xdist", "--override-ini=addopts=")
+"""addopts may have options of plugins that are off here: ``-ra``, and ``-n`` of pytest-xdist."""
 
 
 def _line(column: Column) -> str:

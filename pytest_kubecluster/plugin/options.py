@@ -100,7 +100,7 @@ HYPERKUBE = Option(
 )
 LAYOUT = Option(
     "layout",
-    "Where a node has what: as in the article, or as kubeadm leaves it",
+    "Where a node has what: as in the article, as kubeadm leaves it, or hardened as CIS asks",
     _one_of(*BUNDLED_LAYOUTS),
     "|".join(BUNDLED_LAYOUTS),
     BUNDLED_LAYOUTS[0],

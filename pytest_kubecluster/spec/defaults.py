@@ -7,10 +7,10 @@ from typing import Literal
 
 from pytest_kubecluster.spec.version import KubeVersion
 
-LayoutName = Literal["classic", "kubeadm", "found"]
+LayoutName = Literal["classic", "kubeadm", "hardened", "found"]
 """``found`` states only what the user stated; the others are bundled and state all they render."""
 
-BUNDLED_LAYOUTS: tuple[LayoutName, ...] = ("classic", "kubeadm")
+BUNDLED_LAYOUTS: tuple[LayoutName, ...] = ("classic", "kubeadm", "hardened")
 """The layouts that the bundled playbook makes; the first is the default."""
 
 DEFAULT_NETWORK = IPv4Network("10.17.5.0/24")

@@ -128,6 +128,14 @@ class KubeletSpec:
     """What the layout's own tool writes; None where the version's flags are translated."""
     more_files: tuple[FileSpec, ...] = ()
     """What the layout renders beside the usual files."""
+    more_changes: tuple[Change, ...] = ()
+    """What the layout sets beside the article's, and why."""
+    signed_serving: bool = False
+    """Whether the CA signs the serving certificate, for the node's name and addresses."""
+    sysctls: str = ""
+    """The file with the kernel's settings that the unit applies before the kubelet starts."""
+    limits_addresses: bool = False
+    """Whether the unit lets the kubelet talk to the cluster's own networks alone."""
     local_api_server: bool = False
     """Whether a master's kubelet uses the API server of its own node."""
     cgroup_v1: bool = False
@@ -169,7 +177,7 @@ class KubeletSpec:
     @property
     def changes(self) -> tuple[Change, ...]:
         """What differs in this version from the article's kubelet, and why."""
-        return self._resolution.changes
+        return (*self._resolution.changes, *self.more_changes)
 
     @property
     def node_labels(self) -> Mapping[str, str]:

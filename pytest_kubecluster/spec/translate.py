@@ -150,7 +150,8 @@ def resolve(
             raise SettingError(f"{kind.name}: only a configuration file can set it")
     config: dict[str, str] = {}
     if has_file:
-        config, change = _configured(chosen, own, known)
+        stated = {kind.flag: "" for kind, _ in settings if kind.flag and kind.path}
+        config, change = _configured(chosen, {**own, **stated}, known)
         changes.append(change)
         for kind, value in settings:
             if kind.flag:

@@ -39,7 +39,7 @@ def usage_error(pytester: pytest.Pytester, *args: str) -> str:
         (["--kube-provider=libvirt", "--kube-box=no.box"], "--kube-box: 'no.box' is not an existing file, an http"),
         (["--kube-provider=libvirt", "--kube-box-checksum=sha256:" + "0" * 64], "--kube-box-checksum: requires --kube-box"),
         (["--kube-provider=virtualbox"], "--kube-provider=virtualbox requires --kube-box, for example --kube-box=debian/bookworm64"),
-        (["--kube-layout=found"], "--kube-layout: invalid choice 'found' (choose from classic, kubeadm)"),
+        (["--kube-layout=found"], "--kube-layout: invalid choice 'found' (choose from classic, kubeadm, hardened)"),
         (["--kube-layout=kubeadm"], "the layout kubeadm needs kubelet 1.11 or newer, not 1.7.5"),
         (["--kube-masters=0"], "invalid cluster: a cluster needs at least one master"),
         (["--kube-masters=-1"], "--kube-masters: invalid number '-1': must be a whole number of at least 0"),

@@ -87,10 +87,10 @@ def client_certificate_chains_to_the_ca_on_disk(case: Case) -> Iterator[Differen
         return
     if not client_ca.path:
         raise NothingToCheck("the kubelet has no client CA")
-    if not _chains(used.certificates, client_ca.certificates):
+    if not chains(used.certificates, client_ca.certificates):
         yield _differs("client certificate", f"signed by {client_ca.path}", _issuer(used))
     authority = used.authority.certificates
-    if authority and not case.stated.complete and not _chains(used.certificates, authority):
+    if authority and not case.stated.complete and not chains(used.certificates, authority):
         wanted = "signed by a CA that the kubeconfig trusts"
         yield _differs("client certificate", wanted, _issuer(used))
 
@@ -172,7 +172,7 @@ def _loaded(pems: Sequence[str]) -> list[x509.Certificate]:
     return found
 
 
-def _chains(certificates: Sequence[str], authorities: Sequence[str]) -> bool:
+def chains(certificates: Sequence[str], authorities: Sequence[str]) -> bool:
     """Return whether a chain leads from the first certificate to an authority.
 
     As in Go, all certificates of the CA file are trusted, and those that the client sends may be

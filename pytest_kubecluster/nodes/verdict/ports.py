@@ -12,6 +12,7 @@ from cryptography import x509
 
 from pytest_kubecluster.nodes.observation import Answer, setting_name, setting_text
 from pytest_kubecluster.nodes.verdict.difference import Case, Difference, Evidence, NothingToCheck
+from pytest_kubecluster.nodes.verdict.kubeconfig import chains
 from pytest_kubecluster.spec.flags import FlagError
 from pytest_kubecluster.spec.settings import SettingError, canonical_name, same_value
 from pytest_kubecluster.spec.translate import configz_fields
@@ -131,6 +132,34 @@ def serving_certificate_is_valid_now(case: Case) -> Iterator[Difference]:
     if not first <= now <= last:
         actual = f"valid from {first:%Y-%m-%d} to {last:%Y-%m-%d}, and now is {now:%Y-%m-%d}"
         yield Difference("serving certificate", "valid now", actual, Evidence.PORTS)
+
+
+def serving_certificate_is_signed_by_the_ca(case: Case) -> Iterator[Difference]:
+    """Expect a serving certificate of the client CA, for the node's name and addresses."""
+    if not case.kubelet.signed_serving:
+        raise NothingToCheck("the spec does not say that a CA signs the serving certificate")
+    answer, seen = case.seen.anonymous, case.seen
+    if not answer.certificate:
+        yield _answered(f"port {answer.port}, serving certificate", "one of the CA", answer)
+        return
+    certificate = x509.load_pem_x509_certificate(answer.certificate.encode())
+    if not chains([answer.certificate], seen.client_ca.certificates):
+        actual = f"signed by {certificate.issuer.rfc4514_string()}"
+        wanted = f"signed by {seen.client_ca.path}"
+        yield Difference("serving certificate", wanted, actual, Evidence.PORTS)
+    names = _names(certificate)
+    for name in (seen.registered_name, *map(str, seen.node_ips)):
+        if name not in names:
+            shown = ", ".join(names) or None
+            yield Difference(f"serving certificate for {name}", name, shown, Evidence.PORTS)
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    """Return the names and addresses that a certificate is for."""
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            return [str(name.value) for name in extension.value]
+    return []
 
 
 def _own(case: Case, answer: Answer) -> Answer:

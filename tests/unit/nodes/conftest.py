@@ -173,6 +173,8 @@ def classic_node(cluster: ClusterSpec, name: str, root: Path, pki: Pki) -> FakeN
     unit = spec.kubelet.unit_path
     argv = [HOST_PROGRAM, *spec.kubelet.flags.words()]
     account = {**ACCOUNT, "FragmentPath": unit}
+    if spec.kubelet.limits_addresses:
+        account["IPAddressDeny"] = "::/0 0.0.0.0/0"
     node = FakeNode(spec, root, argv, files, {unit: "unit"}, account)
     for file in spec.kubelet.files:
         node.write(file.path, files[file.path], file.mode)
