@@ -29,7 +29,9 @@ cluster: $(INSTALLED) host
 
 test: $(INSTALLED) host
 	@provisioning/host/prepare --try kubernetes-client
-	$(VENV)/bin/python -m pytest -n 2 tests/unit tests/plugin
+	$(VENV)/bin/coverage run -m pytest -n 2 tests/unit tests/plugin
+	$(VENV)/bin/coverage combine --quiet
+	$(VENV)/bin/coverage report
 	@# Runs that fail are run once more, alone: with two at a time, another may have been in the way.
 	@$(PYTEST) -n 2 --dist loadgroup tests/runs || $(PYTEST) --last-failed tests/runs
 	@$(PYTEST) --kube-cluster -n 2 --dist loadgroup tests/cluster/test_cluster.py $(CONFORMANCE) -m "not kube_disruptive" $(ARGS)

@@ -36,7 +36,7 @@ class ActivePlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Skip disruptive tests of protected nodes; group the items of a node for pytest-xdist."""
-        protected = self._session.protected
+        protected = self._session.protected()
         reason = "disturbs a machine that this run did not boot (allow it with --kube-disturb)"
         for item in items:
             if protected and needs_cluster(item) and item.get_closest_marker("kube_disruptive"):
@@ -86,7 +86,7 @@ class ActivePlugin:
         except KubeClusterError:
             return (yield)  # the fixtures fail with the reason
         names = node_names(item) or worker.nodes.keys()
-        with worker.locked(names), worker.sharing_changes(self._session.nodes, names):
+        with worker.locked(names), worker.sharing_changes(self._session.nodes(), names):
             return (yield)
 
     @pytest.hookimpl(tryfirst=True)
@@ -94,7 +94,7 @@ class ActivePlugin:
         """Let a test that runs again look at its nodes again."""
         if item.nodeid in self._begun and needs_cluster(item) and self._session.has_nodes:
             names = node_names(item)
-            for node in self._session.nodes:
+            for node in self._session.nodes():
                 if not names or node.name in names:
                     node.forget()
         self._begun.add(item.nodeid)

@@ -25,7 +25,7 @@ def kube_spec(pytestconfig: pytest.Config) -> ClusterSpec:
 @pytest.fixture(scope="session")
 def kube_pki(pytestconfig: pytest.Config) -> Pki:
     """The CA, which issues any other, and the kubelet's certificate. Needs no machine."""
-    return pytestconfig.stash[SESSION].pki
+    return pytestconfig.stash[SESSION].pki()
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def kube_files(kube_spec: ClusterSpec, kube_pki: Pki) -> Mapping[str, Mapping[st
 @pytest.fixture(scope="session")
 def kube_nodes(pytestconfig: pytest.Config) -> tuple[Node, ...]:
     """All nodes, masters first."""
-    return pytestconfig.stash[SESSION].nodes
+    return pytestconfig.stash[SESSION].nodes()
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ class Lifecycle:
         except KubeClusterError as error:
             self.outcome.error = str(error)
             self._terminal.show_error(str(error))
-            what = "machines cannot be used" if session.existing else "cluster did not boot"
+            what = "machines cannot be used" if session.existing() else "cluster did not boot"
             pytest.exit(f"kubecluster: the {what}", returncode=1)
 
     def open(
@@ -112,10 +112,11 @@ class Lifecycle:
         remove_abandoned(progress, session.settings)
         session.settings = prepare(session.settings, progress)
         kept = None
-        if reuse is not None and session.existing is None:
+        if reuse is not None and session.existing() is None:
             kept = find_cluster(reuse) if reuse else kept_cluster(project)
-        if session.existing is not None:
-            self._join(session.existing, progress)
+        existing = session.existing()
+        if existing is not None:
+            self._join(existing, progress)
         elif kept is not None:
             self._reuse(kept, progress, provision=provision)
         else:

@@ -45,6 +45,9 @@ class ClusterSession:
         """The differences of the last comparison that failed in the present test."""
         self.compared_table: Sequence[str] = ()
         self._spec: ClusterSpec | None = None
+        self._existing: list[Inventory | ExistingVagrantfile | None] = []
+        """What the run's machines were read from, once that was read."""
+        self._nodes: tuple[Node, ...] = ()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         if settings is not None:
             self.settings = settings
@@ -63,12 +66,16 @@ class ClusterSession:
 
         return worker_input(self.config)
 
-    @cached_property
     def existing(self) -> Inventory | ExistingVagrantfile | None:
-        """The existing machines, if the run uses any. Raises pytest.UsageError."""
+        """Return the existing machines, if the run uses any. Raises pytest.UsageError.
+
+        The first call reads the inventory, or asks Vagrant for the machines.
+        """
         from pytest_kubecluster.plugin.existing import read_existing
 
-        return read_existing(self.settings)
+        if not self._existing:
+            self._existing = [read_existing(self.settings)]
+        return self._existing[0]
 
     @cached_property
     def placement(self) -> Placement:
@@ -77,7 +84,8 @@ class ClusterSession:
 
         if self.worker is not None:
             return self.worker.placement
-        return Placement(self.existing.machines if self.existing else None)
+        existing = self.existing()
+        return Placement(existing.machines if existing else None)
 
     @property
     def spec(self) -> ClusterSpec:
@@ -145,43 +153,44 @@ class ClusterSession:
         option = self.config.option
         return bool(option.collectonly or getattr(option, "setupplan", False))
 
-    @cached_property
     def nodes(self) -> tuple[Node, ...]:
-        """The handles of the nodes. In a worker, wait for them. Raises KubeClusterError."""
+        """Return the handles of the nodes. In a worker, wait for them. Raises KubeClusterError."""
         from pytest_kubecluster.nodes.node import connect
 
         if self.cluster is not None:
             return self.cluster.nodes
         if self.worker is None:
             raise KubeClusterError(f"there is no cluster; run with {CLUSTER}")
-        self.worker.wait_until_booted(self.settings.timeout)
-        return connect(self.spec, self.worker.nodes)
+        if not self._nodes:
+            self.worker.wait_until_booted(self.settings.timeout)
+            self._nodes = connect(self.spec, self.worker.nodes)
+        return self._nodes
 
     @property
     def has_nodes(self) -> bool:
         """Whether the nodes can be used without waiting for them."""
-        return self.cluster is not None or "nodes" in self.__dict__
+        return self.cluster is not None or bool(self._nodes)
 
-    @cached_property
     def pki(self) -> Pki:
-        """The cluster's certificates, or temporary ones of the same kind without a cluster."""
+        """Return the cluster's certificates; without one, make temporary ones of the same kind."""
         from pytest_kubecluster.artifacts.pki import ensure_pki
 
         if self.cluster is not None:
             return self.cluster.pki()
         if self.worker is not None:
             return ensure_pki(self.worker.pki)
-        self._scratch = tempfile.TemporaryDirectory(prefix="kubecluster-pki-")
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="kubecluster-pki-")
         return ensure_pki(Path(self._scratch.name))
 
-    @cached_property
     def protected(self) -> frozenset[str]:
-        """The nodes that no test may disturb: this run did not boot their machines."""
+        """Return the nodes that no test may disturb: this run did not boot their machines."""
         if self.worker is not None:
             return self.worker.protected
-        if self.settings.disturb or self.existing is None:
+        existing = self.existing()
+        if self.settings.disturb or existing is None:
             return frozenset()
-        return frozenset(self.existing.running)
+        return frozenset(existing.running)
 
     def describe(self) -> WorkerInput:
         """Return what the workers must know of the cluster."""
@@ -194,7 +203,7 @@ class ClusterSession:
         return WorkerInput(
             placement,
             {node.name: node.access for node in self.cluster.nodes},
-            self.protected,
+            self.protected(),
             self.cluster.booted,
             self.cluster.pki().directory,
             self.cluster.folder.subfolder("locks"),
