@@ -28,7 +28,8 @@ cluster: $(INSTALLED) host
 	@$(PYTEST) --kube-cluster $(CONFORMANCE) $(ARGS)
 
 test: $(INSTALLED) host
-	@provisioning/host/prepare --try kubernetes-client
+	@provisioning/host/prepare --try kubernetes-client kubectl
+	@provisioning/host/prepare --try chromium
 	$(VENV)/bin/coverage run -m pytest -n 2 tests/unit tests/plugin
 	$(VENV)/bin/coverage combine --quiet
 	$(VENV)/bin/coverage report

@@ -22,6 +22,7 @@ from pytest_kubecluster.cli.common import (
     record_of,
     session_to_boot,
 )
+from pytest_kubecluster.cli.events import JSON_HELP, shown_progress
 from pytest_kubecluster.cluster.registry import (
     ClusterFolder,
     Record,
@@ -39,8 +40,10 @@ def add_commands(add: AddCommand) -> None:
     """Add the subcommands."""
     up = add("up", _up, "Boot and provision a cluster and keep it", options=True)
     up.add_argument("name", nargs="?", help="name of the cluster (default: a generated one)")
+    up.add_argument("--json", action="store_true", help=JSON_HELP)
     provision = add("provision", _provision, "Run the playbook on a kept cluster", options=True)
     provision.add_argument("name", nargs="?", help=DEFAULT_CLUSTER)
+    provision.add_argument("--json", action="store_true", help=JSON_HELP)
     status = add("status", _status, "Show the nodes of a cluster")
     status.add_argument("name", nargs="?", help=DEFAULT_CLUSTER)
     status.add_argument("--json", action="store_true", help="print JSON")
@@ -53,6 +56,7 @@ def add_commands(add: AddCommand) -> None:
     ssh.add_argument("--name", help=DEFAULT_CLUSTER)
     destroy = add("destroy", _destroy, "Remove a cluster")
     destroy.add_argument("name", nargs="?", help=DEFAULT_CLUSTER)
+    destroy.add_argument("--json", action="store_true", help=JSON_HELP)
     listing = add("list", _list, "List all clusters")
     listing.add_argument("--json", action="store_true", help="print JSON")
     add("gc", _gc, "Remove what ended runs left behind; kept clusters stay")
@@ -62,17 +66,26 @@ def add_commands(add: AddCommand) -> None:
 
 def _up(arguments: argparse.Namespace) -> int:
     session = session_to_boot(arguments.options)
-    cluster = Lifecycle(session).open(Progress(sys.stdout), name=arguments.name)
-    name = cluster.name
-    cluster.keep()
-    print(f"cluster {name} is up; run on it with: pytest --kube-cluster --kube-reuse={name}")
+    with shown_progress(arguments) as progress:
+        try:
+            cluster = Lifecycle(session).open(progress, name=arguments.name)
+        except KeyboardInterrupt:
+            print("kubecluster: nothing of the cluster is left", file=sys.stderr)
+            raise
+        name = cluster.name
+        cluster.keep()
+        progress.emit("cluster", name=name, verdict="up")
+    if not arguments.json:
+        print(f"cluster {name} is up; run on it with: pytest --kube-cluster --kube-reuse={name}")
     return DONE
 
 
 def _provision(arguments: argparse.Namespace) -> int:
     session = session_to_boot(arguments.options)
     name = cluster_folder(arguments.name).name
-    Lifecycle(session).open(Progress(sys.stdout), reuse=name, provision=True).keep()
+    with shown_progress(arguments) as progress:
+        Lifecycle(session).open(progress, reuse=name, provision=True).keep()
+        progress.emit("cluster", name=name, verdict="up")
     return DONE
 
 
@@ -114,7 +127,16 @@ def _destroy(arguments: argparse.Namespace) -> int:
     if not folder.try_lock():
         owner = f"process {record.pid}" if (record := folder.read()) else "another process"
         raise KubeClusterError(f"cluster {folder.name} is used by {owner}")
-    _remove(folder)
+    if not arguments.json:
+        _remove(folder)
+        print(f"removed cluster {folder.name}")
+        return DONE
+    name = folder.name
+    with shown_progress(arguments) as progress:
+        with progress.phase("destroy", "removing the cluster") as phase:
+            _remove(folder)
+            phase.detail = "nothing is left"
+        progress.emit("cluster", name=name, verdict="removed")
     return DONE
 
 
@@ -122,7 +144,6 @@ def _remove(folder: ClusterFolder) -> None:
     """Remove a cluster whose lock this process holds. Raises KubeClusterError."""
     check_tools(record.provider if (record := folder.read()) else "docker")
     remove_cluster(folder, keep_logs=False)
-    print(f"removed cluster {folder.name}")
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -142,6 +163,7 @@ def _gc(arguments: argparse.Namespace) -> int:
     for folder in abandoned_clusters():
         try:
             _remove(folder)
+            print(f"removed cluster {folder.name}")
         except KubeClusterError as error:
             # The provider of these machines may not run; that of other clusters may.
             print(f"kubecluster: cluster {folder.name} was not removed: {error}", file=sys.stderr)

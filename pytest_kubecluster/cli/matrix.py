@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from pytest_kubecluster.cli.common import DONE, FAILED, AddCommand, session_to_boot
-from pytest_kubecluster.util.progress import Progress
+from pytest_kubecluster.cli.events import JSON_HELP, shown_progress
 
 _WIDTH = 160
 """Characters in a line of the table that is not printed to a terminal."""
@@ -32,6 +31,7 @@ def add_commands(add: AddCommand) -> None:
         help="kubelet version such as 1.7.5, or all for each known minor",
     )
     matrix.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
+    matrix.add_argument("--json", action="store_true", help=JSON_HELP)
     matrix.add_argument("--html", type=Path, metavar="FILE", help="write an HTML page")
 
 
@@ -48,9 +48,12 @@ def _matrix(arguments: argparse.Namespace) -> int:
         if not path.absolute().parent.is_dir():
             raise pytest.UsageError(f"{path} cannot be written: its folder does not exist")
     config = session_to_boot(arguments.options).config
-    matrix = run_matrix(config, versions, arguments.remote, Progress(sys.stdout))
-    width = shutil.get_terminal_size((_WIDTH, 0)).columns
-    print(f"\n{as_text(matrix, width)}", end="")
+    with shown_progress(arguments) as progress:
+        matrix = run_matrix(config, versions, arguments.remote, progress)
+        progress.emit("matrix", verdict="failed" if matrix.failed else "passed")
+    if not arguments.json:
+        width = shutil.get_terminal_size((_WIDTH, 0)).columns
+        print(f"\n{as_text(matrix, width)}", end="")
     if arguments.junit:
         arguments.junit.write_bytes(as_junit(matrix))
     if arguments.html:

@@ -74,6 +74,8 @@ def run_matrix(
     columns = [Column(version) for version in versions]
     for session, column in zip(sessions, columns, strict=True):
         column.problem = kernel_problem(session.spec, session.settings, versions[0])
+        if column.problem:
+            _tell(column, progress)
     waiting = [pair for pair in zip(sessions, columns, strict=True) if not pair[1].problem]
     lifecycle, failed = None, True
     try:
@@ -109,7 +111,7 @@ def _boot(session: ClusterSession, column: Column, progress: Progress) -> Lifecy
         if not isinstance(error, KubeClusterError) or not of_kubelet:
             raise
         column.problem = str(error)
-        progress.say(_line(column))
+        _tell(column, progress)
         return None
     return lifecycle
 
@@ -142,6 +144,29 @@ def _run_version(
             column.problem = "; ".join(guest.errors) or f"pytest ended with {status!r}"
     except KubeClusterError as error:
         column.problem = str(error)
+    _tell(column, progress)
+
+
+def _tell(column: Column, progress: Progress) -> None:
+    """Show how a version did, in a line or in events."""
+    number = column.version.number
+    for one in column.results:
+        progress.emit(
+            "test",
+            version=number,
+            check=one.check,
+            node=one.node,
+            verdict=one.outcome,
+            seconds=round(one.seconds, 3),
+            **({"reason": one.reason} if one.reason else {}),
+        )
+    progress.emit(
+        "version",
+        version=number,
+        verdict="failed" if column.failed else "passed",
+        seconds=round(column.changing + column.checking, 3),
+        **({"problem": column.problem} if column.problem else {}),
+    )
     progress.say(_line(column))
 
 

@@ -12,7 +12,8 @@ from pytest_kubecluster.plugin.items import needs_cluster, node_names, parameter
 from pytest_kubecluster.plugin.lifecycle import Lifecycle
 from pytest_kubecluster.plugin.recorder import Recorder, describe
 from pytest_kubecluster.plugin.session import NEED_NODE, ClusterSession
-from pytest_kubecluster.plugin.terminal import Terminal, header, summary, waivers_not_needed
+from pytest_kubecluster.plugin.summary import quiet_summary, results, summary
+from pytest_kubecluster.plugin.terminal import Terminal, header, waivers_not_needed
 
 
 class ActivePlugin:
@@ -30,6 +31,8 @@ class ActivePlugin:
 
     def pytest_report_header(self) -> str:
         """Show what will be booted."""
+        if not self._session.plans_only:
+            self._lifecycle.foresee_network()
         return header(self._session)
 
     # First, since pytest-xdist reads the groups in the same hook.
@@ -152,12 +155,18 @@ class ActivePlugin:
         self._lifecycle.finish(failed=True)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show where the time went, and the waivers that are not needed."""
-        phases, kept = self._lifecycle.phases, self._lifecycle.kept
-        if phases and self._terminal.verbosity >= 0:
-            terminalreporter.section("kubecluster")
-            verbosity = self._terminal.verbosity
-            for line in summary(self._session, phases, kept=kept, verbosity=verbosity):
+        """Show how the nodes did, where the time went, and the waivers that are not needed."""
+        lifecycle, verbosity = self._lifecycle, self._terminal.verbosity
+        if not lifecycle.phases and not lifecycle.outcome.interrupted:
+            return
+        if verbosity < 0:
+            for line in quiet_summary(self._session, lifecycle) if verbosity == -1 else ():
                 terminalreporter.line(line)
-            for line in waivers_not_needed(terminalreporter.stats.get("xpassed", ())):
-                terminalreporter.line(line)
+            return
+        terminalreporter.section("kubecluster")
+        for line in (
+            *results(self._session, lifecycle.outcome.results),
+            *summary(self._session, lifecycle, verbosity=verbosity),
+            *waivers_not_needed(terminalreporter.stats.get("xpassed", ())),
+        ):
+            terminalreporter.line(line)

@@ -65,6 +65,8 @@ class Lifecycle:
         self.phases: list[Phase] = []
         self.kept = ""
         """The name of the cluster, if it was kept."""
+        self.left = "nothing is left"
+        """What became of the machines of a cluster that was not kept; empty if that failed."""
         self._cluster: Cluster | None = None
         self._handlers: dict[int, Any] = {}
         self._booting: Thread | None = None
@@ -108,12 +110,9 @@ class Lifecycle:
         in a thread. Raises KubeClusterError.
         """
         session = self.session
-        project = session.config.rootpath
         remove_abandoned(progress, session.settings)
         session.settings = prepare(session.settings, progress)
-        kept = None
-        if reuse is not None and session.existing() is None:
-            kept = find_cluster(reuse) if reuse else kept_cluster(project)
+        kept = self._kept(reuse)
         existing = session.existing()
         if existing is not None:
             self._join(existing, progress)
@@ -123,6 +122,12 @@ class Lifecycle:
             self._boot_new(progress, name, background=background)
         assert self._cluster is not None
         return self._cluster
+
+    def _kept(self, reuse: str | None) -> ClusterFolder | None:
+        """Return the kept cluster to use, if there is one. Raises KubeClusterError."""
+        if reuse is None or self.session.existing() is not None:
+            return None
+        return find_cluster(reuse) if reuse else kept_cluster(self.session.config.rootpath)
 
     def _join(self, existing: Inventory | ExistingVagrantfile, progress: Progress) -> None:
         session = self.session
@@ -174,10 +179,31 @@ class Lifecycle:
 
     def note_interrupt(self, test: str) -> None:
         """Note that the run was interrupted, in the present phase or in ``test``."""
-        phases = self.session.cluster.progress.phases if self.session.cluster else []
-        during = phases[-1] if phases and phases[-1].failed else None
-        what = f"{during.name} ({during.detail})" if during else test or "collection"
-        self.outcome.interrupted = what
+        progress = self.session.cluster.progress if self.session.cluster else None
+        last = progress.phases[-1] if progress and progress.phases else None
+        boots = self._booting is not None and self._booting.is_alive()
+        if progress and last and (last.failed or boots):
+            doing = last.detail.removeprefix("interrupted: ") or progress.doing
+            self.outcome.interrupted = f"{last.name} ({doing})" if doing else last.name
+        else:
+            self.outcome.interrupted = test or ("boot" if self._handlers else "collection")
+
+    def foresee_network(self) -> None:
+        """Move to the network that a boot would use, so that the header can name it."""
+        session = self.session
+        if session.cluster is not None or session.existing() is not None:
+            return
+        try:
+            kept = self._kept(session.settings.reuse)
+            if kept is None:
+                network = free_network(session.spec.network or DEFAULT_NETWORK)
+            elif (record := kept.read()) and record.network:
+                network = IPv4Network(record.network)
+            else:
+                return
+        except KubeClusterError:
+            return  # booting shows it
+        session.move_to(network)
 
     def finish(self, *, failed: bool) -> None:
         """Remove the cluster, or keep it if requested.
@@ -260,11 +286,11 @@ class Lifecycle:
 
     def _remove(self, cluster: Cluster, *, keep_logs: bool) -> None:
         self._terminal.end_line()
-        parting = cluster.parting
+        parting, self.left = cluster.parting, ""
         try:
             with cluster.progress.phase(parting.phase, parting.doing) as phase:
                 cluster.destroy(keep_logs=keep_logs)
-                phase.detail = parting.done
+                phase.detail = self.left = parting.done
         except KubeClusterError as error:
             self._terminal.show_error(str(error))
             raise

@@ -207,7 +207,7 @@ TIMEOUT = Option(
 )
 REPORT = Option(
     "report",
-    "Write a report, and diagnostics and logs if the run fails",
+    "Write a report to open in a browser, and diagnostics and logs if the run fails",
     optional(user_path),
     "DIR",
 )

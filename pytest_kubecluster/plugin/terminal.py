@@ -1,4 +1,4 @@
-"""What a test run prints about its cluster."""
+"""The terminal of a test run, and what it shows of the cluster besides the summary."""
 
 from __future__ import annotations
 
@@ -12,18 +12,11 @@ import pytest
 from pytest_kubecluster.cluster.config import FOUND
 from pytest_kubecluster.cluster.sources import Existing
 from pytest_kubecluster.plugin.session import ClusterSession
-from pytest_kubecluster.spec.defaults import BUNDLED_LAYOUTS, DEFAULT_VERSION
-from pytest_kubecluster.spec.model import ClusterSpec
+from pytest_kubecluster.spec.defaults import BUNDLED_LAYOUTS
 
 if TYPE_CHECKING:
-    from pytest_kubecluster.spec.translate import Change
-    from pytest_kubecluster.util.progress import Phase, Progress
+    from pytest_kubecluster.util.progress import Progress
 
-_KUBELETS = {
-    "real": "a real kubelet",
-    "hollow": "the hollow kubelet",
-    FOUND: "the kubelets that were found",
-}
 
 WAIVED = "waived: "
 """What the reason of a waived test's xfail marker begins with."""
@@ -91,46 +84,6 @@ def header(session: ClusterSession) -> str:
     shown = f", layout {settings.layout}" if bundled else ""
     version = f"hyperkube {spec.image_tag}{shown}"
     return f"kubecluster: {spec.summary()} {where}, {version}, kubelet {kubelet}"
-
-
-def summary(
-    session: ClusterSession, phases: Sequence[Phase], *, kept: str, verbosity: int
-) -> list[str]:
-    """Return how long each phase took, which kubelets were judged, and how to use a kept cluster.
-
-    ``kept`` is the name of the cluster if it was kept.
-    """
-    total = sum(phase.seconds for phase in phases)
-    shown = ", ".join(f"{phase.name} {phase.seconds:.1f} s" for phase in phases)
-    lines = [f"{shown}; together {total:.1f} s, with {_KUBELETS[session.settings.kind]}"]
-    lines += _changes(session.spec, verbose=verbosity > 0)
-    if kept:
-        lines += [
-            f"cluster {kept} is kept",
-            f"  enter a node:  kubecluster ssh {session.spec.nodes[0].name} --name {kept}",
-            f"  run again:     pytest --kube-cluster --kube-reuse={kept}",
-            f"  remove it:     kubecluster destroy {kept}",
-        ]
-    return lines
-
-
-def _changes(spec: ClusterSpec, *, verbose: bool) -> list[str]:
-    """Return what this version of the kubelet is configured with instead of the article's."""
-    alike: dict[tuple[Change, ...], list[str]] = {}
-    for node in spec:
-        if node.kubelet.changes:
-            alike.setdefault(node.kubelet.changes, []).append(node.name)
-    if not alike:
-        return []
-    number, article = spec.version.number, DEFAULT_VERSION.number
-    if not verbose:
-        most = max(map(len, alike))
-        things = "one change" if most == 1 else f"{most} changes"
-        return [f"kubelet {number} is configured with {things} since {article} (-v lists them)"]
-    lines = [f"changes of kubelet {number} since {article}:"]
-    for changes, names in alike.items():
-        lines += [f"  {', '.join(names)}", *(f"    {change}" for change in changes)]
-    return lines
 
 
 def waivers_not_needed(xpassed: Sequence[Any]) -> list[str]:

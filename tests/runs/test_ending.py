@@ -115,6 +115,17 @@ def test_second_interrupt_while_the_report_is_written(bench: Bench) -> None:
     assert bench.left() == NOTHING
 
 
+def test_interrupt_names_what_it_interrupted_and_what_is_left(bench: Bench) -> None:
+    bench.write("test_it.py", dedent(WAITS))
+    process = bench.start_line("waiting", "--kube-report=report")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=90)
+    assert "interrupted during test_it.py::test_it[master01]; nothing is left" in output
+    page = (bench.project / "report" / "index.html").read_text()
+    assert "Interrupted during test_it.py::test_it[master01]" in page
+    assert "destroy: nothing is left" in page
+
+
 def test_report_that_fails_is_shown_and_the_cluster_is_removed(bench: Bench) -> None:
     bench.write(
         "conftest.py",

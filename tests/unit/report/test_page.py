@@ -48,7 +48,7 @@ def test_headlines_of_other_runs(report: Report, headline: str, shape: str) -> N
 
 
 def test_failures_come_first_and_lead_to_the_difference(page: Element) -> None:
-    groups = page.id("checks").all("section", "group")
+    groups = page.id("checks").all("div", "group")
     assert [one.all("h3")[0].text for one in groups] == [
         "Files on disk 1 failed, 1 ok", "systemd 2 ok", "Process and settings 2 ok",
     ]  # fmt: skip
