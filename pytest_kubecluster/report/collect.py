@@ -94,6 +94,7 @@ def _about(spec: ClusterSpec, settings: Settings, progress: Progress, outcome: O
         settings.machines.name,
         settings.layout,
         network=str(spec.network or ""),
+        control_plane=_control_plane(spec),
         plugin=version("pytest-kubecluster"),
         command=outcome.command,
         started=first,
@@ -101,6 +102,13 @@ def _about(spec: ClusterSpec, settings: Settings, progress: Progress, outcome: O
         interrupted=outcome.interrupted,
         error=outcome.error,
     )
+
+
+def _control_plane(spec: ClusterSpec) -> str:
+    plane = spec.control_plane
+    if plane is None:
+        return ""
+    return f"{'hollow' if plane.hollow else 'real'}, {plane.version.number}"
 
 
 def _seen(nodes: Sequence[Node]) -> Iterator[tuple[str, Observation]]:

@@ -80,7 +80,8 @@ def picture(report: Report, columns: int) -> Picture:
         for place, node in enumerate(row):
             x = left + place * (CARD_WIDTH + _GAP)
             server = homes.index(node.name) if node.name in homes else None
-            cards.append(Card(node, state_of(report, node), x, y, _lines(node), server))
+            lines = _lines(node, report.about.control_plane)
+            cards.append(Card(node, state_of(report, node), x, y, lines, server))
         y += CARD_HEIGHT
     widest = min(columns, max((len(row) for row in _rows(report.nodes, columns)), default=1))
     width = left + widest * (CARD_WIDTH + _GAP) - _GAP + _MARGIN
@@ -125,8 +126,9 @@ def _server(url: str, number: int, home: str, cards: Sequence[Card], count: int)
     return Server(url, number, x, y, "".join(lines), not place)
 
 
-def _lines(node: NodeOfRun) -> tuple[str, ...]:
-    words = [f"taint {one}" for one in node.taints] + [f"label {one}" for one in node.labels]
+def _lines(node: NodeOfRun, control_plane: str) -> tuple[str, ...]:
+    words = ["etcd and API server"] if control_plane and node.role == "master" else []
+    words += [f"taint {one}" for one in node.taints] + [f"label {one}" for one in node.labels]
     if len(words) > 2:
         words = [words[0], f"and {len(words) - 1} more"]
     return tuple(_short(word) for word in words)

@@ -90,6 +90,15 @@ def test_picture_has_every_node_and_its_api_server(page: Element) -> None:
     assert "https://10.17.4.1:443: nothing answers there" in page.id("cluster").all("ul")[0].text
 
 
+def test_picture_of_a_control_plane() -> None:
+    report = run(2, 1)
+    about = replace(report.about, control_plane="hollow, 1.30.0")
+    page = read_page(as_page(replace(report, about=about)))
+    assert "nothing answers there" not in page.id("cluster").text
+    machines = page.id("cluster").all("div", "wide")[0].all("g", "machine")
+    assert ["etcd and API server" in one.text for one in machines] == [True, True, False]
+
+
 def test_timeline_has_a_lane_for_the_run_and_for_each_node(page: Element) -> None:
     lanes = page.id("timeline").all("div", "lane")[1:]
     assert [one.all("span")[0].text for one in lanes] == ["phases", "master01", "worker01"]
