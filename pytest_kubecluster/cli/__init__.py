@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 import pytest
 
-from pytest_kubecluster.cli import cis, clusters, doctor, inspect, matrix
+from pytest_kubecluster.cli import cis, clusters, doctor, init, inspect, matrix, status
 from pytest_kubecluster.cli.common import FAILED, USAGE
 from pytest_kubecluster.cli.parser import OPTIONS_TOO, CommandParser
 from pytest_kubecluster.errors import KubeClusterError
@@ -39,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.options, arguments.remote = options, remote
     interrupt_on_signals()
     try:
-        status = int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
         sys.stdout.flush()
-        return status
+        return code
     except KubeClusterError as error:
         print(f"kubecluster: {error}", file=sys.stderr)
         return FAILED
@@ -76,6 +76,6 @@ def make_parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run, takes_options=options)
         return made
 
-    for group in (clusters, matrix, inspect, cis, doctor):
+    for group in (clusters, status, matrix, inspect, cis, doctor, init):
         group.add_commands(add)
     return parser

@@ -19,7 +19,6 @@ from pytest_kubecluster.cli.common import (
     check_node,
     cluster_folder,
     print_table,
-    record_of,
     session_to_boot,
 )
 from pytest_kubecluster.cli.events import JSON_HELP, shown_progress
@@ -29,7 +28,7 @@ from pytest_kubecluster.cluster.registry import (
     abandoned_clusters,
     all_clusters,
 )
-from pytest_kubecluster.cluster.removal import machines_of, remove_cluster
+from pytest_kubecluster.cluster.removal import remove_cluster
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.factory import check_tools
 from pytest_kubecluster.plugin.lifecycle import Lifecycle
@@ -44,9 +43,6 @@ def add_commands(add: AddCommand) -> None:
     provision = add("provision", _provision, "Run the playbook on a kept cluster", options=True)
     provision.add_argument("name", nargs="?", help=DEFAULT_CLUSTER)
     provision.add_argument("--json", action="store_true", help=JSON_HELP)
-    status = add("status", _status, "Show the nodes of a cluster")
-    status.add_argument("name", nargs="?", help=DEFAULT_CLUSTER)
-    status.add_argument("--json", action="store_true", help="print JSON")
     ssh = add("ssh", _ssh, "Log in to a node of a kept cluster as root, or run what follows --")
     ssh.epilog = (
         "One argument after -- is a command line for the node's shell: -- 'echo $HOSTNAME'. "
@@ -87,23 +83,6 @@ def _provision(arguments: argparse.Namespace) -> int:
         Lifecycle(session).open(progress, reuse=name, provision=True).keep()
         progress.emit("cluster", name=name, verdict="up")
     return DONE
-
-
-def _status(arguments: argparse.Namespace) -> int:
-    folder = cluster_folder(arguments.name)
-    record = record_of(folder)
-    machines = machines_of(folder)
-    running = machines.running()
-    rows = [
-        {"node": node, "machine": machines.machine(node), "running": node in running}
-        for node in record.nodes
-    ]
-    if arguments.json:
-        print(json.dumps({**_as_json(folder, record), "nodes": rows}, indent=1))
-    else:
-        print(f"{folder.name}: {_state(folder, record)}, project {record.project}")
-        print_table(rows)
-    return DONE if all(row["running"] for row in rows) else FAILED
 
 
 def _ssh(arguments: argparse.Namespace) -> int:
@@ -148,7 +127,7 @@ def _remove(folder: ClusterFolder) -> None:
 
 def _list(arguments: argparse.Namespace) -> int:
     known = [(folder, folder.read()) for folder in all_clusters()]
-    rows = [_as_json(folder, record) for folder, record in known]
+    rows = [as_json(folder, record) for folder, record in known]
     if arguments.json:
         print(json.dumps(rows, indent=1))
     elif rows:
@@ -188,14 +167,16 @@ def _box(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _state(folder: ClusterFolder, record: Record | None) -> str:
+def state_of(folder: ClusterFolder, record: Record | None) -> str:
+    """Return whether a cluster is kept, in use, or abandoned."""
     if folder.in_use():
         return f"in use by process {record.pid}" if record else "in use"
     return "kept" if folder.is_kept() else "abandoned"
 
 
-def _as_json(folder: ClusterFolder, record: Record | None) -> dict[str, Any]:
+def as_json(folder: ClusterFolder, record: Record | None) -> dict[str, Any]:
+    """Return what the registry has of a cluster, as the lists show it."""
     shown = dataclasses.asdict(record) if record else {}
     fields = {name: shown.get(name, "?") for name in ("project", "network")}
     nodes = len(record.nodes) if record else 0
-    return {"name": folder.name, "state": _state(folder, record), "nodes": nodes, **fields}
+    return {"name": folder.name, "state": state_of(folder, record), "nodes": nodes, **fields}

@@ -67,6 +67,10 @@ class Record:
     """The machines of that Vagrantfile which this run created, or only started."""
     python: str = USUAL
     """The Python of the machines."""
+    options: tuple[str, ...] = ()
+    """The options that the last run was given, as far as the spec needs them."""
+    invoked_in: str = ""
+    """The folder in which it was started."""
     format: int = FORMAT
 
 

@@ -23,7 +23,7 @@ from pytest_kubecluster.cluster.registry import ClusterFolder, find_cluster, kep
 from pytest_kubecluster.cluster.removal import remove_abandoned
 from pytest_kubecluster.cluster.sources import Download
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
-from pytest_kubecluster.plugin.options import REPORT
+from pytest_kubecluster.plugin.options import REPORT, given_options
 from pytest_kubecluster.plugin.session import ClusterSession
 from pytest_kubecluster.plugin.terminal import Terminal
 from pytest_kubecluster.report.outcome import Outcome
@@ -140,6 +140,7 @@ class Lifecycle:
         if (record := kept.read()) and record.network:
             session.move_to(IPv4Network(record.network))
         Booting(self._own(progress)).reuse(kept, provision=provision)
+        self._record_options()
 
     def _boot_new(self, progress: Progress, name: str | None, *, background: bool) -> None:
         session = self.session
@@ -151,6 +152,7 @@ class Lifecycle:
             booting = Booting(self._own(progress))
             try:
                 booting.claim(name)
+                self._record_options()
                 break
             except NetworkTakenError:
                 refused.append(network)
@@ -161,6 +163,14 @@ class Lifecycle:
             self._booting.start()
         else:
             booting.boot()
+
+    def _record_options(self) -> None:
+        """Write down how the spec comes about, for ``kubecluster status``."""
+        config = self.session.config
+        assert self._cluster is not None
+        self._cluster.folder.write(
+            options=given_options(config), invoked_in=str(config.invocation_params.dir)
+        )
 
     def _own(self, progress: Progress) -> Cluster:
         """Return a cluster to bring up, which is removed or kept at the end."""

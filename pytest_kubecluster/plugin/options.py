@@ -268,6 +268,17 @@ def add_options(parser: pytest.Parser) -> None:
         parser.addini(option.ini, f"Default for {option.flag}", type=option.ini_type, default=None)
 
 
+def given_options(config: pytest.Config) -> tuple[str, ...]:
+    """Return the options of the command line that say what a cluster must be."""
+    elsewhere = (REPORT, KEEP, REUSE, SUDO_PASSWORD)
+    given = (
+        (option.flag, config.getoption(option.flag))
+        for option in OPTIONS
+        if option not in elsewhere
+    )
+    return tuple(f"{flag}={text}" for flag, text in given if text is not None)
+
+
 def bind_bare_options(args: list[str]) -> bool:
     """Give each option whose value is optional its default value, in place.
 

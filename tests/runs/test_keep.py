@@ -138,7 +138,7 @@ def test_command(bench: Bench) -> None:
     status, output = command(bench, "status", "demo", "--json")
     shown = json.loads(output)
     assert (status, shown["state"], shown["nodes"][0]["running"]) == (0, "kept", True)
-    assert "master01  demo-master01  True" in command(bench, "status")[1]
+    assert "master01  demo-master01  True     as specified" in command(bench, "status")[1]
     assert command(bench, "ssh", "master01", "--", "echo", "it's $HOME") == (0, "it's $HOME\n")
     assert command(bench, "ssh", "master01", "--name", "demo", "--", "exit 7")[0] == 7
     assert command(bench, "ssh", "master01", "--", "sh", "-c", "exit 7")[0] == 7
