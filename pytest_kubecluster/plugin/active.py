@@ -31,7 +31,7 @@ class ActivePlugin:
 
     def pytest_report_header(self) -> str:
         """Show what will be booted."""
-        if not self._session.plans_only:
+        if not self._session.plans_only and not self._session.is_worker:
             self._lifecycle.foresee_network()
         return header(self._session)
 

@@ -15,7 +15,7 @@ import yaml
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.observation import Observation
-from pytest_kubecluster.report.data import Report
+from pytest_kubecluster.report.data import FORMAT, Report
 from pytest_kubecluster.report.page import as_page
 from pytest_kubecluster.util.atomic import write_atomically
 from pytest_kubecluster.util.plain import map_text, to_plain
@@ -63,7 +63,7 @@ def write_page(folder: Path, report: Report, secrets: Sequence[str]) -> None:
     """Write the page and the data."""
     # Each text by itself: what joins them must not hide a secret, nor be taken for one.
     report = map_text(report, cache(partial(redact, secrets=secrets)))
-    _write(folder / DATA, json.dumps(to_plain(report), indent=1) + "\n", str)
+    _write(folder / DATA, json.dumps({"format": FORMAT, **to_plain(report)}, indent=1) + "\n", str)
     _write(folder / PAGE, as_page(report), str)
 
 
