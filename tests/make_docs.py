@@ -5,14 +5,16 @@ python -m tests.make_docs
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.catalog import MINORS
+from pytest_kubecluster.spec.defaults import LayoutName
 from pytest_kubecluster.spec.model import KubeletSpec
-from tests.make_golden import NODES, spec_of
+from tests.make_golden import NODES, layouts_of, spec_of
 from tests.make_reference import write_pages
 
 PAGE = Path(__file__).parent.parent / "docs" / "kubelet-versions.md"
@@ -99,7 +101,8 @@ def _introduction() -> Iterator[str]:
 For anyone who upgrades a node from one Kubernetes version to another: which flags the kubelet of each minor from
 {MINORS[0]} to {MINORS[-1]} no longer accepts, which settings move to another place, and how its behaviour changes. Read every
 section after your present version, up to and including the target version. The example is the unit of the article
-*HA Kubernetes cluster with Vagrant+CoreOS+Ansible, Part 3* (2018, kubelet 1.7.5). Its files in each version are in
+*HA Kubernetes cluster with Vagrant+CoreOS+Ansible, Part 3* (2018, kubelet 1.7.5); each section also says what changes on a
+worker in the [layouts](explanation/layouts.md) `kubeadm` and `hardened`. The files of all layouts in each version are in
 [tests/golden](../tests/golden); pytest-kubecluster renders them, and `kubecluster matrix {MINORS[3]}.13 {MINORS[17]}.17` boots nodes
 with them and checks each.
 
@@ -126,12 +129,64 @@ def _section(minor: str) -> Iterator[str]:
     else:
         yield from _changes(before, minor)
         yield from _flags(before, minor)
+    for layout in layouts_of(minor):
+        yield from _layout_section(layout, before, minor)
     if said := BEHAVIOUR.get(minor):
         yield "Changed behaviour:\n"
         yield from (f"- {text}" for text in said)
         yield ""
     elif before is not None and not _differs(before, minor):
         yield "Nothing that affects a unit.\n"
+
+
+def _layout_section(layout: LayoutName, before: str | None, minor: str) -> Iterator[str]:
+    """Yield what changes on a node of another layout than the article's: files, flags, fields."""
+    if before is None or layout not in layouts_of(before):
+        yield f"The first minor of the layout [{layout}](explanation/layouts.md).\n"
+        return
+    old, new = (spec_of(one, layout)["worker01"].kubelet for one in (before, minor))
+    reasons = {change.what: change for change in new.changes}
+    news = [reasons[what] for what in reasons if what not in {c.what for c in old.changes}]
+    lines = [f"- {_code(c.what)}: {_code(c.reason)} ({c.source})" for c in dict.fromkeys(news)]
+    for what, former, present in (
+        ("files", _paths(old), _paths(new)),
+        ("flags", dict(old.flags), dict(new.flags)),
+        ("fields of the configuration", _leaves(old), _leaves(new)),
+    ):
+        lines += _difference(what, former, present)
+    if lines:
+        yield f"In the layout `{layout}`:\n"
+        yield from lines
+        yield ""
+
+
+def _difference(what: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    added, gone = ([k for k in one if k not in other] for one, other in ((new, old), (old, new)))
+    changed = [key for key in new if key in old and new[key] != old[key]]
+    for verb, keys in (("new", added), ("gone", gone)):
+        if keys:
+            yield f"- {verb} {what}: {', '.join(f'`{key}`' for key in sorted(keys))}"
+    if what != "files" and changed:
+        shown = (f"`{key}`, from `{old[key]}` to `{new[key]}`" for key in sorted(changed))
+        yield f"- changed {what}: {', '.join(shown)}"
+
+
+def _paths(kubelet: KubeletSpec) -> dict[str, str]:
+    return {file.path: file.name for file in kubelet.files}
+
+
+def _leaves(kubelet: KubeletSpec) -> dict[str, str]:
+    found: dict[str, str] = {}
+
+    def walk(prefix: str, value: object) -> None:
+        if isinstance(value, Mapping) and value:
+            for key, item in value.items():
+                walk(f"{prefix}{key}.", item)
+        else:
+            found[prefix.rstrip(".")] = json.dumps(value)
+
+    walk("", kubelet.configuration)
+    return found
 
 
 def _changes(before: str, minor: str) -> Iterator[str]:
@@ -199,7 +254,8 @@ def _gone(before: str, minor: str) -> list[str]:
 
 
 def _differs(before: str, minor: str) -> bool:
-    return any([*_changes(before, minor), *_flags(before, minor)])
+    layouts = (line for one in layouts_of(minor) for line in _layout_section(one, before, minor))
+    return any([*_changes(before, minor), *_flags(before, minor), *layouts])
 
 
 def _kubelet(minor: str, role: str) -> KubeletSpec:

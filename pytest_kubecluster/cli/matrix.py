@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from pytest_kubecluster.cli.common import DONE, FAILED, AddCommand, session_to_boot
 from pytest_kubecluster.cli.events import JSON_HELP, shown_progress
+from pytest_kubecluster.plugin import parsing
+from pytest_kubecluster.plugin.options import LAYOUT
+from pytest_kubecluster.spec.defaults import BUNDLED_LAYOUTS, LayoutName
 
 _WIDTH = 160
 """Characters in a line of the table that is not printed to a terminal."""
@@ -20,8 +24,8 @@ def add_commands(add: AddCommand) -> None:
     matrix = add(
         "matrix",
         _matrix,
-        "Run the bundled suite with many kubelet versions on one cluster; arguments after -- are "
-        "pytest's, for other tests",
+        "Run the bundled suite with many kubelet versions on one cluster, and in several layouts "
+        f"with {LAYOUT.flag}=classic,kubeadm; arguments after -- are pytest's, for other tests",
         options=True,
     )
     matrix.add_argument(
@@ -36,20 +40,20 @@ def add_commands(add: AddCommand) -> None:
 
 
 def _matrix(arguments: argparse.Namespace) -> int:
-    from pytest_kubecluster.matrix.run import read_versions, run_matrix
+    from pytest_kubecluster.matrix.run import run_matrix
     from pytest_kubecluster.report.matrix import as_junit, as_text
     from pytest_kubecluster.report.matrix_page import as_html
 
-    try:
-        versions = read_versions(arguments.versions)
-    except ValueError as error:
-        raise pytest.UsageError(str(error)) from None
+    layouts, options = _layouts(arguments.options)
     for path in filter(None, (arguments.junit, arguments.html)):
         if not path.absolute().parent.is_dir():
             raise pytest.UsageError(f"{path} cannot be written: its folder does not exist")
-    config = session_to_boot(arguments.options).config
+    config = session_to_boot(options).config
     with shown_progress(arguments) as progress:
-        matrix = run_matrix(config, versions, arguments.remote, progress)
+        try:
+            matrix = run_matrix(config, arguments.versions, layouts, arguments.remote, progress)
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from None
         progress.emit("matrix", verdict="failed" if matrix.failed else "passed")
     if not arguments.json:
         width = shutil.get_terminal_size((_WIDTH, 0)).columns
@@ -59,3 +63,22 @@ def _matrix(arguments: argparse.Namespace) -> int:
     if arguments.html:
         arguments.html.write_text(as_html(matrix), encoding="utf-8")
     return FAILED if matrix.failed else DONE
+
+
+def _layouts(options: Sequence[str]) -> tuple[list[LayoutName], list[str]]:
+    """Return the layouts among the options of pytest, and the other options.
+
+    Raises pytest.UsageError.
+    """
+    found: list[LayoutName] = []
+    rest: list[str] = []
+    for option in options:
+        name, _, value = option.partition("=")
+        if name != LAYOUT.flag:
+            rest.append(option)
+            continue
+        try:
+            found += [parsing.choice(word, BUNDLED_LAYOUTS) for word in value.split(",")]
+        except ValueError as error:
+            raise pytest.UsageError(f"{LAYOUT.flag}: {error}") from None
+    return list(dict.fromkeys(found)), rest

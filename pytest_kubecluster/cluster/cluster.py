@@ -151,6 +151,7 @@ class Cluster:
         Raises KubeClusterError; the cluster stays.
         """
         self.follow(spec, settings)
+        self.folder.write(layout=settings.layout)
         deadline = time.monotonic() + settings.timeout
         self.deployment.provision_running(self.usable(), deadline)
 

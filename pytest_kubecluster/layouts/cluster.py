@@ -8,10 +8,10 @@ from functools import cache
 from ipaddress import IPv4Network
 from typing import Any
 
+from pytest_kubecluster.layouts import hardened, kubeadm
 from pytest_kubecluster.layouts.classic import classic_kubelet
 from pytest_kubecluster.layouts.found import found_kubelet
 from pytest_kubecluster.layouts.hardened import hardened_kubelet
-from pytest_kubecluster.layouts.kubeadm import OLDEST as KUBEADM_OLDEST
 from pytest_kubecluster.layouts.kubeadm import kubeadm_kubelet
 from pytest_kubecluster.spec.defaults import (
     BUNDLED_LAYOUTS,
@@ -23,7 +23,15 @@ from pytest_kubecluster.spec.launcher import launcher_for
 from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, NodeSpec
 from pytest_kubecluster.spec.parts import NO_ADDRESS
 from pytest_kubecluster.spec.topology import Machine, article_machines
-from pytest_kubecluster.spec.version import NEWEST, KubeVersion
+from pytest_kubecluster.spec.version import NEWEST, OLDEST, KubeVersion
+
+OLDEST_OF: Mapping[LayoutName, int] = {
+    "classic": OLDEST,
+    "kubeadm": kubeadm.OLDEST,
+    "hardened": hardened.OLDEST,
+    "found": OLDEST,
+}
+"""The first minor that each layout has."""
 
 
 def cluster_spec(
@@ -124,7 +132,7 @@ def _all_paths() -> tuple[str, ...]:
     kubelets = [
         default_kubelet(layout, machine, KubeVersion(1, minor, 0))
         for layout in BUNDLED_LAYOUTS
-        for minor in range(KUBEADM_OLDEST, NEWEST + 1)
+        for minor in range(OLDEST_OF[layout], NEWEST + 1)
     ]
     found = {_merged(file.path) for kubelet in kubelets for file in kubelet.files}
     return tuple(sorted(found))

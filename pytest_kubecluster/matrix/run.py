@@ -16,6 +16,7 @@ from pytest_kubecluster.kubelet.host_requirements import (
     machine_traits,
     needs_cgroup_v1,
 )
+from pytest_kubecluster.layouts.cluster import OLDEST_OF
 from pytest_kubecluster.plugin.lifecycle import Lifecycle, prepare
 from pytest_kubecluster.plugin.recorder import Recorder
 from pytest_kubecluster.plugin.session import SESSION, ClusterSession
@@ -23,6 +24,7 @@ from pytest_kubecluster.plugin.settings import read_settings
 from pytest_kubecluster.report.collect import explained
 from pytest_kubecluster.report.outcome import Outcome
 from pytest_kubecluster.report.results import Column, Matrix
+from pytest_kubecluster.spec.defaults import LayoutName
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.spec.version import NEWEST, OLDEST, KubeVersion
 from pytest_kubecluster.util.progress import Progress, count
@@ -32,15 +34,16 @@ DEFAULT_TESTS = ("--pyargs", "pytest_kubecluster.conformance", "-m", "not kube_d
 """The bundled suite without kills and reboots, which take half a minute for each version."""
 
 
-def read_versions(words: Sequence[str]) -> list[KubeVersion]:
-    """Return the versions that ``words`` name, each once; ``all`` stands for every minor.
+def read_versions(words: Sequence[str], first: int = OLDEST) -> list[KubeVersion]:
+    """Return the versions that ``words`` name, each once.
 
-    Raises ValueError for a word that is not a version.
+    ``all`` stands for every minor, from ``first`` on. Raises ValueError for a word that is not a
+    version.
     """
     versions: list[KubeVersion] = []
     for word in words:
         if word == ALL:
-            versions += [KubeVersion(1, minor, 0) for minor in range(OLDEST, NEWEST + 1)]
+            versions += [KubeVersion(1, minor, 0) for minor in range(first, NEWEST + 1)]
         else:
             versions.append(KubeVersion.parse_known(word))
     return list(dict.fromkeys(versions))
@@ -62,18 +65,32 @@ def kernel_problem(spec: ClusterSpec, settings: Settings, first: KubeVersion) ->
 
 
 def run_matrix(
-    config: pytest.Config, versions: Sequence[KubeVersion], tests: Sequence[str], progress: Progress
+    config: pytest.Config,
+    words: Sequence[str],
+    layouts: Sequence[LayoutName],
+    tests: Sequence[str],
+    progress: Progress,
 ) -> Matrix:
     """Boot a cluster, run the tests with each version's kubelet on it, and remove it.
 
-    ``tests`` are arguments of pytest (default: DEFAULT_TESTS). The options of ``config`` apply to
-    all versions. Raises pytest.UsageError, before anything boots, for an option that is wrong for
-    one of them, and KubeClusterError if the cluster does not boot.
+    ``words`` are the versions, as in ``read_versions``; they run in each of ``layouts`` (default:
+    that of ``config``). ``tests`` are arguments of pytest (default: DEFAULT_TESTS). The options of
+    ``config`` apply to all versions. Raises ValueError for a word that is not a version,
+    pytest.UsageError, before anything boots, for an option that is wrong for one of them, and
+    KubeClusterError if the cluster does not boot.
     """
-    sessions = [ClusterSession(config, read_settings(config, version)) for version in versions]
-    columns = [Column(version) for version in versions]
+    chosen = layouts or (read_settings(config).bundled_layout,)
+    columns = [
+        Column(version, layout=layout)
+        for layout in chosen
+        for version in read_versions(words, OLDEST_OF[layout])
+    ]
+    sessions = [
+        ClusterSession(config, read_settings(config, column.version, column.layout))
+        for column in columns
+    ]
     for session, column in zip(sessions, columns, strict=True):
-        column.problem = kernel_problem(session.spec, session.settings, versions[0])
+        column.problem = kernel_problem(session.spec, session.settings, columns[0].version)
         if column.problem:
             _tell(column, progress)
     waiting = [pair for pair in zip(sessions, columns, strict=True) if not pair[1].problem]
@@ -175,7 +192,7 @@ _QUIET = ("-p", "no:cacheprovider", "-p", "no:xdist", "--override-ini=addopts=")
 
 
 def _line(column: Column) -> str:
-    name = f"{column.version.tag:<10}"
+    name = f"{column.tag:<10}"
     if column.problem:
         return f"{name} {column.problem}"
     counts = ", ".join(_counts(column))

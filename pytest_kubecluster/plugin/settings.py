@@ -29,6 +29,7 @@ from pytest_kubecluster.machines.box_source import box_source
 from pytest_kubecluster.plugin import options
 from pytest_kubecluster.plugin.ini import ini_text
 from pytest_kubecluster.plugin.options import OPTIONS, Option
+from pytest_kubecluster.spec.defaults import LayoutName
 from pytest_kubecluster.spec.specfile import SpecFile, SpecFileError, find_spec_file
 from pytest_kubecluster.spec.version import KubeVersion
 from pytest_kubecluster.util.ansible_cli import folder_of_ansible
@@ -83,8 +84,12 @@ class Values:
         raise pytest.UsageError(f"{self._given[option.name].origin}: {error}") from None
 
 
-def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> Settings:
-    """Read and check the options; ``version`` replaces the one they name.
+def read_settings(
+    config: pytest.Config,
+    version: KubeVersion | None = None,
+    layout: LayoutName | None = None,
+) -> Settings:
+    """Read and check the options; ``version`` and ``layout`` replace those that they name.
 
     Raises pytest.UsageError that names the option and what it accepts.
     """
@@ -97,7 +102,7 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
     own_files = [path for path in (playbook, _inventory(machines)) if path]
     settings = Settings(
         version=version,
-        bundled_layout=values[options.LAYOUT],
+        bundled_layout=values[options.LAYOUT] if layout is None else layout,
         masters=values[options.MASTERS],
         workers=values[options.WORKERS],
         machines=machines,
@@ -120,7 +125,8 @@ def read_settings(config: pytest.Config, version: KubeVersion | None = None) -> 
         ansible_folder=folder_of_ansible(config.rootpath, *own_files) if own_files else None,
     )
     _check_provisioning(settings)
-    if settings.layout == "found" and values.given(options.LAYOUT).on_command_line:
+    asked_for = layout is not None or values.given(options.LAYOUT).on_command_line
+    if settings.layout == "found" and asked_for:
         theirs = options.PLAYBOOK.flag if playbook else f"machines without {options.PROVISION.flag}"
         raise pytest.UsageError(
             f"{options.LAYOUT.flag} cannot be combined with {theirs}: it is what the bundled "

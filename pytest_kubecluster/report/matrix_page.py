@@ -22,21 +22,21 @@ def as_html(matrix: Matrix) -> str:
         headline=verdict(matrix),
         verdict="failed" if matrix.failed else "passed",
         kubelets=KUBELETS,
-        problems=[(one.version.number, one.problem) for one in matrix.columns if one.problem],
+        problems=[(one.number, one.problem) for one in matrix.columns if one.problem],
         map=heatmap([*_headings(matrix)], _placed(matrix), facts),
-        nodes={column.version.number: _by_node(column) for column in matrix.columns},
+        nodes={column.number: _by_node(column) for column in matrix.columns},
     )
 
 
 def _headings(matrix: Matrix) -> Iterator[Heading]:
     for column in matrix.columns:
-        number = column.version.number
+        number = column.number
         yield Heading(number, number, f"#version-{number}", column.failed)
 
 
 def _placed(matrix: Matrix) -> Iterator[Placed]:
     for column in matrix.columns:
-        number = column.version.number
+        number = column.number
         for result in column.results:
             where = f"{number} on {result.node}" if result.node else number
             names = tuple(_key(column, name) for name in result.facts)
@@ -45,7 +45,7 @@ def _placed(matrix: Matrix) -> Iterator[Placed]:
 
 def _key(column: Column, name: str) -> str:
     """Return the name of facts among those of all versions."""
-    return f"{column.version.number} {name}"
+    return f"{column.number} {name}"
 
 
 def _by_node(column: Column) -> Heatmap:

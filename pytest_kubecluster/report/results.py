@@ -8,6 +8,7 @@ from typing import Literal
 
 from pytest_kubecluster.nodes.diagnostics import NodeFacts
 from pytest_kubecluster.nodes.verdict.difference import Difference
+from pytest_kubecluster.spec.defaults import BUNDLED_LAYOUTS, LayoutName
 from pytest_kubecluster.spec.translate import Change
 from pytest_kubecluster.spec.version import KubeVersion
 
@@ -64,7 +65,10 @@ class Result:
 
 @dataclass
 class Column:
-    """The results of a version. ``problem`` is why there are none: its kubelet does not run."""
+    """The results of a version in a layout.
+
+    ``problem`` is why there are none: its kubelet does not run.
+    """
 
     version: KubeVersion
     results: list[Result] = field(default_factory=list)
@@ -77,6 +81,21 @@ class Column:
     """What looks at nodes showed, by the names that results refer to."""
     changes: tuple[Change, ...] = ()
     """What this version is configured with instead of the article's."""
+    layout: LayoutName = BUNDLED_LAYOUTS[0]
+
+    @property
+    def number(self) -> str:
+        """The version, with its layout unless that is the default: ``1.30.0 kubeadm``."""
+        return f"{self.version.number}{self._suffix}"
+
+    @property
+    def tag(self) -> str:
+        """The version's tag, with its layout unless that is the default: ``v1.30.0 kubeadm``."""
+        return f"{self.version.tag}{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        return "" if self.layout == BUNDLED_LAYOUTS[0] else f" {self.layout}"
 
     @property
     def failed(self) -> bool:
