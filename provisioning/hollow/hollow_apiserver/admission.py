@@ -78,7 +78,7 @@ class Admission:
         """Restrict a node to its own objects: plugin/pkg/admission/noderestriction."""
         user = request.user
         if not user.node:
-            who = quote(user.name) if since(12) else f"{user.name}"
+            who = quote(user.name) if since(9) else user.name
             raise refused(kind, request.name, f"could not determine node from user {who}")
         if kind.plural == "nodes":
             restrict_node(kind, user.node, before, thing, request)
@@ -96,8 +96,8 @@ class Admission:
 
 
 def shown(node: str) -> str:
-    """Return a node's name as messages have it: quoted from 1.12 on."""
-    return quote(node) if since(12) else node
+    """Return a node's name as messages have it: quoted from 1.9 on."""
+    return quote(node) if since(9) else node
 
 
 def restrict_node(
@@ -182,7 +182,7 @@ def restrict_pod(
     if before is None and thing is not None:
         annotations = thing["metadata"].get("annotations") or {}
         if MIRROR not in annotations:
-            mark = quote(MIRROR) if since(12) else MIRROR
+            mark = quote(MIRROR) if since(9) else MIRROR
             problem = f"pod does not have {mark} annotation, {who} can only create mirror pods"
         elif not mine:
             problem = f"{who} can only create pods with spec.nodeName set to itself"
@@ -194,7 +194,7 @@ def restrict_pod(
         end = "pods with spec.nodeName set to itself"
         problem = f"{who} can only update pod status for {end}"
     elif thing is not None and request.subresource == "":
-        operation = quote("UPDATE") if since(12) else "UPDATE"
+        operation = quote("UPDATE") if since(9) else "UPDATE"
         problem = f"unexpected operation {operation}, {who} can only create and delete mirror pods"
     if problem:
         raise refused(kind, name, problem)

@@ -39,7 +39,10 @@ class Authorization:
             if mode == "Node":
                 allowed, reason = self.node(asked)
             else:
-                allowed, reason = self.rbac.allows(asked), ""
+                reason = self.rbac.reason(asked)
+                if reason:
+                    return True, reason if since(10) else ""
+                allowed = False
             if allowed:
                 return True, ""
             reasons += [reason] if reason else []
@@ -56,7 +59,7 @@ class Authorization:
         """Return the failure in the words of responsewriters/errors.go."""
         text = forbidden_message(asked)
         if reason:
-            text = f"{text}: {reason}" if since(12) else f"{text.rstrip('.')}.: {reason}"
+            text = f"{text}: {reason}"
         qualified = asked.resource
         if asked.group and asked.resource:
             qualified = f"{asked.resource}.{asked.group}"
@@ -72,9 +75,9 @@ class Authorization:
             return False, f"unknown node for user {quote(user.name)}" if since(12) else ""
         if (asked.group, asked.resource) in (("", "secrets"), ("", "configmaps")):
             return self.referenced(asked, node)
-        if (asked.group, asked.resource) == ("coordination.k8s.io", "leases"):
+        if since(13) and (asked.group, asked.resource) == ("coordination.k8s.io", "leases"):
             return lease_of(asked, node)
-        if (asked.group, asked.resource) == ("storage.k8s.io", "csinodes"):
+        if since(13) and (asked.group, asked.resource) == ("storage.k8s.io", "csinodes"):
             return csinode_of(asked, node)
         if since(32) and (asked.group, asked.resource) == ("", "nodes"):
             return own_node(asked, node)
@@ -84,6 +87,8 @@ class Authorization:
 
     def referenced(self, asked: Attributes, node: str) -> tuple[bool, str]:
         """Allow to read what a pod of the node refers to."""
+        if asked.verb != "get" and not since(12):
+            return False, "can only get individual resources of this type"
         if asked.verb not in ("get", "list", "watch"):
             return False, "can only read resources of this type"
         if asked.subresource:
@@ -126,8 +131,9 @@ class Authorization:
 def forbidden_message(asked: Attributes) -> str:
     """Return who cannot do what."""
     who = f"User {quote(asked.user.name)} cannot {asked.verb}"
+    end = "" if since(9) else "."
     if not asked.resource:
-        return f"{who} path {quote(asked.path)}" + ("" if since(12) else ".")
+        return f"{who} path {quote(asked.path)}" + end
     if since(12):
         text = f"{who} resource {quote(asked.full)} in API group {quote(asked.group)}"
         where = f"in the namespace {quote(asked.namespace)}" if asked.namespace else ""
@@ -135,8 +141,8 @@ def forbidden_message(asked: Attributes) -> str:
     resource = asked.resource + (f".{asked.group}" if asked.group else "")
     resource += f"/{asked.subresource}" if asked.subresource else ""
     if asked.namespace:
-        return f"{who} {resource} in the namespace {quote(asked.namespace)}."
-    return f"{who} {resource} at the cluster scope."
+        return f"{who} {resource} in the namespace {quote(asked.namespace)}{end}"
+    return f"{who} {resource} at the cluster scope{end}"
 
 
 def refers(spec: dict[str, Any], resource: str, name: str) -> bool:

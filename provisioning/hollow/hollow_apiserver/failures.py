@@ -105,18 +105,32 @@ def bad_request(text: str) -> RequestFailure:
 
 def invalid(kind: Kind, name: str, *causes: tuple[str, str, str]) -> RequestFailure:
     """Return the failure of an object that is not valid; a cause is field, reason, message."""
-    shown = [f"{field}: {message}" for field, _, message in causes]
+    shown = list(dict.fromkeys(f"{field}: {message}" for field, _, message in causes))
     problems = shown[0] if len(shown) == 1 else "[" + ", ".join(shown) + "]"
     qualified = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
-    found: dict[str, Any] = {"name": name, "kind": kind.kind}
-    if kind.group:
-        found = {"name": name, "group": kind.group, "kind": kind.kind}
+    found: dict[str, Any] = {"name": name} if name else {}
+    found |= {"group": kind.group} if kind.group else {}
+    found |= {"kind": kind.kind}
     found["causes"] = [
         {"reason": reason, "message": message, "field": field} for field, reason, message in causes
     ]
     return RequestFailure(
         422, "Invalid", f"{qualified} {quote(name)} is invalid: {problems}", found
     )
+
+
+def precondition(kind: Kind, name: str, what: str, wanted: str, found: str) -> RequestFailure:
+    """Return the failure of a request for another state of an object than it is in."""
+    end = "deleted and then recreated" if what == "UID" else "modified"
+    problem = f"the {what} in the precondition ({wanted}) does not match the {what} in record"
+    text = f"Operation cannot be fulfilled on {kind.kind} {quote(name)}: {problem} ({found})."
+    about = {**details(kind, name), "kind": kind.kind}
+    return RequestFailure(409, "Conflict", f"{text} The object might have been {end}", about)
+
+
+def plain_failure(text: str) -> RequestFailure:
+    """Return a failure that the real server gives no reason for."""
+    return RequestFailure(500, "", text)
 
 
 def expired(oldest: int, asked: int) -> RequestFailure:

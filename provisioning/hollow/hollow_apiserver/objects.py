@@ -12,14 +12,14 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from hollow_common.facts import since
-from hollow_common.go import quote, timestamp
+from hollow_common.go import go_json, quote, timestamp
 from hollow_common.labels import (
     DNS_SUBDOMAIN,
     label_value_problems,
     qualified_name_problems,
 )
 
-from hollow_apiserver.failures import bad_request, conflict, invalid
+from hollow_apiserver.failures import bad_request, conflict, invalid, plain_failure
 
 if TYPE_CHECKING:
     from hollow_apiserver.kinds import Kind
@@ -31,7 +31,7 @@ FIXED = ("name", "namespace", "uid", "creationTimestamp", "generateName", "delet
 WITH_STATUS = ("nodes", "namespaces", "pods", "services", "certificatesigningrequests")
 COUNTED = ("csidrivers", "services")
 NAME_ADVICE = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
+    "must consist of lower case alphanumeric characters, '-' or "
     "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
     "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
@@ -47,7 +47,7 @@ def prepare_new(
     """Return a new object as it is stored."""
     metadata = dict(thing.get("metadata") or {})
     if metadata.get("resourceVersion"):
-        raise bad_request("resourceVersion should not be set on objects to be created")
+        raise plain_failure("resourceVersion should not be set on objects to be created")
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = metadata["generateName"] + "".join(random.choices(SUFFIX, k=5))
     if not metadata.get("name"):
@@ -115,7 +115,9 @@ def prepare_changed(
     for field in ("labels", "annotations", "finalizers", "ownerReferences"):
         if field in metadata and not metadata[field]:
             del metadata[field]
-    validate(kind, result)
+    if kind.plural == "nodes":
+        result["spec"] = {name: value for name, value in result["spec"].items() if value}
+    validate(kind, result, times=2 if kind.plural == "nodes" else 1)
     return result
 
 
@@ -171,6 +173,8 @@ def defaulted(kind: Kind, thing: dict[str, Any], user: User) -> dict[str, Any]:
         thing.setdefault("spec", {})
         thing["spec"] = {name: value for name, value in thing["spec"].items() if value}
         thing.setdefault("status", {})
+        if not since(11):
+            thing["spec"].setdefault("externalID", metadata["name"])
         for taint in thing["spec"].get("taints") or ():
             if taint.get("timeAdded") is None:
                 taint.pop("timeAdded", None)
@@ -190,8 +194,8 @@ def defaulted(kind: Kind, thing: dict[str, Any], user: User) -> dict[str, Any]:
             **(thing.get("spec") or {}),
         }  # fmt: skip
         thing["status"] = {"phase": "Pending", **(thing.get("status") or {})}
-    elif kind.plural == "events":
-        thing["metadata"] = metadata
+    elif kind.plural == "events" and since(9):
+        thing = {"source": {}, "reportingComponent": "", "reportingInstance": "", **thing}
     elif kind.plural == "certificatesigningrequests":
         spec = dict(thing.get("spec") or {})
         spec["username"] = user.name
@@ -216,8 +220,11 @@ def decoded_secret(thing: dict[str, Any]) -> dict[str, Any]:
     return thing
 
 
-def validate(kind: Kind, thing: dict[str, Any]) -> None:
-    """Refuse what no version of the server accepts: pkg/apis/core/validation."""
+def validate(kind: Kind, thing: dict[str, Any], times: int = 1) -> None:
+    """Refuse what no version of the server accepts: pkg/apis/core/validation.
+
+    ``times`` is how often the real server checks it: its causes are repeated.
+    """
     metadata = thing["metadata"]
     name = metadata["name"]
     causes: list[tuple[str, str, str]] = []
@@ -227,7 +234,8 @@ def validate(kind: Kind, thing: dict[str, Any]) -> None:
     if kind.plural == "events":
         fits = bool(name)
     if not fits:
-        problem = f"Invalid value: {quote(name)}: {NAME_ADVICE}"
+        kind_of_name = "a lowercase RFC 1123 subdomain" if since(20) else "a DNS-1123 subdomain"
+        problem = f"Invalid value: {quote(name)}: {kind_of_name} {NAME_ADVICE}"
         causes.append(("metadata.name", "FieldValueInvalid", problem))
     for key, value in (metadata.get("labels") or {}).items():
         for problem in qualified_name_problems(key):
@@ -243,7 +251,7 @@ def validate(kind: Kind, thing: dict[str, Any]) -> None:
     if kind.plural == "nodes":
         causes += taint_causes(thing.get("spec", {}).get("taints") or [])
     if causes:
-        raise invalid(kind, name, *causes)
+        raise invalid(kind, name, *causes * times)
 
 
 def taint_causes(taints: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
@@ -265,9 +273,25 @@ def taint_causes(taints: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
             causes.append((f"{field}.effect", "FieldValueNotSupported", text + listed))
         pair = taint.get("key"), taint.get("effect")
         if pair in seen:
-            causes.append((field, "FieldValueDuplicate", f"Duplicate value: {quote(str(pair))}"))
+            shown = go_struct(taint) if not since(30) else go_json(go_fields(taint))
+            text = f"Duplicate value: {shown}: taints must be unique by key and effect pair"
+            causes.append((field, "FieldValueDuplicate", text))
         seen.add(pair)
     return causes
+
+
+def go_fields(taint: dict[str, Any]) -> dict[str, Any]:
+    """Return a taint by the names of its fields in Go."""
+    names = {"Key": "key", "Value": "value", "Effect": "effect"}
+    found: dict[str, Any] = {name: str(taint.get(key) or "") for name, key in names.items()}
+    return {**found, "TimeAdded": taint.get("timeAdded")}
+
+
+def go_struct(taint: dict[str, Any]) -> str:
+    """Return a taint as Go's %#v prints it."""
+    fields = go_fields(taint)
+    words = [f"{name}:{quote(fields[name])}" for name in ("Key", "Value", "Effect")]
+    return f"core.Taint{{{', '.join(words)}, TimeAdded:<nil>}}"
 
 
 def age_seconds(stamp: str) -> float:

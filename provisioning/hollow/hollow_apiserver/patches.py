@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from hollow_common.go import quote
+from hollow_common.facts import since
 
-from hollow_apiserver.failures import RequestFailure, bad_request
+from hollow_apiserver.failures import RequestFailure, bad_request, plain_failure
 
 MERGE_KEYS = {
     "addresses": "type", "conditions": "type", "containerStatuses": "name", "containers": "name",
@@ -129,13 +129,14 @@ def json_patch(thing: dict[str, Any], operations: list[Any]) -> dict[str, Any]:
 
 def unprocessable(operation: Any) -> RequestFailure:
     """Return the failure of an operation that does not fit the object."""
+    if since(14):
+        text = "the server rejected our request due to an error in our request"
+        return RequestFailure(422, "Invalid", text, {})
     kind = operation.get("op") if isinstance(operation, dict) else operation
-    path = operation.get("path") if isinstance(operation, dict) else ""
-    problem = f"{kind} operation does not apply: doc is missing path: {quote(str(path))}"
+    path = str(operation.get("path")) if isinstance(operation, dict) else ""
     if kind == "test":
-        problem = f"testing value {path} failed"
-    text = f"the server rejected our request due to an error in our request: {problem}"
-    return RequestFailure(422, "Invalid", text, {})
+        return plain_failure(f"Testing value {path} failed")
+    return plain_failure(f"Unable to {kind} nonexistent key: {path.rpartition('/')[2]}")
 
 
 def one_operation(holder: dict[str, Any], operation: dict[str, Any]) -> None:

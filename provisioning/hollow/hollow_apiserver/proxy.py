@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from http.client import HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from hollow_common.go import read_file
+from hollow_common.facts import since
+from hollow_common.go import errno_text, read_file
 from hollow_common.tls import load_key_pair, trust
 
 from hollow_apiserver.answers import Answer
@@ -20,6 +22,17 @@ if TYPE_CHECKING:
 
 PREFERRED = ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP")
 """The default of --kubelet-preferred-address-types."""
+
+
+def go_problem(error: Exception, host: str, port: int) -> str:
+    """Return Go's message for a failed connection."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"x509: {error.verify_message}"
+    if isinstance(error, socket.gaierror):
+        return f"dial tcp: lookup {host}: no such host"
+    if isinstance(error, OSError) and error.errno:
+        return f"dial tcp {host}:{port}: connect: {errno_text(error)}"
+    return str(error)
 
 
 class Proxy:
@@ -59,7 +72,11 @@ class Proxy:
             response = connection.getresponse()
             body = response.read()
         except (OSError, HTTPException) as error:
-            text = f"error trying to reach service: {error}"
+            problem = go_problem(error, host, number)
+            if not since(14):
+                text = f"Error: '{problem}'\nTrying to reach: 'https://{host}:{number}{path}'"
+                return Answer(503, text.encode(), "text/plain; charset=utf-8")
+            text = f"error trying to reach service: {problem}"
             raise RequestFailure(503, "ServiceUnavailable", text) from None
         finally:
             connection.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hollow_common.go import quote
+
 from hollow_apiserver.kinds import RBAC, stored
 
 if TYPE_CHECKING:
@@ -42,20 +44,21 @@ class Rbac:
         self.known: dict[str, list[dict[str, Any]]] = {}
         self.until = 0.0
 
-    def allows(self, asked: Attributes) -> bool:
-        """Whether a rule that is bound to the user allows what it wants to do."""
+    def reason(self, asked: Attributes) -> str:
+        """Return which binding allows the user what it wants to do, or an empty text."""
         self.refresh()
         for binding in self.known["clusterrolebindings"]:
-            if binds(binding, asked.user) and allow(self.rules(binding, ""), asked):
-                return True
+            subject = bound(binding, asked.user)
+            if subject and allow(self.rules(binding, ""), asked):
+                return allowed_by("ClusterRoleBinding", binding, subject)
         if not asked.namespace:
-            return False
+            return ""
         for binding in self.known["rolebindings"]:
             namespace = binding["metadata"]["namespace"]
-            here = namespace == asked.namespace and binds(binding, asked.user)
-            if here and allow(self.rules(binding, namespace), asked):
-                return True
-        return False
+            subject = bound(binding, asked.user) if namespace == asked.namespace else ""
+            if subject and allow(self.rules(binding, namespace), asked):
+                return allowed_by("RoleBinding", binding, subject)
+        return ""
 
     def refresh(self) -> None:
         """Read roles and bindings, unless that was just done."""
@@ -76,19 +79,28 @@ class Rbac:
         return []
 
 
-def binds(binding: dict[str, Any], user: User) -> bool:
-    """Whether a binding has a user, one of its groups, or it as a service account."""
+def allowed_by(kind: str, binding: dict[str, Any], subject: str) -> str:
+    """Return which binding of which role allows something to whom."""
+    name, role = binding["metadata"]["name"], binding.get("roleRef") or {}
+    if kind == "RoleBinding":
+        name = f"{name}/{binding['metadata']['namespace']}"
+    of = f"{role.get('kind')} {quote(str(role.get('name')))}"
+    return f"RBAC: allowed by {kind} {quote(name)} of {of} to {subject}"
+
+
+def bound(binding: dict[str, Any], user: User) -> str:
+    """Return the subject of a binding that is the user, one of its groups or service accounts."""
     for subject in binding.get("subjects") or ():
         kind, name = subject.get("kind"), subject.get("name")
         if kind == "User" and name == user.name:
-            return True
+            return f"User {quote(user.name)}"
         if kind == "Group" and name in user.groups:
-            return True
+            return f"Group {quote(str(name))}"
         if kind == "ServiceAccount":
             namespace = subject.get("namespace") or binding["metadata"].get("namespace")
             if user.name == f"system:serviceaccount:{namespace}:{name}":
-                return True
-    return False
+                return f"ServiceAccount {quote(f'{name}/{namespace}')}"
+    return ""
 
 
 def allow(rules: list[dict[str, Any]], asked: Attributes) -> bool:

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from hollow_common.facts import since
-from hollow_common.go import timestamp
+from hollow_common.go import GO_TYPES, quote, timestamp
 
 from hollow_apiserver.answers import Answer, accepted_form, json_answer
 from hollow_apiserver.certificates import check_new
@@ -21,8 +21,10 @@ from hollow_apiserver.failures import (
     expired,
     method_not_allowed,
     no_such_path,
+    plain_failure,
+    unsupported_media,
 )
-from hollow_apiserver.kinds import KINDS, Kind, group_version, stored
+from hollow_apiserver.kinds import KINDS, Kind, find, group_version, stored
 from hollow_apiserver.objects import prepare_changed, prepare_new
 from hollow_apiserver.patches import apply_patch
 from hollow_apiserver.selectors import field_selector, label_selector
@@ -44,8 +46,11 @@ PATCHES = (
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
+CHANGES = ("create", "update", "patch", "delete")
 EVENT_SECONDS = 3600
 WATCH_SECONDS = 1800.0
+MEDIA = ("application/json", "application/yaml", "application/x-www-form-urlencoded", "")
+"""Media types of bodies that are read; those after the second are a client's that says none."""
 
 
 class Rest:
@@ -70,7 +75,8 @@ class Rest:
             "update": self.update, "patch": self.patch, "delete": self.delete,
             "deletecollection": self.delete_all,
         }  # fmt: skip
-        if request.verb not in verbs or (request.verb == "create" and request.name):
+        named = request.verb in ("get", "update", "patch", "delete")
+        if request.verb not in verbs or (named != bool(request.name) and request.verb in CHANGES):
             raise method_not_allowed()
         return verbs[request.verb](kind, request, form)
 
@@ -173,7 +179,8 @@ class Rest:
         matches = self.matcher(kind, request)
         asked = request.option("resourceVersion")
         if asked and not asked.isdigit():
-            raise bad_request(f"Invalid value: {asked!r}: strconv.ParseUint: invalid syntax")
+            problem = f"strconv.ParseUint: parsing {quote(asked)}: invalid syntax"
+            raise plain_failure(f"resourceVersion: Invalid value: {quote(asked)}: {problem}")
         first: list[dict[str, Any]] = []
         initial = None
         prefix = kind.prefix(request.namespace)
@@ -363,9 +370,13 @@ class Rest:
 
     def parsed(self, request: Request) -> dict[str, Any]:
         """Return the object in a request's body."""
-        thing = parse(request.body)
+        media = request.headers.get("Content-Type", "").partition(";")[0].strip()
+        if media not in MEDIA:
+            raise unsupported_media(", ".join(MEDIA[:2]))
+        wanted = getattr(find(request.group, request.version, request.resource), "kind", "")
+        thing = parse(request.body, wanted)
         if not isinstance(thing, dict):
-            raise bad_request("couldn't get version/kind; json parse error: it is no object")
+            raise unreadable(request.body, wanted, cannot_unmarshal(thing))
         return thing
 
     def body(self, kind: Kind, request: Request) -> dict[str, Any]:
@@ -376,25 +387,45 @@ class Rest:
         if (given, found) != (kind.kind, wanted):
             shown = found if "/" in found else f"/{found}"
             group, _, version = shown.rpartition("/")
+            source = f"{group.rpartition('.')[2]}{version}.{given}".replace("/", "")
+            problem = "unknown conversion" if since(12) else "Data not present in src"
             raise bad_request(
                 f'{given} in version "{version}" cannot be handled as a {kind.kind}: '
-                f'it is of group "{group}"'
+                f"converting ({source}) to (core.{kind.kind}): {problem}"
             )
         return from_version(kind, {**thing, "kind": kind.kind})
 
 
-def parse(body: bytes) -> Any:
-    """Return what a body in JSON, or in YAML, holds."""
+def parse(body: bytes, wanted: str = "") -> Any:
+    """Return what a body in JSON, or in YAML, holds; ``wanted`` is the kind it shall be of."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         pass
-    from hollow_common.yaml_reader import YamlError, load_yaml
+    from hollow_common.yaml_reader import YamlError, load_yaml_or_json
 
     try:
-        return load_yaml(body)
+        return load_yaml_or_json(body).value
     except YamlError as error:
-        raise bad_request(f"the object provided is unrecognized: {error}") from None
+        raise unreadable(body, wanted, str(error)) from None
+
+
+def unreadable(body: bytes, wanted: str, problem: str) -> RequestFailure:
+    """Return the failure of a body that holds no object."""
+    shown = body[:1024].decode(errors="replace") if body.startswith(b"{") else body[:64].hex()
+    of_type = f" (must be of type {wanted})" if wanted else ""
+    reading = "couldn't get version/kind; json parse error"
+    return bad_request(
+        f"the object provided is unrecognized{of_type}: {reading}: {problem} ({shown})"
+    )
+
+
+def cannot_unmarshal(value: Any) -> str:
+    """Return Go's words about a value that is no object."""
+    found = GO_TYPES.get(type(value), "number")
+    fields = r'APIVersion string "json:\"apiVersion,omitempty\""; '
+    fields += r'Kind string "json:\"kind,omitempty\""'
+    return f"json: cannot unmarshal {found} into Go value of type struct {{ {fields} }}"
 
 
 def dry(request: Request) -> bool:
@@ -416,7 +447,7 @@ def continued(text: str, prefix: str) -> tuple[str, int]:
         fields = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         start, revision = str(fields["start"]), int(fields["rv"])
     except (ValueError, LookupError, TypeError):
-        raise bad_request("continue key is not valid") from None
+        raise bad_request("invalid continue token: continue key is not valid") from None
     if not start.startswith(prefix):
-        raise bad_request("continue key is not valid")
+        raise bad_request("invalid continue token: continue key is not valid")
     return start, revision

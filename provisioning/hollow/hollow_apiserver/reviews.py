@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hollow_common.go import timestamp
+from hollow_common.facts import since
+from hollow_common.go import quote, timestamp
 
 from hollow_apiserver.answers import Answer, json_answer
 from hollow_apiserver.authentication import Authentication, to_json, user_from_review
-from hollow_apiserver.failures import bad_request
+from hollow_apiserver.failures import RequestFailure, bad_request
 from hollow_apiserver.kinds import Review, group_version
 from hollow_apiserver.rbac import Attributes
 from hollow_apiserver.rest import parse
@@ -55,7 +56,7 @@ class Reviews:
         """Return whose a token is."""
         user = self.authentication.by_token(str(spec.get("token") or ""))
         if user is None:
-            return {"user": {}, "error": "invalid bearer token, Token has been invalidated"}
+            return {"user": {}, "error": "invalid bearer token"}
         return {"authenticated": True, "user": to_json(user)}
 
     def access(self, spec: dict[str, Any], user: User) -> dict[str, Any]:
@@ -63,9 +64,13 @@ class Reviews:
         resource = spec.get("resourceAttributes")
         path = spec.get("nonResourceAttributes")
         if bool(resource) == bool(path):
-            raise bad_request(
-                "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-            )
+            problem = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            field, value = "spec.resourceAttributes", "null" if since(34) else quote("null")
+            problem = f"Invalid value: {value}: {problem}"
+            cause = {"reason": "FieldValueInvalid", "message": problem, "field": field}
+            about = {"group": "authorization.k8s.io", "causes": [cause]}
+            text = f'.authorization.k8s.io "" is invalid: {field}: {problem}'
+            raise RequestFailure(422, "Invalid", text, about)
         if resource:
             asked = Attributes(
                 user, str(resource.get("verb") or ""), str(resource.get("group") or ""),

@@ -62,6 +62,12 @@ def named(kind: str, name: str) -> dict[str, Any]:
     return {"kind": kind, "apiVersion": "v1", "metadata": {"name": name}}
 
 
+NO_SLICES = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+FAMILIES = {"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}
+AFFINITY = {
+    "sessionAffinity": "ClientIP",
+    "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 10800}},
+}
 LABELS = {"component": "apiserver", "provider": "kubernetes"}
 
 
@@ -74,7 +80,9 @@ def service(address: str, port: int) -> dict[str, Any]:
         "spec": {
             "type": "ClusterIP",
             "clusterIP": address,
-            "sessionAffinity": "None",
+            **(FAMILIES | {"clusterIPs": [address]} if since(20) else {}),
+            **({"internalTrafficPolicy": "Cluster"} if since(22) else {}),
+            **(AFFINITY if not since(14) else {"sessionAffinity": "None"}),
             "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],
         },
         "status": {"loadBalancer": {}},
@@ -86,7 +94,7 @@ def endpoints(address: str, port: int) -> dict[str, Any]:
     return {
         "kind": "Endpoints",
         "apiVersion": "v1",
-        "metadata": {"name": "kubernetes"},
+        "metadata": {"name": "kubernetes", **({"labels": NO_SLICES} if since(20) else {})},
         "subsets": [
             {
                 "addresses": [{"ip": address}],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from hollow_common.facts import since
 from hollow_common.go import quote
 
 from hollow_apiserver.failures import bad_request
@@ -26,8 +27,7 @@ def label_selector(text: str) -> Callable[[Mapping[str, Any]], bool]:
     while position < len(text):
         found = TERM.match(text, position)
         if not found:
-            problem = f"unable to parse requirement: found {quote(text[position:])}"
-            raise bad_request(f"{problem}, expected: identifier")
+            raise bad_request(f"unable to parse requirement: {misread(text[position:])}")
         terms.append(found.groupdict())
         position = found.end()
 
@@ -36,6 +36,16 @@ def label_selector(text: str) -> Callable[[Mapping[str, Any]], bool]:
         return all(fits(term, labels) for term in terms)
 
     return matches
+
+
+def misread(text: str) -> str:
+    """Return what is wrong with the rest of a selector."""
+    words = text.replace(",", " , ").split()
+    if len(words) > 1 and re.fullmatch(r"[A-Za-z0-9][-A-Za-z0-9_./]*", words[0]):
+        old = "'=', '!=', '==', 'in', notin'"
+        signs = "in, notin, =, ==, !=, gt, lt" if since(19) else old
+        return f"found '{words[1]}', expected: {signs}"
+    return f"found '{words[0] if words else ''}', expected: identifier"
 
 
 def fits(term: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
@@ -79,11 +89,10 @@ def field_selector(text: str, plural: str) -> Callable[[Mapping[str, Any]], bool
         if not found:
             raise bad_request(f"invalid selector: {quote(text)}; can't understand {quote(term)}")
         if found[1] not in known:
-            problem = f"field label not supported: {found[1]}"
-            raise bad_request(
-                f'Unable to find {quote(plural)} that match label selector "", '
-                f"field selector {quote(text)}: {problem}"
-            )
+            if plural in FIELDS:
+                raise bad_request(f"field label not supported: {found[1]}")
+            names = ", ".join(map(quote, sorted(known)))
+            raise bad_request(f"{quote(found[1])} is not a known field selector: only {names}")
         terms.append((found[1], found[2] != "!=", found[3]))
 
     def matches(thing: Mapping[str, Any]) -> bool:

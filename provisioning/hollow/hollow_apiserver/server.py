@@ -86,6 +86,8 @@ class ApiServer:
         if not request.resource:
             return self.about_itself(request)
         kind = find(request.group, request.version, request.resource)
+        if kind is None and not discovery.resources(request.group, request.version):
+            return text_answer("404 page not found\n", 404)
         if kind is None:
             raise no_such_path()
         if request.resource == "nodes" and request.subresource == "proxy":
@@ -121,8 +123,6 @@ class ApiServer:
             paths = ["/api", "/api/v1", "/apis", "/healthz", "/openapi/v2", "/version"]
             found = {"paths": paths}
         if found is None:
-            if words[0] in ("api", "apis"):
-                raise no_such_path()
             return text_answer("404 page not found\n", 404)
         return json_answer(found)
 

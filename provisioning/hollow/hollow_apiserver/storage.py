@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from hollow_apiserver.etcd import Entry, Etcd, after
-from hollow_apiserver.failures import already_exists, conflict, not_found
+from hollow_apiserver.failures import already_exists, not_found, precondition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,8 +85,7 @@ class Storage:
                 ("ResourceVersion", version, metadata["resourceVersion"]),
             ):
                 if wanted and wanted != found:
-                    problem = f"{what} in precondition: {wanted}, {what} in object meta: {found}"
-                    raise conflict(kind, name, f"Precondition failed: {problem}")
+                    raise precondition(kind, name, what, wanted, str(found))
             if self.etcd.delete(key, int(metadata["resourceVersion"])) is not None:
                 return thing
 

@@ -40,7 +40,7 @@ def test_a_stranger_is_told_what_it_cannot_do(boot: Boot) -> None:
     body = cluster.get("/metrics", JANE).body
     assert body["message"] == 'forbidden: User "jane" cannot get path "/metrics"'
     old = boot(9).get(NODES, JANE).body["message"]
-    assert old == 'nodes is forbidden: User "jane" cannot list nodes at the cluster scope.'
+    assert old == 'nodes is forbidden: User "jane" cannot list nodes at the cluster scope'
 
 
 def test_what_everyone_may_see(boot: Boot) -> None:
@@ -94,6 +94,7 @@ def test_a_node_registers_itself_alone(cluster: Cluster) -> None:
     ("number", "problem"),
     [
         (8, 'nodes "node2" is forbidden: node node1 cannot modify node node2'),
+        (9, 'nodes "node2" is forbidden: node "node1" cannot modify node "node2"'),
         (16, 'nodes "node2" is forbidden: node "node1" cannot modify node "node2"'),
         (17, 'nodes "node2" is forbidden: node "node1" is not allowed to modify node "node2"'),
     ],
@@ -264,7 +265,7 @@ def test_reviews(cluster: Cluster) -> None:
     assert cluster.post(path, {"spec": spec}, NODE1).body["status"] == {"allowed": False}
     spec["groups"] = ["system:masters"]
     assert cluster.post(path, {"spec": spec}, NODE1).body["status"] == {"allowed": True}
-    assert cluster.post(path, {"spec": {"user": "jane"}}, NODE1).status == 400
+    assert cluster.post(path, {"spec": {"user": "jane"}}, NODE1).status == 422
     own = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     spec = {"resourceAttributes": {"verb": "list", "resource": "nodes"}}
     assert cluster.post(own, {"spec": spec}, JANE).body["status"] == {"allowed": False}

@@ -48,7 +48,9 @@ def test_what_is_not_there(cluster: Cluster) -> None:
     body = cluster.get(lease).body
     assert body["message"] == 'leases.coordination.k8s.io "b" not found'
     assert body["details"] == {"name": "b", "group": "coordination.k8s.io", "kind": "leases"}
-    for path in ("/api/v1/foos", "/apis/apps/v1/deployments", "/apis/nope"):
+    for path in ("/apis/apps/v1/deployments", "/apis/nope"):
+        assert cluster.get(path) == (404, b"404 page not found\n")
+    for path in ("/api/v1/foos", "/apis/coordination.k8s.io/v1/foos"):
         body = cluster.get(path).body
         assert body["message"] == "the server could not find the requested resource"
 
