@@ -122,6 +122,8 @@ class ApiServer:
         elif path == "/":
             paths = ["/api", "/api/v1", "/apis", "/healthz", "/openapi/v2", "/version"]
             found = {"paths": paths}
+        if found is None and words[0] == "api":
+            raise no_such_path()
         if found is None:
             return text_answer("404 page not found\n", 404)
         return json_answer(found)
