@@ -82,22 +82,25 @@ class Gate:
         return None
 
     def forbid(self, user: Client, request: Request) -> Page | None:
-        """Ask the API server whether a user may make a request.
+        """Ask the API server whether a user may make a request; if it cannot be asked, answer 500.
 
-        A request about which it cannot be asked is forbidden, as one that it does not allow.
+        InstallAuthFilter in pkg/kubelet/server/server.go.
         """
         verb = VERBS.get(request.method, "")
         subresources = self.subresources(request.path)
-        allowed = any(self.allows(user, verb, subresource) for subresource in subresources)
-        if allowed:
-            return None
-        shown = f"subresource={subresources[0]}"
-        end = ""
+        who = f"user={user.name}, verb={verb}, resource=nodes"
+        for subresource in subresources:
+            try:
+                if self.allows(user, verb, subresource):
+                    return None
+            except ApiError as error:
+                problem = f"Failed to make webhook authorizer request: {error}"
+                log("E", "webhook.go:154", problem)
+                return text_page(f"Authorization error ({who}, subresource={subresource})", 500)
         if since(33):
-            shown, end = f"subresource(s)=[{' '.join(subresources)}]", "\n"
-        return text_page(
-            f"Forbidden (user={user.name}, verb={verb}, resource=nodes, {shown}){end}", 403
-        )
+            shown = f"subresource(s)=[{' '.join(subresources)}]"
+            return text_page(f"Forbidden ({who}, {shown})\n", 403)
+        return text_page(f"Forbidden ({who}, subresource={subresources[0]})", 403)
 
     @staticmethod
     def subresources(path: str) -> list[str]:
@@ -107,7 +110,10 @@ class Gate:
         return [*([fine] if fine else []), SUBRESOURCES.get(first, "proxy")]
 
     def allows(self, user: Client, verb: str, subresource: str) -> bool:
-        """Return the API server's answer about a user and a subresource of this node."""
+        """Return the API server's answer about a user and a subresource of this node.
+
+        Raises ApiError if there is none.
+        """
         attributes = {"verb": verb, "resource": "nodes", "subresource": subresource}
         version = "v1" if since(17) else "v1beta1"
         review = {
@@ -120,8 +126,5 @@ class Gate:
             },
         }
         path = f"/apis/authorization.k8s.io/{version}/subjectaccessreviews"
-        try:
-            return bool(self.api and self.api.request("POST", path, review)["status"]["allowed"])
-        except (ApiError, LookupError, TypeError) as error:
-            log("E", "webhook.go:154", f"Failed to make webhook authorizer request: {error}")
-            return False
+        status = self.api.request("POST", path, review).get("status") if self.api else None
+        return isinstance(status, dict) and bool(status.get("allowed"))

@@ -11,7 +11,7 @@ from hollow_common.go import quote
 from hollow_common.quantity import parse_quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 TLS_VERSIONS = ("", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13")
 HTTP2_SUITES = (
@@ -130,7 +130,7 @@ def check_policies(values: Mapping[str, Any]) -> None:
         raise Failure(f"unknown policy: {quote(policy)}")
 
 
-def check_sysctls(patterns: list[str]) -> None:
+def check_sysctls(patterns: Iterable[str]) -> None:
     """Check allowedUnsafeSysctls: pkg/kubelet/sysctl/allowlist.go."""
     for pattern in patterns:
         if len(pattern) > 253 or not re.fullmatch(SYSCTL, pattern):
@@ -143,5 +143,7 @@ def check_sysctls(patterns: list[str]) -> None:
             name.startswith(known.rstrip("*")) if known.endswith("*") else name == known
             for known in NAMESPACED_SYSCTLS
         ):
-            problem = f"the sysctls {quote(name)} are not known to be namespaced"
+            what = "sysctls" if since(23) or pattern.endswith("*") else "sysctl"
+            shown = quote(name if since(23) else pattern)
+            problem = f"the {what} {shown} are not known to be namespaced"
             raise Failure(f"failed to create kubelet: {problem}")

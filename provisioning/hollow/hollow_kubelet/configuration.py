@@ -226,8 +226,9 @@ class Configuration:
     def shown_value(self, path: str, kind: str, value: Any) -> Any:
         """Return a field's value as /configz has it."""
         if value is None:
-            # The conversion makes a list where there is none.
-            return [] if kind.startswith("[]") or path == "registerWithTaints" else None
+            # Until 1.7, the conversion makes a list where there is none.
+            is_list = kind.startswith("[]") or path == "registerWithTaints"
+            return [] if is_list and not since(8) else None
         if kind == "duration" and path not in self.as_numbers:
             return format_duration(value)
         return value

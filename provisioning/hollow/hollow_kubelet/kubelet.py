@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from hollow_common.errors import Failure, Fatal, Panic
 from hollow_common.facts import since, version
-from hollow_common.go import errno_text, in_background, read_file
+from hollow_common.go import errno_text, in_background, quote, read_file
 from hollow_common.http_server import Server, keep_trying
 from hollow_common.log import log, structured
 from hollow_common.tls import ServingTls, load_client_ca
@@ -27,7 +27,7 @@ from hollow_kubelet.checks import (
     check_sources,
     check_swap,
 )
-from hollow_kubelet.choices import check_choices, check_tls, http2_problem
+from hollow_kubelet.choices import check_choices, check_sysctls, check_tls, http2_problem
 from hollow_kubelet.client_certificate import Store
 from hollow_kubelet.configuration import Configuration
 from hollow_kubelet.feature_gates import set_feature_gates
@@ -88,6 +88,7 @@ class Kubelet:
         if flags["client-ca-file"] and since(36):
             self.client_ca = load_client_ca(flags["client-ca-file"])
         gate = Gate(flags, self.node.name, api)
+        self.make_root()
         self.serve_cadvisor()
         if self.broken_client:
             raise Panic("runtime error: invalid memory address or nil pointer dereference")
@@ -101,6 +102,7 @@ class Kubelet:
         check_swap(flags)
         if since(10):
             check_choices(self.configuration.values)
+        check_sysctls(flags["experimental-allowed-unsafe-sysctls"])
         check_sources(flags)
         pods = self.static_pods()
         try:
@@ -132,9 +134,8 @@ class Kubelet:
             take_lock(flags["lock-file"], flags["exit-on-lock-contention"])
         set_feature_gates(flags["feature-gates"])
         check_configuration(flags, self.configuration.values)
-        if since(10):
-            check_flags(flags)
         if since(8):
+            check_flags(flags)
             take_lock(flags["lock-file"], flags["exit-on-lock-contention"])
         check_cloud(flags)
         if not since(11):
@@ -269,6 +270,17 @@ class Kubelet:
             log("I", "kubelet.go:263", f"Adding manifest file: {path}")
             in_background(pods.follow)
         return pods
+
+    def make_root(self) -> None:
+        """Make --root-dir as cAdvisor does: pkg/kubelet/cadvisor, from 1.8 on."""
+        path = self.flags["root-dir"]
+        if not since(8) or not path:
+            return
+        try:
+            os.makedirs(path, 0o750, exist_ok=True)
+        except OSError as error:
+            problem = f"mkdir {path}: {errno_text(error)}"
+            raise Failure(f"error creating root directory {quote(path)}: {problem}") from None
 
     def make_folders(self) -> None:
         """Make the folders below --root-dir (setupDataDirs in pkg/kubelet/kubelet.go)."""

@@ -98,6 +98,16 @@ def parse_statements(text: Any, what: str, value: str) -> dict[str, str]:
     return statements
 
 
+def check_reclaim(signal_name: str, amount: str) -> None:
+    """Refuse a minimum reclaim that is out of range."""
+    if amount.endswith("%"):
+        if parse_percentage(amount) <= 0:
+            complaint = f"eviction percentage minimum reclaim {signal_name} must be positive"
+            raise Failure(f"{complaint}: {amount}")
+    elif parse_quantity(amount) < 0:
+        raise Failure(f"negative eviction minimum reclaim specified for {signal_name}")
+
+
 def check_soft_evictions(flags: FlagSet) -> None:
     """Check soft evictions, their grace periods and minimum reclaims (eviction/helpers.go)."""
     soft = parse_evictions(flags["eviction-soft"])
@@ -114,8 +124,8 @@ def check_soft_evictions(flags: FlagSet) -> None:
                 f"invalid eviction grace period specified: {period}, must be a positive value"
             )
     reclaims = flags["eviction-minimum-reclaim"]
-    for amount in parse_statements(reclaims, "minimum reclaim syntax:", "value").values():
-        (parse_percentage if amount.endswith("%") else parse_quantity)(amount)
+    for name, amount in parse_statements(reclaims, "minimum reclaim syntax:", "value").items():
+        check_reclaim(name, amount)
     for name in soft:
         if name not in periods:
             raise Failure(f"grace period must be specified for the soft eviction threshold {name}")

@@ -13,6 +13,7 @@ from hollow_common.labels import check_labels, label_value_problems, qualified_n
 from hollow_common.quantity import parse_quantity
 from hollow_common.taints import TAINT_EFFECTS
 
+from hollow_kubelet.feature_gates import is_enabled
 from hollow_kubelet.flags import FlagSet
 from hollow_kubelet.rules import broken
 
@@ -30,7 +31,20 @@ def check_flags(flags: FlagSet) -> None:
         if since(26) and not flags["container-runtime-endpoint"]:
             problem = "the container runtime endpoint address was not specified or empty"
             raise Refusal("flags", f"{problem}, use --container-runtime-endpoint to set")
+    check_gated_folders(flags)
     check_labels(flags["node-labels"])
+
+
+def check_gated_folders(flags: FlagSet) -> None:
+    """Refuse folders of configurations whose feature gate is off, from 1.8 on."""
+    gates = flags["feature-gates"]
+    for flag, gate in (
+        ("dynamic-config-dir", "DynamicKubeletConfig"),
+        ("init-config-dir", "KubeletConfigFile"),
+    ):
+        if flags.changed(flag) and not is_enabled(gate, gates if isinstance(gates, dict) else {}):
+            problem = f"the {gate} feature gate must be enabled in order to use the --{flag} flag"
+            raise Refusal("flags", problem)
 
 
 HAIRPIN_MODES = ("promiscuous-bridge", "hairpin-veth", "none")

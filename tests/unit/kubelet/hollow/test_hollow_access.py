@@ -4,7 +4,11 @@ import json
 import re
 
 import pytest
+from hollow_common.http_server import Request, text_page
+from hollow_common.tls import Client
 from hollow_kubelet.access import Gate
+from hollow_kubelet.api_server import ApiError
+from hollow_kubelet.flags import FlagSet
 
 from tests.unit.kubelet.hollow.support import (
     CERTIFICATES,
@@ -78,8 +82,25 @@ def test_an_unreachable_webhook(start_with_api: Start) -> None:
     kubelet = start_with_api(f"https://127.0.0.1:{free_port()}", "--authorization-mode=Webhook")
     kubelet.wait_healthy()
     words = "user=system:anonymous, verb=get, resource=nodes, subresource=proxy"
-    assert kubelet.get("/pods") == (403, f"Forbidden ({words})")
+    assert kubelet.get("/pods") == (500, f"Authorization error ({words})")
     kubelet.wait_logged("Failed to make webhook authorizer request: .*connection refused$")
+
+
+class NoApi:
+    def request(self, *_: object) -> None:
+        raise ApiError("connection refused")
+
+
+@pytest.mark.parametrize(("number", "subresource"), [(9, "proxy"), (32, "proxy"), (36, "pods")])
+def test_what_cannot_be_authorized_is_an_error(play: Play, number: int, subresource: str) -> None:
+    # So do real kubelets of 1.9.8 and 1.36.3.
+    play(number)
+    flags = FlagSet()
+    flags.parse(["--authorization-mode=Webhook"])
+    gate = Gate(flags, "node1", NoApi())  # type: ignore[arg-type]
+    page = gate.refuse(Request("GET", "/pods", {}, "", Client("jane")))
+    words = f"user=jane, verb=get, resource=nodes, subresource={subresource}"
+    assert page == text_page(f"Authorization error ({words})", 500)
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -45,6 +45,9 @@ from tests.unit.kubelet.hollow.support import (
         (["--eviction-hard=foo"], "invalid eviction threshold syntax foo, expected <signal><operator><value>"),
         (["--eviction-hard=memory.available<0"], "eviction threshold memory.available must be positive: 0"),
         (["--eviction-soft=memory.available<1Gi"], "failed to create kubelet: grace period must be specified for the soft eviction threshold memory.available"),
+        (["--eviction-minimum-reclaim=memory.available=-1Gi"], "failed to create kubelet: negative eviction minimum reclaim specified for memory.available"),
+        (["--eviction-minimum-reclaim=memory.available=0%"], "failed to create kubelet: eviction percentage minimum reclaim memory.available must be positive: 0%"),
+        (["--experimental-allowed-unsafe-sysctls=foo.bar"], 'failed to create kubelet: the sysctl "foo.bar" are not known to be namespaced'),
         (["--root-dir="], 'failed to create kubelet: invalid root directory ""'),
         (["--network-plugin=foo"], 'failed to create kubelet: Network plugin "foo" not found.'),
         (["--iptables-drop-bit=14"], "failed to create kubelet: iptables-masquerade-bit and iptables-drop-bit must be different"),
@@ -63,6 +66,21 @@ def test_refuses_to_start(pki: Pki, tmp_path: Path, flags: list[str], problem: s
     with pytest.raises(Failure) as refusal:
         Kubelet(parsed, Configuration()).run()
     assert str(refusal.value) == problem
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--init-config-dir=x"], "the KubeletConfigFile feature gate must be enabled in order to use the --init-config-dir flag"),
+        (["--dynamic-config-dir=x"], "the DynamicKubeletConfig feature gate must be enabled in order to use the --dynamic-config-dir flag"),
+        (["--root-dir=/proc/x"], 'error creating root directory "/proc/x": mkdir /proc/x: no such file or directory'),
+    ],
+)  # fmt: skip
+def test_1_9_refuses_to_start(run: Run, flags: list[str], problem: str) -> None:
+    # The words of a real 1.9.8.
+    words = ["--fail-swap-on=false", "--cadvisor-port=0", "--healthz-port=0"]
+    ended = run(9, *words, *CERTIFICATES, *flags)
+    assert (ended.status, ended.problem) == (1, f"Error: failed to run Kubelet: {problem}")
 
 
 @pytest.mark.parametrize("number", range(7, 24))
