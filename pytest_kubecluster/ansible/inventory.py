@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_kubecluster.ansible.archive import Member, write_archive
 from pytest_kubecluster.artifacts.certificates import rotated_path
-from pytest_kubecluster.artifacts.control_plane import PlacedFile
+from pytest_kubecluster.artifacts.control_plane import PlacedFile, pod_network_file
 from pytest_kubecluster.artifacts.pki import Pki
 from pytest_kubecluster.layouts.cluster import completed, foreign_paths
 from pytest_kubecluster.layouts.kubeadm import CERTIFICATE
@@ -214,6 +214,12 @@ def _members(source: InventorySource, target: Target) -> Iterator[Member]:
         yield from (Member(str(path)) for path in folders if path.is_relative_to(INSTALLED))
         content = _run_by(target.access.python, kubelet.copy.read_bytes())
         yield Member(kubelet.path, content=content)
+    if source.spec.control_plane:
+        network = pod_network_file(source.spec, node)
+        yield Member(network.path, network.mode, content=network.content)
+        if kubelet.runtime == "docker":
+            # Where kubelets look for the plugins, which Debian has elsewhere.
+            yield Member("/opt/cni/bin", 0o777, target="/usr/lib/cni")
     if not source.bare:
         yield from _what_it_reads(target)
 

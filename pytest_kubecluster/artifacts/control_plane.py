@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -23,6 +24,7 @@ from pytest_kubecluster.spec.control_plane import (
     api_server_url,
     component_flags,
     etcd_flags,
+    pod_network,
 )
 from pytest_kubecluster.spec.flags import Flags
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
@@ -31,6 +33,8 @@ from pytest_kubecluster.util.atomic import write_atomically
 UNIT = "kube-control-plane.target"
 """The unit that starts all others of the control plane."""
 ADMIN = "admin"
+CNI_FOLDER = "/etc/cni/net.d"
+"""Where container runtimes look for the configuration of the pod network by default."""
 _UNITS = "/etc/systemd/system"
 _LOCALHOST = ip_address("127.0.0.1")
 _SECRET, _PUBLIC = 0o600, 0o644
@@ -92,6 +96,26 @@ def admin_kubeconfig(cluster: ClusterSpec, pki: Pki, path: Path) -> Path:
     content = _kubeconfig({"cluster": cluster.api_server, **servers}, authority, ADMIN, user)
     write_atomically(path, content, _SECRET)
     return path
+
+
+def pod_network_file(cluster: ClusterSpec, node: NodeSpec) -> PlacedFile:
+    """Return a configuration of the pod network, without which no node is Ready.
+
+    A bridge on each node, with a subnet of its own: pods of other nodes are not reached. Its name
+    sorts behind that of any other configuration, which a playbook may bring.
+    """
+    document = {
+        # The newest that the kubelet of 1.7 reads.
+        "cniVersion": "0.3.1",
+        "name": "pods",
+        "type": "bridge",
+        "bridge": "cni0",
+        "isGateway": True,
+        "ipMasq": True,
+        "ipam": {"type": "host-local", "subnet": str(pod_network(cluster, node))},
+    }
+    folder = node.kubelet.cni_conf_dir or CNI_FOLDER
+    return PlacedFile(f"{folder}/99-bridge.conf", json.dumps(document, indent=1).encode())
 
 
 def etcd_client(pki: Pki) -> tuple[Path, Path, Path]:

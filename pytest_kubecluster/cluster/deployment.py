@@ -138,6 +138,8 @@ class Deployment:
         """
         changed = self.provision(nodes, deadline - time.monotonic()).changed
         self.wait_for_kubelets(nodes, deadline)
+        if self.spec.control_plane:
+            self.wait_for_nodes(nodes, deadline)
         return changed
 
     def wait_for_kubelets(self, nodes: Sequence[Node], deadline: float) -> None:

@@ -30,6 +30,8 @@ class Access:
     """How many times as long as in a container on this host things may take (timeout factor)."""
     kubeconfig: str = ""
     """The kubeconfig on this host by which the cluster's API server is asked; empty without one."""
+    own_control_plane: bool = True
+    """Whether that is the control plane of the cluster, which this project made."""
     problem: str = ""
     """Why the node cannot be used, if it cannot."""
 

@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,10 @@ from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.machines.ssh import Ssh
 from pytest_kubecluster.nodes import transport
 from pytest_kubecluster.nodes.agent.look import HEALTHZ, KUBELET
+from pytest_kubecluster.nodes.api_server import ApiServer
+from pytest_kubecluster.nodes.api_view import ApiView, find_object, look_through
 from pytest_kubecluster.nodes.kubelet import Kubelet
+from pytest_kubecluster.nodes.node_object import NodeObject
 from pytest_kubecluster.nodes.verdict import Case, case_of
 from pytest_kubecluster.nodes.verdict.files import bundled_folders
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec, Role
@@ -143,7 +146,43 @@ class Node:
     def case(self) -> Case:
         """Return what checks judge: the present observation, and what the spec states."""
         __tracebackhide__ = True
-        return case_of(self.kubelet, self.spec)
+        case = case_of(self.kubelet, self.spec)
+        return replace(case, look_through_api=self.look_through_api if self.api else None)
+
+    @cached_property
+    def api(self) -> ApiServer | None:
+        """The API server that is asked about the node; None where there is none to ask."""
+        if not self.access.kubeconfig:
+            return None
+        return ApiServer(Path(self.access.kubeconfig), ours=self.access.own_control_plane)
+
+    @property
+    def object(self) -> NodeObject:
+        """The Node object as the API server has it now. Raises KubeClusterError."""
+        __tracebackhide__ = True
+        if self.api is None:
+            raise KubeClusterError(
+                f"{self.name}: there is no API server to ask; run with --kube-control-plane or "
+                "--kube-kubeconfig"
+            )
+        found = find_object(self.api, self.registered_name, self.address)
+        if found is None:
+            raise KubeClusterError(
+                f"{self.name}: the API server {self.api.url} has no Node object "
+                f"{self.registered_name}"
+            )
+        return found
+
+    @property
+    def registered_name(self) -> str:
+        """The name that the kubelet registers its node with."""
+        return self.spec.kubelet.hostname or self.name
+
+    def look_through_api(self) -> ApiView:
+        """Look at the node through the API server. Raises KubeClusterError."""
+        __tracebackhide__ = True
+        assert self.api is not None
+        return look_through(self.api, self.registered_name, self.address)
 
     def ask(
         self, command: str, request: Mapping[str, Any], timeout: float = _COMMAND_SECONDS

@@ -9,6 +9,7 @@ from copy import copy
 import pytest
 
 from pytest_kubecluster.plugin.fixtures import (  # noqa: F401 - pytest finds them here
+    kube_api,
     kube_cluster,
     kube_files,
     kube_master,

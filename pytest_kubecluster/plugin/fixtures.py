@@ -10,6 +10,8 @@ import pytest
 from pytest_kubecluster.plugin.session import SESSION
 
 if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
     from pytest_kubecluster.artifacts.pki import Pki
     from pytest_kubecluster.cluster.cluster import Cluster
     from pytest_kubecluster.nodes.node import Node
@@ -68,6 +70,19 @@ def kube_cluster(pytestconfig: pytest.Config, kube_nodes: tuple[Node, ...]) -> C
     if cluster is None:
         pytest.skip("kube_cluster belongs to the controller; use kube_nodes in xdist workers")
     return cluster
+
+
+@pytest.fixture(scope="session")
+def kube_api(kube_nodes: tuple[Node, ...]) -> ApiClient:
+    """A client of the official library for the cluster's API server.
+
+    ``kubernetes.client.CoreV1Api(kube_api).list_node()``. A test that uses it is skipped where
+    there is no API server to ask.
+    """
+    api = kube_nodes[0].api
+    if api is None:
+        pytest.skip("needs an API server: run with --kube-control-plane or --kube-kubeconfig")
+    return api.client
 
 
 def _by_name(request: pytest.FixtureRequest, nodes: tuple[Node, ...]) -> Node:

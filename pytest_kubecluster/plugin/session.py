@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from pytest_kubecluster.spec.parts import IPAddress
 
 NEED_NODE = frozenset({"kube_node", "kube_master", "kube_worker"})
-NEED_CLUSTER = NEED_NODE | {"kube_cluster", "kube_nodes", "kube_masters", "kube_workers"}
+NEED_CLUSTER = NEED_NODE | {
+    "kube_cluster",
+    "kube_api",
+    "kube_nodes",
+    "kube_masters",
+    "kube_workers",
+}
 
 
 class ClusterSession:
@@ -136,6 +142,11 @@ class ClusterSession:
     def arguments(self) -> Sequence[str]:
         """The arguments of pytest in this run."""
         return [str(one) for one in self.config.invocation_params.args]
+
+    @property
+    def asks_an_api_server(self) -> bool:
+        """Whether there is an API server to ask about the nodes. Raises pytest.UsageError."""
+        return self.enabled and self.spec.control_plane is not None
 
     @property
     def is_worker(self) -> bool:

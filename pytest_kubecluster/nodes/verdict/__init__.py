@@ -11,7 +11,14 @@ from dataclasses import replace
 from types import ModuleType
 
 from pytest_kubecluster.nodes.observation import Observation
-from pytest_kubecluster.nodes.verdict import files, kubeconfig, ports, process, service
+from pytest_kubecluster.nodes.verdict import (
+    files,
+    kubeconfig,
+    ports,
+    process,
+    registration,
+    service,
+)
 from pytest_kubecluster.nodes.verdict.difference import (
     Case,
     Check,
@@ -40,7 +47,7 @@ def checks() -> dict[str, Check]:
     """Return all checks by name, in the order of a difference table."""
     return {
         name: check
-        for module in (process, service, files, kubeconfig, ports)
+        for module in (process, service, files, kubeconfig, ports, registration)
         for name, check in _public(module)
     }
 

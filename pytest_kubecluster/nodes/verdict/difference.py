@@ -6,10 +6,12 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 from rich.console import Console
 from rich.table import Table
 
+from pytest_kubecluster.nodes.api_view import ApiView
 from pytest_kubecluster.nodes.observation import Observation
 from pytest_kubecluster.spec.model import KubeletSpec
 from pytest_kubecluster.spec.statements import Statements
@@ -22,6 +24,7 @@ class Evidence(IntEnum):
     SYSTEMD = 2
     PROCESS = 3
     PORTS = 4
+    API = 5
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,26 @@ class NothingToCheck(Exception):
 class Case:
     """What a check judges: what was seen of a node, and what its spec states."""
 
-    seen: Observation
+    observed: Observation | None
+    """What was seen over ssh; None for a node that is judged through the API server alone."""
     stated: Statements
     kubelet: KubeletSpec
+    look_through_api: Callable[[], ApiView] | None = None
+    """Looks at the node through the API server; None where the cluster has none to ask."""
+
+    @property
+    def seen(self) -> Observation:
+        """What was seen over ssh. Raises NothingToCheck if that was not looked at."""
+        if self.observed is None:
+            raise NothingToCheck("only ssh can see this, and the node is judged through the API")
+        return self.observed
+
+    @cached_property
+    def api(self) -> ApiView:
+        """What the API server has. Raises NothingToCheck without one, and KubeClusterError."""
+        if self.look_through_api is None:
+            raise NothingToCheck("there is no control plane to ask")
+        return self.look_through_api()
 
     def expects_content(self, path: str) -> bytes | None:
         """Return the bytes that a file must have; None if they are unknown."""

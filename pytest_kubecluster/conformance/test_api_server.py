@@ -1,0 +1,43 @@
+"""Evidence: the Node object in the API server, the strongest there is."""
+
+from __future__ import annotations
+
+from pytest_kubecluster.conformance.judge import judge
+from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.nodes.verdict import registration
+
+
+def test_node_is_registered(kube_node: Node) -> None:
+    judge(kube_node, registration.node_is_registered)
+
+
+def test_node_has_the_labels(kube_node: Node) -> None:
+    judge(kube_node, registration.node_has_the_labels)
+
+
+def test_node_has_the_taints(kube_node: Node) -> None:
+    judge(kube_node, registration.node_has_the_taints)
+
+
+def test_node_has_its_internal_ip(kube_node: Node) -> None:
+    judge(kube_node, registration.node_has_its_internal_ip)
+
+
+def test_node_has_its_hostname(kube_node: Node) -> None:
+    judge(kube_node, registration.node_has_its_hostname)
+
+
+def test_node_reports_the_version(kube_node: Node) -> None:
+    judge(kube_node, registration.node_reports_the_version)
+
+
+def test_node_is_ready(kube_node: Node) -> None:
+    judge(kube_node, registration.node_is_ready)
+
+
+def test_node_is_heard_from(kube_node: Node) -> None:
+    judge(kube_node, registration.node_is_heard_from)
+
+
+def test_configz_through_the_api_server_agrees(kube_node: Node) -> None:
+    judge(kube_node, registration.configz_through_the_api_server_agrees)
