@@ -45,7 +45,7 @@ def reboot(node: Node) -> Outcome:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what judges Node objects where there is no API server to ask."""
-    if collection_path.name != "test_api_server.py":
+    if collection_path.name != "test_api.py":
         return None
     return None if config.stash[SESSION].asks_an_api_server else True
 

@@ -83,7 +83,19 @@ def header(session: ClusterSession) -> str:
     bundled = settings.layout in BUNDLED_LAYOUTS[1:]
     shown = f", layout {settings.layout}" if bundled else ""
     version = f"hyperkube {spec.image_tag}{shown}"
-    return f"kubecluster: {spec.summary()} {where}, {version}, kubelet {kubelet}"
+    plane = _control_plane(session)
+    return f"kubecluster: {spec.summary()} {where}, {version}, kubelet {kubelet}{plane}"
+
+
+def _control_plane(session: ClusterSession) -> str:
+    """Return the kind of the control plane, and whether it survives the loss of a master."""
+    plane = session.spec.control_plane
+    if plane is None:
+        return ""
+    version = "" if plane.version.number == session.spec.version.number else f" {plane.version}"
+    masters = len(session.spec.masters)
+    note = " (two masters survive the loss of none)" if masters == 2 else ""
+    return f", control plane {'hollow' if plane.hollow else 'real'}{version}{note}"
 
 
 def waivers_not_needed(xpassed: Sequence[Any]) -> list[str]:
