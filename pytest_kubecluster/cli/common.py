@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,8 +33,15 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USAGE = 0, 1, 2
 DEFAULT_CLUSTER = "name of the cluster (default: the last one kept for this folder)"
+_MATRIX_WIDTH = 160
+"""Characters in a line of a matrix that is not printed to a terminal."""
 _WIDTH = 200
 """Characters in a line of a table that is not printed to a terminal."""
+
+
+def terminal_width() -> int:
+    """Return the number of characters in a line of a matrix, on a terminal or elsewhere."""
+    return shutil.get_terminal_size((_MATRIX_WIDTH, 0)).columns
 
 
 class AddCommand(Protocol):

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from pytest_kubecluster.cli.common import DONE, FAILED, AddCommand, session_to_boot
+from pytest_kubecluster.cli.common import DONE, FAILED, AddCommand, session_to_boot, terminal_width
 from pytest_kubecluster.cli.events import JSON_HELP, shown_progress
 from pytest_kubecluster.plugin import parsing
 from pytest_kubecluster.plugin.options import LAYOUT
 from pytest_kubecluster.spec.defaults import BUNDLED_LAYOUTS, LayoutName
-
-_WIDTH = 160
-"""Characters in a line of the table that is not printed to a terminal."""
 
 
 def add_commands(add: AddCommand) -> None:
@@ -56,8 +52,7 @@ def _matrix(arguments: argparse.Namespace) -> int:
             raise pytest.UsageError(str(error)) from None
         progress.emit("matrix", verdict="failed" if matrix.failed else "passed")
     if not arguments.json:
-        width = shutil.get_terminal_size((_WIDTH, 0)).columns
-        print(f"\n{as_text(matrix, width)}", end="")
+        print(f"\n{as_text(matrix, terminal_width())}", end="")
     if arguments.junit:
         arguments.junit.write_bytes(as_junit(matrix))
     if arguments.html:

@@ -60,7 +60,7 @@ def as_text(matrix: Matrix, width: int = 100) -> str:
     """Return the matrix as tables no wider than ``width`` characters, with notes below them."""
     grid = Grid(matrix)
     console = Console(file=io.StringIO(), width=width, no_color=True, highlight=False, markup=False)
-    widest = max((len(column.number) for column in matrix.columns), default=0)
+    widest = max((len(column.title) for column in matrix.columns), default=0)
     room = max(1, (width - _NAME_WIDTH) // (widest + _GAP))
     shown = range(0, len(matrix.columns), room) if grid.rows else ()
     for start in shown:
@@ -77,7 +77,7 @@ def _table(grid: Grid, start: int, end: int) -> Table:
     table.add_column("check", width=_NAME_WIDTH - _GAP, no_wrap=True)
     columns = grid.matrix.columns[start:end]
     for column in columns:
-        table.add_column(column.number, justify="center", no_wrap=True)
+        table.add_column(column.title, justify="center", no_wrap=True)
     for check, cells in grid.rows:
         table.add_row(readable(check), *(cell.text for cell in cells[start:end]))
     table.add_row("")
@@ -99,11 +99,11 @@ def problems(matrix: Matrix) -> Iterator[str]:
     """Yield the problems and failures of each version."""
     for column in matrix.columns:
         if column.problem:
-            yield f"{column.number}: {column.problem}"
+            yield f"{column.title}: {column.problem}"
         for result in column.results:
             if result.outcome == "failed":
                 where = f" on {result.node}" if result.node else ""
-                yield f"{column.number}: {result.check}{where}: {result.reason}"
+                yield f"{column.title}: {result.check}{where}: {result.reason}"
 
 
 def verdict(matrix: Matrix) -> str:
@@ -120,10 +120,10 @@ def as_junit(matrix: Matrix) -> bytes:
     """Return JUnit XML: a suite for each version, a case for each check and node."""
     xml = JUnitXml("kubecluster matrix")
     for column in matrix.columns:
-        suite = TestSuite(f"kubelet {column.tag}")
-        cases = [_case(result, column.tag) for result in column.results]
+        suite = TestSuite(f"kubelet {column.name or column.tag}")
+        cases = [_case(result, column.name or column.tag) for result in column.results]
         if column.problem:
-            case = TestCase("kubelet runs at all", column.tag)
+            case = TestCase("kubelet runs at all", column.name or column.tag)
             case.result = [Error(column.problem)]
             cases.append(case)
         suite.add_testcases(cases)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pytest_kubecluster.nodes.diagnostics import NodeFacts
@@ -22,30 +23,35 @@ def as_html(matrix: Matrix) -> str:
         headline=verdict(matrix),
         verdict="failed" if matrix.failed else "passed",
         kubelets=KUBELETS,
-        problems=[(one.number, one.problem) for one in matrix.columns if one.problem],
+        columns=[(f"version-{_slug(one.title)}", one) for one in matrix.columns],
         map=heatmap([*_headings(matrix)], _placed(matrix), facts),
-        nodes={column.number: _by_node(column) for column in matrix.columns},
+        nodes={one.title: _by_node(one) for one in matrix.columns},
     )
 
 
 def _headings(matrix: Matrix) -> Iterator[Heading]:
     for column in matrix.columns:
-        number = column.number
-        yield Heading(number, number, f"#version-{number}", column.failed)
+        title = column.title
+        yield Heading(title, title, f"#version-{_slug(title)}", column.failed)
 
 
 def _placed(matrix: Matrix) -> Iterator[Placed]:
     for column in matrix.columns:
-        number = column.number
+        number = column.title
         for result in column.results:
             where = f"{number} on {result.node}" if result.node else number
             names = tuple(_key(column, name) for name in result.facts)
             yield Placed(result, number, where, names)
 
 
+def _slug(title: str) -> str:
+    """Return a title as the part of an id."""
+    return re.sub(r"[^\w.-]+", "-", title)
+
+
 def _key(column: Column, name: str) -> str:
     """Return the name of facts among those of all versions."""
-    return f"{column.number} {name}"
+    return f"{column.title} {name}"
 
 
 def _by_node(column: Column) -> Heatmap:

@@ -24,8 +24,11 @@ from pytest_kubecluster.util.templates import template_environment
 
 WHOLE = "cluster"
 """The column of tests that are about no single node."""
-_COLUMNS = {"narrow": 1, "middle": 3, "wide": 6}
-"""How many nodes the picture has beside each other, by the width of the screen."""
+_COLUMNS = {"narrow": (1, 2), "middle": (3, 5), "wide": (6, 9)}
+"""How many nodes the picture has beside each other, few or many, by the width of the screen."""
+_MANY = 24
+_MOST_SERVING = 3
+"""How many serving certificates that sign themselves are shown without being asked for."""
 KUBELETS = {
     "hollow": "the hollow kubelet, the bundled stand-in",
     "real": "a real kubelet",
@@ -48,7 +51,7 @@ def as_page(report: Report) -> str:
         headline=headline(report),
         verdict=verdict(report),
         map=heatmap(list(_headings(report)), _placed(report), report.facts),
-        pictures={name: picture(report, number) for name, number in _COLUMNS.items()},
+        pictures={name: picture(report, _columns(name, len(report.nodes))) for name in _COLUMNS},
         states={node.name: state_of(report, node) for node in report.nodes},
         state_texts=STATES,
         line=timeline(report),
@@ -138,12 +141,27 @@ def _cis(report: Report) -> Iterator[Placed]:
         yield Placed(result, row.node, row.node)
 
 
+def _columns(width: str, nodes: int) -> int:
+    few, many = _COLUMNS[width]
+    return many if nodes > _MANY else few
+
+
+SERVING = "serving"
+"""Where the page has certificates that only serve, and that no CA signed."""
+
+
 def _roots(certificates: Sequence[CertificateSeen]) -> Mapping[str, list[CertificateSeen]]:
     """Return the certificates by the fingerprint of the one that signed them; roots have none."""
     found: dict[str, list[CertificateSeen]] = {}
     known = {one.fingerprint for one in certificates}
     for one in certificates:
         found.setdefault(one.signed_by if one.signed_by in known else "", []).append(one)
+    roots = found.get("", [])
+    alone = [one for one in roots if {*one.used} == {"serving certificate"}]
+    alone = [one for one in alone if one.fingerprint not in found]
+    if len(alone) > _MOST_SERVING:
+        found[""] = [one for one in roots if one not in alone]
+        found[SERVING] = alone
     return found
 
 

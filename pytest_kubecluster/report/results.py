@@ -82,6 +82,13 @@ class Column:
     changes: tuple[Change, ...] = ()
     """What this version is configured with instead of the article's."""
     layout: LayoutName = BUNDLED_LAYOUTS[0]
+    name: str = ""
+    """What the column is called, if not by its version and layout."""
+
+    @property
+    def title(self) -> str:
+        """What the column is called."""
+        return self.name or self.number
 
     @property
     def number(self) -> str:

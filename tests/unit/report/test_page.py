@@ -5,11 +5,11 @@ from itertools import pairwise
 
 import pytest
 
-from pytest_kubecluster.report.data import Report
+from pytest_kubecluster.report.data import CertificateSeen, Report
 from pytest_kubecluster.report.page import as_page
 from pytest_kubecluster.util.plain import from_plain, to_plain
 from tests.unit.report.page_reader import Element, read_page
-from tests.unit.report.reports import EVIL, run, with_evil_names
+from tests.unit.report.reports import DAY, EVIL, START, run, with_evil_names
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,28 @@ def test_certificates_are_a_tree(page: Element) -> None:
     assert ["CN=kube-ca" in one.text for one in tops] == [True, False]
     assert "CN=kubelet server client" in tops[0].all("ul")[0].text
     assert "expired" in tops[1].text
+
+
+def test_many_serving_certificates_are_asked_for() -> None:
+    report = run(3, 1)
+    own = [
+        CertificateSeen(
+            node.name,
+            f"CN={node.name}",
+            f"CN={node.name}",
+            START,
+            START + DAY,
+            used={"serving certificate": (node.name,)},
+        )
+        for node in report.nodes
+    ]
+    section = read_page(as_page(replace(report, certificates=(*report.certificates, *own)))).id(
+        "certificates"
+    )
+    (details,) = section.all("details")
+    assert details.all("summary")[0].text == "4 serving certificates that no CA signed"
+    assert "CN=worker01" in details.text
+    assert "CN=kube-ca" not in details.text
 
 
 def test_cis_checks_are_a_table_of_their_own(page: Element) -> None:
