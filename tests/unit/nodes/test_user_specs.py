@@ -160,17 +160,24 @@ def test_an_empty_flag_is_shown_on_its_side(classic: Classic) -> None:
     assert '""' in row
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (403, "Forbidden (user=kubelet)", "no right to nodes/proxy"),
+        (500, "Authorization error (user=kubelet)", "cannot ask the API server"),
+    ],
+)
 def test_webhook_authorization_leaves_nothing_to_ask_with_the_kubelets_own_certificate(
-    classic: Classic, tmp_path: Path
+    classic: Classic, tmp_path: Path, status: int, body: str, words: str
 ) -> None:
     text = '[kubelet.settings]\nauthorization.mode = "Webhook"'
     node = classic(change=by_file(tmp_path, text))
     assert "mode: Webhook" in node.read("/etc/kubernetes/kubelet.yaml")
-    refused = {"status": 403, "body": "Forbidden (user=kubelet)", "port": 10250}
+    refused = {"status": status, "body": body, "port": 10250}
     node.answers |= dict.fromkeys(("own_healthz", "own_pods", "own_configz"), refused)
     assert compare(node.look(), node.spec) == []
     case = case_of(node.look(), node.spec)
-    with pytest.raises(NothingToCheck, match="no right to nodes/proxy"):
+    with pytest.raises(NothingToCheck, match=words):
         list(checks()["pods_are_listed"](case))
     # Where the spec states no Webhook, it is a difference.
     assert compare(node.look(), classic().spec) != []

@@ -197,14 +197,27 @@ def test_kubelet_without_a_node_ip(classic: Classic) -> None:
     assert reason(node, "node_ip_is_on_an_interface", found(node)) == "the kubelet has no --node-ip"
 
 
-def test_webhook_forbids_the_kubelet_itself(classic: Classic) -> None:
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (403, "Forbidden (user=kubelet, verb=get)", "no right to nodes/proxy"),
+        (500, "Authorization error (user=kubelet, verb=get)", "cannot ask the API server"),
+    ],
+)
+def test_webhook_does_not_allow_the_kubelet_itself(
+    classic: Classic, status: int, body: str, words: str
+) -> None:
     node = classic()
     path = node.spec.kubelet.config_path
     node.write(path, node.read(path).replace("AlwaysAllow", "Webhook"))
     for name in ("own_healthz", "own_pods", "own_configz"):
-        answer(name, 403, "Forbidden")(node)
+        answer(name, status, body)(node)
     assert failing(node, found(node)) == set()
-    assert "Webhook" in reason(node, "pods_are_listed", found(node))
+    assert words in reason(node, "pods_are_listed", found(node))
+    answer("anonymous", status, body)(node)
+    assert failing(node, found(node)) == set()
+    answer("anonymous", 500, "panic")(node)
+    assert failing(node, found(node)) == {"anonymous_clients_are_refused"}
 
 
 @pytest.mark.parametrize(
