@@ -31,6 +31,9 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 """What texts may be, by flag or path: where the kubelet checks them while it starts."""
 
+_AS_TEXT = ("register-with-taints", "vmodule")
+"""Settings whose objects are read as their flag writes them."""
+
 _EMPTY_ALLOWED = frozenset({"cgroup-driver", "hairpin-mode", "logging-format", "tls-min-version"})
 """Settings whose empty text is the default."""
 
@@ -78,7 +81,7 @@ def check_value(minor: str, flag: str | None, path: str | None, kind: str, value
         check(minor, value)
     if field is None or path is None:
         return
-    if field.shape is not None:
+    if field.shape is not None and flag not in _AS_TEXT:
         _check_shape(field.shape, value)
     with suppress(ValueError):
         value = rules.comparable(kind, value)
@@ -150,20 +153,23 @@ def _number(value: Any, kind: str) -> str:
 
 def _check_shape(shape: Any, value: Any, where: str = "") -> None:
     """Raise ValueError for a field of an object that there is not, or of another type."""
+    prefix = f"{where}: " if where else ""
     if isinstance(shape, list):
-        for number, item in enumerate(value if isinstance(value, (list, tuple)) else ()):
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"{prefix}invalid value {shown(value)} (must be a list)")
+        for number, item in enumerate(value):
             _check_shape(shape[0], item, f"{where}[{number}]")
-    elif isinstance(shape, Mapping) and isinstance(value, Mapping):
+    elif isinstance(shape, Mapping):
+        if not isinstance(value, Mapping):
+            raise ValueError(
+                f"{prefix}invalid value {shown(value)} (must be a table of {', '.join(shape)})"
+            )
+        _check_each(value, shape, "field")
         for name, item in value.items():
-            place = f"{where}.{name}".lstrip(".")
-            if name not in shape and "*" not in shape:
-                near = difflib.get_close_matches(name, list(shape), 1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise ValueError(f"unknown field {place}{hint} (choose from {', '.join(shape)})")
             if item is not None:
-                _check_shape(shape.get(name, shape.get("*")), item, place)
-    elif isinstance(shape, str) and not _has_type(shape, value):
-        raise ValueError(f"{where}: invalid value {shown(value)} (must be of type {shape})")
+                _check_shape(shape[name], item, f"{where}.{name}".lstrip("."))
+    elif not _has_type(shape, value):
+        raise ValueError(f"{prefix}invalid value {shown(value)} (must be of type {shape})")
 
 
 def _has_type(kind: str, value: Any) -> bool:
@@ -184,7 +190,7 @@ def _has_type(kind: str, value: Any) -> bool:
 def _check_each(items: Iterable[str], known: Iterable[str], what: str) -> None:
     for item in items:
         if item not in known:
-            near = difflib.get_close_matches(item, list(known), 1)
+            near = difflib.get_close_matches(str(item), list(known), 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(f"unknown {what} {item!r}{hint} (choose from {', '.join(known)})")
 

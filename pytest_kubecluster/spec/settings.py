@@ -610,8 +610,16 @@ def _headers(kind: Kind, value: object) -> dict[str, tuple[str, ...]]:
 def _reserved_memory(value: object) -> tuple[Mapping[str, Any], ...]:
     """Read ``0:memory=1Gi,hugepages-1Gi=2Gi;1:memory=2Gi``, or the list of the configuration."""
     if not isinstance(value, str):
+        if not all(isinstance(item, Mapping) for item in _items(value)):
+            raise ValueError(
+                f"invalid value {shown(value)} (must be a list of numaNode and limits)"
+            )
         return tuple(item for item in _items(value) if isinstance(item, Mapping))
-    parts = (part.partition(":") for part in value.split(";") if part)
+    parts = [part.partition(":") for part in value.split(";") if part]
+    if not all(node.strip().isdecimal() for node, _, _ in parts):
+        raise ValueError(
+            f"invalid value {shown(value)} (must be such as '0:memory=1Gi;1:memory=2Gi')"
+        )
     return tuple(
         {"numaNode": int(node), "limits": dict(split_pairs(limits, "="))}
         for node, _, limits in parts
@@ -653,7 +661,8 @@ def _check(version: KubeVersion, kind: Kind, value: Value) -> None:
     name = kind.flag or kind.name
     limits.check_value(version.minor_version, kind.flag, kind.path, kind.type, value)
     if name == "feature-gates":
-        _check_gates(version, value)
+        # Until 1.8 the flag's type is text.
+        _check_gates(version, _gates(kind, value) if isinstance(value, str) else value)
     if name in _ADDRESSES:
         for address in split_list(value) if isinstance(value, str) else value:
             try:

@@ -41,6 +41,11 @@ USER_FIELDS = {
     "exec": dict,
 }
 CONTEXT_FIELDS = {"cluster": str, "user": str}
+GO_NAMES = {
+    "context": ("NamedContext", "Context"),
+    "cluster": ("NamedCluster", "Cluster"),
+    "user": ("NamedAuthInfo", "AuthInfo"),
+}
 
 
 class ClientConfig(NamedTuple):
@@ -136,14 +141,24 @@ def read_kubeconfig(path: str) -> tuple[str, Entries, Entries, Entries]:
 def named(
     config: dict[str, Any], plural: str, singular: str, fields: Mapping[str, type]
 ) -> Entries:
-    """Return a kubeconfig's list of named entries by name; the last entry of a name counts."""
+    """Return a kubeconfig's list of named entries by name.
+
+    Of two with the same name the last one counts; from 1.11 on they are an error.
+    """
     entries = config.get(plural) or []
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise Failure(f"only encoded map or array can be decoded into a slice: {plural}")
-    return {
-        str(entry.get("name") or ""): typed(entry.get(singular) or {}, singular, fields)
-        for entry in entries
-    }
+    found: Entries = {}
+    for entry in entries:
+        name = str(entry.get("name") or "")
+        if name in found and since(11):
+            slice_of, kind = GO_NAMES[singular]
+            raise Failure(
+                f"error converting *[]{slice_of} into *map[string]*api.{kind}: "
+                f"duplicate name {quote(name)} in list"
+            )
+        found[name] = typed(entry.get(singular) or {}, singular, fields)
+    return found
 
 
 def empty(fields: Mapping[str, type]) -> dict[str, Any]:

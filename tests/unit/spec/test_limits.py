@@ -4,11 +4,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from pytest_kubecluster.layouts.cluster import cluster_spec, spec_of
 from pytest_kubecluster.spec import catalog, limits, rules
 from pytest_kubecluster.spec.model import ClusterSpec, SpecError
 from pytest_kubecluster.spec.parts import NO_ADDRESS
+from pytest_kubecluster.spec.refusals import refusals
 from pytest_kubecluster.spec.settings import SettingError, kinds, parse_setting
 from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.spec.version import KubeVersion
@@ -62,13 +66,19 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("1.34.0", "runOnce", True, "has been deprecated"),
     ("1.36.0", "userNamespaces", {"idsPerPod": 5}, "must be a multiple of 65536"),
     ("1.36.0", "tracing", {"samplingRatePerMillion": -1}, "must be 0 to 1000000"),
-    ("1.36.0", "tracing", {"endpoit": "x"}, "unknown field endpoit; did you mean endpoint?"),
+    ("1.36.0", "tracing", {"endpoit": "x"}, "unknown field 'endpoit'; did you mean endpoint?"),
     (
         "1.30.0",
         "shutdownGracePeriodByPodPriority",
         [{"priority": "high"}],
         "[0].priority: invalid value 'high' (must be of type int32)",
     ),
+    ("1.36.0", "tracing", 5, "must be a table of endpoint, samplingRatePerMillion"),
+    ("1.30.0", "shutdownGracePeriodByPodPriority", {"priority": 1}, "must be a list"),
+    ("1.30.0", "reserved-memory", "x", "must be such as '0:memory=1Gi"),
+    ("1.30.0", "reservedMemory", [5], "must be a list of numaNode and limits"),
+    ("1.7.5", "feature-gates", "Nope=true", "kubelet 1.7.5 has no feature gate Nope"),
+    ("1.7.5", "feature-gates", "AllAlpha=maybe", "must be true or false"),
     ("1.30.0", "showHiddenMetricsForVersion", "1.30", "choose from 1.29"),
 ]
 
@@ -84,6 +94,7 @@ def test_value_that_the_version_refuses(version: str, name: str, value: Any, wor
 @pytest.mark.parametrize(
     ("version", "name", "value"),
     [
+        ("1.7.5", "feature-gates", "Accelerators=true,AllAlpha=false"),
         ("1.30.0", "port", 0),
         ("1.30.0", "hairpinMode", ""),
         ("1.30.0", "cgroupDriver", ""),
@@ -107,6 +118,29 @@ def test_value_that_the_version_refuses(version: str, name: str, value: Any, wor
 )
 def test_value_that_the_version_accepts(version: str, name: str, value: Any) -> None:
     parse_setting(KubeVersion.parse(version), name, value)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=6)
+    | st.sampled_from(["0s", "-1h", "5%", "1Gi", "a=b", "a<b", "0:memory=1", "1-2", "3-1", ",", "=", ":"]),
+    lambda inner: st.lists(inner, max_size=2)
+    | st.dictionaries(st.sampled_from(["key", "effect", "cpu", "numaNode", "limits", "endpoint", "memory.available"]) | st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("minor", ["1.7", "1.9", "1.16", "1.30", "1.36"])
+@given(data=st.data())
+@examples(max_examples=150)
+def test_every_value_is_accepted_or_refused_with_a_reason(minor: str, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(kinds(minor))))
+    value = data.draw(VALUES)
+    version = KubeVersion.parse(minor)
+    try:
+        setting = parse_setting(version, name, value)
+    except SettingError:
+        return
+    list(refusals(version, {setting.name: setting}, complete=False))
 
 
 @pytest.mark.parametrize("minor", catalog.MINORS)

@@ -189,3 +189,20 @@ def test_token_with_characters_invalid_in_a_header(
     server = ApiServer(ClientConfig(api.url, insecure=True, token="a\nb"))
     with pytest.raises(ApiError, match="Invalid header value"):
         server.request("GET", "/api/v1/nodes/node1")
+
+
+@pytest.mark.parametrize("number", [10, 11, 36])
+def test_two_entries_with_the_same_name(play: Play, tmp_path: Path, number: int) -> None:
+    play(number)
+    path = tmp_path / "kubeconfig"
+    path.write_text(
+        "current-context: c\ncontexts: [{name: c, context: {cluster: a, user: u}}]\n"
+        "clusters: [{name: a, cluster: {server: 'https://one'}}, {name: a, cluster: {server: 'https://two'}}]\n"
+        "users: [{name: u, user: {token: secret}}]\n"
+    )
+    if number < 11:
+        assert client_config(str(path)).server == "https://two"
+        return
+    with pytest.raises(Failure, match=r'NamedCluster .* duplicate name "a" in list') as refusal:
+        client_config(str(path))
+    assert "secret" not in str(refusal.value)
