@@ -98,9 +98,10 @@ def _check_kind(path: Path, wanted: int) -> None:
         kind = stat.S_IFMT(path.stat().st_mode)
     except FileNotFoundError:
         raise KubeClusterError(f"{path} does not exist") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise KubeClusterError(f"{path} cannot be read: {reason}") from None
+    except OSError as error:
+        raise KubeClusterError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:  # each Python words it differently
+        raise KubeClusterError(f"{path} cannot be read: a path has no null character") from None
     if kind != wanted:
         found = _KINDS.get(kind, "something else")
         raise KubeClusterError(f"{path} is {found}, not {_KINDS[wanted]}")

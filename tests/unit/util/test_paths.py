@@ -49,7 +49,7 @@ def test_regular_file_and_folder_are_returned(tmp_path: Path) -> None:
         ("folder", "is a folder, not a file"),
         ("/dev/zero", "is a device, not a file"),
         ("x" * 300, "cannot be read: File name too long"),
-        ("nul\0byte", "cannot be read: embedded null byte"),
+        ("nul\0byte", "cannot be read: a path has no null character"),
     ],
 )
 def test_what_is_not_a_readable_file_is_named_and_never_opened(
