@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from pytest_kubecluster.machines.ssh import SshOptions
 from pytest_kubecluster.spec.parts import NO_ADDRESS, IPAddress
 from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.util.ansible_cli import ask_ansible
+from pytest_kubecluster.util.paths import readable_file
 
 _OWN_ADDRESS = ("private_ipv4", "node_ip", "ip")
 """Variables for a node's own address: ours, that of several k3s roles, kubespray's."""
@@ -206,28 +206,13 @@ def read_inventory(path: Path, patterns: RolePatterns, folder: Path) -> Inventor
 
 def _check_readable(path: Path) -> None:
     """Raise KubeClusterError unless ``path`` is a file, or a folder of files, that can be read."""
-    try:
-        if path.is_dir():
-            files = [Path(top, name) for top, _, names in os.walk(path) for name in names]
-            if not files:
-                raise KubeClusterError(f"{path} has no file that names hosts")
-        else:
-            files = [path]
-        for file in files:
-            _check_file(file)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise KubeClusterError(f"{path} cannot be read: {reason}") from None
-
-
-def _check_file(file: Path) -> None:
-    mode = file.stat().st_mode
-    if not stat.S_ISREG(mode):
-        kinds = {stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket", stat.S_IFDIR: "folder"}
-        kind = kinds.get(stat.S_IFMT(mode), "device")
-        raise KubeClusterError(f"{file} is a {kind}, not a file")
-    with file.open("rb"):
-        pass
+    files = [path]
+    if path.is_dir():
+        files = [Path(top, name) for top, _, names in os.walk(path) for name in names]
+        if not files:
+            raise KubeClusterError(f"{path} has no file that names hosts")
+    for file in files:
+        readable_file(file)
 
 
 def _parsed(text: str, path: Path) -> dict[str, Any]:
