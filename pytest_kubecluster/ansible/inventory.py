@@ -84,7 +84,7 @@ class InventorySource:
     python_unpacker: Path | None = None
     existing: bool = False
     control_plane: Mapping[str, Sequence[PlacedFile]] = field(default_factory=dict, repr=False)
-    control_plane_upload: Sequence[Path] = ()
+    control_plane_upload: Sequence[tuple[str, Path]] = ()
 
 
 def write_inventory(source: InventorySource, folder: Path, ready: Path) -> Path:
@@ -172,7 +172,7 @@ def _host(source: InventorySource, target: Target, archives: Path) -> dict[str, 
     if files := source.control_plane.get(node.name):
         own = archives / f"{node.name}-control-plane.tar.gz"
         write_archive(own, _control_plane_members(files, access.python))
-        upload = [str(path) for path in source.control_plane_upload]
+        upload = [{"name": n, "src": str(path)} for n, path in source.control_plane_upload]
         control_plane = {"control_plane_archive": str(own), "control_plane_upload": upload}
     return {
         "public_ipv4": str(node.address),
@@ -245,8 +245,11 @@ def _what_it_reads(target: Target) -> Iterator[Member]:
 
 def _control_plane_members(files: Iterable[PlacedFile], python: str) -> Iterator[Member]:
     """Yield a master's part of the control plane, and the folders that only it has."""
-    for folder in (FOLDER_OF_KEYS, f"{FOLDER_OF_KEYS}/etcd", PROGRAMS):
-        yield Member(folder)
+    yield from map(Member, (FOLDER_OF_KEYS, f"{FOLDER_OF_KEYS}/etcd"))
+    files = list(files)
+    # The folder of real programs may be one of this host, that nodes cannot write.
+    if any(file.path.startswith(f"{PROGRAMS}/") for file in files):
+        yield Member(PROGRAMS)
     for file in files:
         content = _run_by(python, file.content)
         yield Member(file.path, file.mode, file.owner, file.owner, content)

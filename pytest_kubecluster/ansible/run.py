@@ -84,7 +84,7 @@ class Provisioning:
     own_folder: Path | None = None
     existing: bool = False
     control_plane: Mapping[str, Sequence[PlacedFile]] = field(default_factory=dict, repr=False)
-    control_plane_upload: Sequence[Path] = ()
+    control_plane_upload: Sequence[tuple[str, Path]] = ()
 
 
 @dataclass(frozen=True)

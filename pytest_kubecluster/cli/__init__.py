@@ -14,7 +14,17 @@ from importlib.metadata import version
 
 import pytest
 
-from pytest_kubecluster.cli import cis, clusters, compare, doctor, init, inspect, matrix, status
+from pytest_kubecluster.cli import (
+    api,
+    cis,
+    clusters,
+    compare,
+    doctor,
+    init,
+    inspect,
+    matrix,
+    status,
+)
 from pytest_kubecluster.cli.common import FAILED, USAGE
 from pytest_kubecluster.cli.parser import OPTIONS_TOO, CommandParser
 from pytest_kubecluster.errors import KubeClusterError
@@ -76,6 +86,6 @@ def make_parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run, takes_options=options)
         return made
 
-    for group in (clusters, status, matrix, compare, inspect, cis, doctor, init):
+    for group in (clusters, status, api, matrix, compare, inspect, cis, doctor, init):
         group.add_commands(add)
     return parser

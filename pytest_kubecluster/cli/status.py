@@ -6,7 +6,8 @@ import argparse
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from ipaddress import IPv4Network
@@ -70,12 +71,14 @@ def _status(arguments: argparse.Namespace) -> int:
     machines = machines_of(folder)
     running = machines.running()
     standings = dict(_standings(folder, record, [name for name in record.nodes if name in running]))
+    registered = _registered(folder, record)
     rows = [
         {
             "node": name,
             "machine": machines.machine(name),
             "running": name in running,
             "kubelet": standings[name].text if name in standings else "",
+            **registered.get(name, {}),
         }
         for name in record.nodes
     ]
@@ -92,6 +95,29 @@ def _status(arguments: argparse.Namespace) -> int:
                 print(f"\n{name}", *difference_table(one.differences), sep="\n")
     differ = any(one.differences for one in standings.values())
     return DONE if len(running) >= len(record.nodes) and not differ else FAILED
+
+
+def _registered(folder: ClusterFolder, record: Record) -> Mapping[str, Mapping[str, str]]:
+    """Return what the API server says of each node; nothing without a control plane."""
+    path = folder.path / "kubeconfig"
+    if not path.exists():
+        return {}
+    from pytest_kubecluster.nodes.api_server import ApiServer
+    from pytest_kubecluster.nodes.api_view import NODES
+    from pytest_kubecluster.nodes.node_object import NodeObject
+
+    unknown = {name: {"ready": "unknown", "version": ""} for name in record.nodes}
+    try:
+        documents = ApiServer(path, ours=True).get(NODES)["items"]
+    except KubeClusterError as error:
+        print(f"kubecluster: {error}", file=sys.stderr)
+        return unknown
+    seen = [NodeObject.parse(document) for document in documents]
+    absent = {name: {"ready": "not registered", "version": ""} for name in record.nodes}
+    return absent | {
+        one.name: {"ready": "yes" if one.ready else "no", "version": one.kubelet_version}
+        for one in seen
+    }
 
 
 def _standings(

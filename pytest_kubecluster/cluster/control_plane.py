@@ -58,10 +58,10 @@ def files_of_masters(
 def place_programs(settings: Settings, folder: Path) -> None:
     """Copy real programs into the folder that nodes see, where they are not there."""
     binaries = settings.control_plane_binaries
-    for file in binaries.files if binaries else ():
-        placed = folder / file.name
+    for name, file in binaries.files if binaries else ():
+        placed = folder / name
         if not placed.exists() or placed.stat().st_mtime_ns != file.stat().st_mtime_ns:
-            fresh = placed.with_name(f".{file.name}")
+            fresh = placed.with_name(f".{name}")
             shutil.copy2(file, fresh)
             fresh.replace(placed)
 

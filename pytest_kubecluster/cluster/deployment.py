@@ -179,7 +179,7 @@ class Deployment:
             return replace(install, replaced=self._place_kubelet(binary))
         return replace(install, upload=binary.path)
 
-    def _control_plane_upload(self) -> Sequence[Path]:
+    def _control_plane_upload(self) -> Sequence[tuple[str, Path]]:
         """Return the programs of the control plane to copy; nodes may see a folder with them."""
         binaries = self.settings.control_plane_binaries
         if binaries is None or self.machines.mount_folders:

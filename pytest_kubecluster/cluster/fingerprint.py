@@ -56,7 +56,7 @@ def fingerprint(spec: ClusterSpec, settings: Settings, image: str) -> Fingerprin
     if plane and plane.hollow:
         contents += [render_hollow_apiserver(plane.version)]
     elif programs := settings.control_plane_binaries:
-        contents += [f"{file} {file.stat().st_mtime_ns}" for file in programs.files]
+        contents += [f"{file} {file.stat().st_mtime_ns}" for _, file in programs.files]
     files = [*sorted(recipe.glob("*.yml")), *_sources(recipe / "roles")]
     if settings.playbook:
         contents += [str(settings.playbook)]

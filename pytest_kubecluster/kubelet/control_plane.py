@@ -17,6 +17,7 @@ from pytest_kubecluster.util.paths import readable_file
 HOLLOW: Mapping[Component, str] = {"kube-apiserver": f"{PROGRAMS}/kube-apiserver"}
 """The commands that start a hollow control plane: an API server."""
 
+_HYPERKUBE = "hyperkube"
 _OLDER_KUBELETS, _OLDER_KUBELETS_SINCE_28 = 2, 3
 """How many minors a kubelet may be older than its API server: Kubernetes' version skew policy."""
 
@@ -25,15 +26,16 @@ _OLDER_KUBELETS, _OLDER_KUBELETS_SINCE_28 = 2, 3
 class ControlPlaneBinaries:
     """A control plane's executables: a ``hyperkube``, or one for each component."""
 
-    files: tuple[Path, ...]
+    files: tuple[tuple[str, Path], ...]
+    """The name on a node and the path on this host of each."""
     version: KubeVersion
 
     @property
     def commands(self) -> Mapping[Component, str]:
         """The commands that start the components on a node."""
         if len(self.files) == 1:
-            # A hyperkube knows its commands by these names in every version.
-            program = f"{PROGRAMS}/{self.files[0].name}"
+            # It knows its commands by these names in every version, if it is called hyperkube.
+            program = f"{PROGRAMS}/{_HYPERKUBE}"
             return {name: f"{program} {name.removeprefix('kube-')}" for name in COMPONENTS}
         return {name: f"{PROGRAMS}/{name}" for name in COMPONENTS}
 
@@ -66,10 +68,11 @@ def inspect_control_plane(path: Path, kubelets: KubeVersion) -> ControlPlaneBina
     path = path_for_version(path, kubelets)
     if not path.is_dir():
         file = _executable(readable_file(path))
-        return ControlPlaneBinaries((file,), _hyperkube_version(file)).serving(kubelets)
+        version = _hyperkube_version(file)
+        return ControlPlaneBinaries(((_HYPERKUBE, file),), version).serving(kubelets)
     missing = [name for name in COMPONENTS if not (path / name).is_file()]
-    if len(missing) == len(COMPONENTS) and (path / "hyperkube").is_file():
-        return inspect_control_plane(path / "hyperkube", kubelets)
+    if len(missing) == len(COMPONENTS) and (path / _HYPERKUBE).is_file():
+        return inspect_control_plane(path / _HYPERKUBE, kubelets)
     if missing:
         raise KubeClusterError(
             f"{path} has no {', '.join(missing)}; a control plane consists of "
@@ -85,11 +88,10 @@ def inspect_control_plane(path: Path, kubelets: KubeVersion) -> ControlPlaneBina
                 f"{files[name]} is {version.git_version}, and kube-apiserver "
                 f"{server.git_version}: it may be at most one minor version older, and not newer"
             )
-    return ControlPlaneBinaries(tuple(files.values()), server).serving(kubelets)
+    return ControlPlaneBinaries(tuple(files.items()), server).serving(kubelets)
 
 
 def _executable(path: Path) -> Path:
-    path = path.resolve()
     if not os.access(path, os.X_OK):
         raise KubeClusterError(f"{path} is not executable; chmod +x it")
     check_architecture(path)

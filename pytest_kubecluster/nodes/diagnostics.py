@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.nodes.api_view import find_object, last_events
 from pytest_kubecluster.nodes.journal import JournalLine, digest
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.observation import Observation
@@ -49,6 +50,8 @@ class NodeFacts:
     unseen: tuple[str, ...] = ()
     """The parts of the look that failed, and why."""
     journal: tuple[JournalLine, ...] = ()
+    registered: tuple[str, ...] = ()
+    """The conditions of the Node object, and its last events; empty without an API server."""
 
 
 def node_facts(node: Node) -> NodeFacts:
@@ -76,9 +79,25 @@ def facts_of(node: Node, seen: Observation) -> NodeFacts:
         differences=tuple(compare(seen, node.spec)),
         diffs=tuple(_diffs(case_of(seen, node.spec))),
         unseen=tuple(f"{name}: {reason}" for name, reason in seen.problems.items()),
+        registered=tuple(_registered(node)),
         journal=digest(seen.journal),
     )
     return map_text(facts, redact)
+
+
+def _registered(node: Node) -> Iterator[str]:
+    """Yield what the API server says of a node: its conditions and its last events."""
+    if node.api is None:
+        return
+    try:
+        found = find_object(node.api, node.registered_name, node.address)
+        if found is None:
+            yield f"there is no Node object {node.registered_name} at {node.api.url}"
+            return
+        yield ", ".join(map(str, found.conditions)) or "no conditions"
+        yield from last_events(node.api, found.name)
+    except KubeClusterError as error:
+        yield str(error)
 
 
 def _says_ok(seen: Observation) -> bool:
@@ -106,8 +125,10 @@ def facts_text(facts: NodeFacts, shown: str = "") -> str:
     """
     if facts.problem:
         return "" if facts.problem in shown else facts.problem
+    registered = [f"API server: {one}" for one in facts.registered]
     if not facts.differences:
-        return "" if facts.healthy else "\n".join([*_unit(facts), *_journal(facts, shown)])
+        unhealthy = [] if facts.healthy else [*_unit(facts), *_journal(facts, shown)]
+        return "\n".join([*unhealthy, *registered])
     seen_in = {one.evidence for one in facts.differences}
     table = difference_table(facts.differences)
     lines = [] if all(line in shown for line in table) else table
@@ -118,6 +139,7 @@ def facts_text(facts: NodeFacts, shown: str = "") -> str:
     for diff in facts.diffs:
         lines += [f"diff of {diff.path}, expected and actual:", *(f"  {x}" for x in diff.lines)]
     lines += [f"not observed: {one}" for one in facts.unseen]
+    lines += registered
     if not facts.healthy or Evidence.PORTS in seen_in:
         lines += _journal(facts, "\n".join([shown, *table]))
     return "\n".join(lines)
