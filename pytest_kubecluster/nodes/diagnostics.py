@@ -140,7 +140,7 @@ def facts_text(facts: NodeFacts, shown: str = "") -> str:
         lines += [f"diff of {diff.path}, expected and actual:", *(f"  {x}" for x in diff.lines)]
     lines += [f"not observed: {one}" for one in facts.unseen]
     lines += registered
-    if not facts.healthy or Evidence.PORTS in seen_in:
+    if not facts.healthy or seen_in & {Evidence.PORTS, Evidence.API}:
         lines += _journal(facts, "\n".join([shown, *table]))
     return "\n".join(lines)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Network
@@ -258,13 +258,20 @@ class Lifecycle:
         from pytest_kubecluster.util.redact import private_keys
 
         session, nodes = self.session, cluster.nodes if cluster.exists else ()
+        registered: Mapping[str, Mapping[str, str]] = {}
         with self._complaining(folder):
             if cluster.exists:
                 keys = private_keys(cluster.folder.path / "pki")
                 self._secrets = (*keys, session.settings.sudo_password)
-                look_again(nodes)
+                registered = look_again(nodes)
             self._report = collect(
-                session.spec, session.settings, cluster.progress, nodes, self.outcome, failed=failed
+                session.spec,
+                session.settings,
+                cluster.progress,
+                nodes,
+                self.outcome,
+                failed=failed,
+                registered=registered,
             )
             write_session_report(folder, self._report, nodes, cluster.logs, self._secrets)
 

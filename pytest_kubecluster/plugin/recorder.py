@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.nodes.diagnostics import NodeFacts
 from pytest_kubecluster.nodes.verdict import Difference, checks, differences
 from pytest_kubecluster.plugin.facts import nodes_of
@@ -114,8 +116,14 @@ def _differences(item: pytest.Item, group: str, session: ClusterSession) -> Sequ
     if group == OWN:
         return session.compared
     check = checks().get(_check(item).removeprefix("test_"))
+    if check is None:
+        return ()
     nodes = [node for node in nodes_of(item) if node.used and node.seen]
-    return [one for node in nodes if check for one in differences(check, node.case())]
+    found: list[Difference] = []
+    for node in nodes:
+        with suppress(KubeClusterError):  # an API server may have gone meanwhile
+            found += differences(check, node.case())
+    return found
 
 
 def _reason(report: pytest.TestReport) -> str:

@@ -12,6 +12,7 @@ from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.nodes.diagnostics import NodeFacts, facts_of
 from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.nodes.node_object import NodeObject
 from pytest_kubecluster.nodes.observation import Observation
 from pytest_kubecluster.nodes.verdict import checks
 from pytest_kubecluster.report.certificates import certificates
@@ -38,8 +39,12 @@ def collect(
     outcome: Outcome,
     *,
     failed: bool,
+    registered: Mapping[str, Mapping[str, str]],
 ) -> Report:
-    """Return everything that is known of a run at its end. No node is contacted."""
+    """Return everything that is known of a run at its end. No node is contacted.
+
+    ``registered`` is what the API server has on each node.
+    """
     seen = dict(_seen(nodes))
     cis = tuple(cis_of_run(seen, settings.spec_file.waivers))
     titles = {row.id: row.title for row in cis}
@@ -47,7 +52,8 @@ def collect(
     described = []
     for node in spec:
         handle = next((one for one in nodes if one.name == node.name), None)
-        described.append(_node(spec, node, handle, seen.get(node.name), facts))
+        one = _node(spec, node, handle, seen.get(node.name), facts)
+        described.append(replace(one, registered=registered.get(node.name, {})))
     return Report(
         replace(_about(spec, settings, progress, outcome), failed=failed),
         tuple(described),
@@ -61,15 +67,38 @@ def collect(
     )
 
 
-def look_again(nodes: Sequence[Node]) -> None:
-    """Look at the nodes whose last look is out of date."""
+def look_again(nodes: Sequence[Node]) -> dict[str, Mapping[str, str]]:
+    """Look at the nodes whose last look is out of date; return what the API server has on each.
 
-    def look(node: Node) -> None:
+    A node or a server that does not answer is left out: the report has what the tests saw.
+    """
+
+    def look(node: Node) -> Mapping[str, str]:
         if node.seen is None and not node.access.problem:
-            with suppress(KubeClusterError):  # the report says what the tests saw
+            with suppress(KubeClusterError):
                 node.refresh()
+        with suppress(KubeClusterError):
+            return _registered(node.object) if node.api else {}
+        return {}
 
-    each_in_parallel(look, nodes, limit=16)
+    found = each_in_parallel(look, nodes, limit=16)
+    return {node.name: seen for node, seen in zip(nodes, found, strict=True)}
+
+
+def _registered(seen: NodeObject) -> Mapping[str, str]:
+    """Return what people look for in a Node object."""
+    shown = {one.type: str(one) for one in seen.conditions}
+    return {
+        "Node object": ", ".join(shown[name] for name in ("Ready",) if name in shown)
+        or "not Ready",
+        "version in the API server": seen.kubelet_version,
+        "addresses in the API server": ", ".join(f"{kind} {one}" for kind, one in seen.addresses),
+        "labels in the API server": ", ".join(
+            f"{key}={value}" if value else key for key, value in seen.labels.items()
+        ),
+        "taints in the API server": ", ".join(map(str, seen.taints)) or "none",
+        "other conditions": ", ".join(text for name, text in shown.items() if name != "Ready"),
+    }
 
 
 def ended(report: Report, progress: Progress, *, kept: str) -> Report:
