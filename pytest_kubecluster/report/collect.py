@@ -177,7 +177,7 @@ def explained(results: Sequence[Result], titles: Mapping[str, str] | None = None
 
     ``titles`` are those of the CIS benchmark by number.
     """
-    known = {name: (check.__doc__ or "").partition("\n")[0] for name, check in checks().items()}
+    known = {name: _first_line(check.__doc__ or "") for name, check in checks().items()}
     found = []
     for one in results:
         expects = one.expects
@@ -186,6 +186,10 @@ def explained(results: Sequence[Result], titles: Mapping[str, str] | None = None
             expects = known.get(name) or (titles or {}).get(number.rstrip("]"), "")
         found.append(replace(one, expects=expects))
     return found
+
+
+def _first_line(docstring: str) -> str:
+    return docstring.partition("\n")[0].replace("``", "")
 
 
 def _changes(spec: ClusterSpec) -> Iterator[ChangeOfVersion]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pytest_kubecluster.nodes.diagnostics import FileDiff, NodeFacts
 from pytest_kubecluster.nodes.journal import JournalLine
 from pytest_kubecluster.nodes.verdict.difference import Difference
 from pytest_kubecluster.report.marking import Piece, mark, mark_argv
-from pytest_kubecluster.report.results import GROUPS, OWN, Result, title
+from pytest_kubecluster.report.results import GROUPS, OWN, Result, by_cause, title
 
 Kind = Literal["failed", "passed", "skipped", "missing"]
 
@@ -105,6 +105,8 @@ class Shown:
     argv: list[list[Piece]] = field(default_factory=list)
     diffs: tuple[FileDiff, ...] = ()
     journal: tuple[JournalLine, ...] = ()
+    journal_in: str = ""
+    """The failure that shows the same journal, if an earlier one does."""
 
 
 @dataclass(frozen=True)
@@ -159,12 +161,13 @@ def heatmap(
     shown = {
         name: _headings(headings, name, by_check) for name in dict.fromkeys(k[0] for k in by_check)
     }
-    failures = []
+    failures: list[tuple[int, FailedCheck]] = []
     for number, ((group, _, check), here) in enumerate(by_check.items(), 1):
         failed = [one for one in here if one.result.outcome == "failed"]
         failure = f"{prefix}-{number}" if failed else ""
         if failed:
-            failures.append(_failure(failure, failed, facts))
+            cause = by_cause(failed[0].result)
+            failures.append((cause, _failure(failure, failed, facts)))
         cells = tuple(_cell(heading, here, failure) for heading in shown[group])
         reasons = tuple(_reasons(here, len(shown[group])))
         row = Row(readable(check), here[0].result.expects, cells, reasons, number)
@@ -176,7 +179,24 @@ def heatmap(
         if name in groups
     ]
     arranged.sort(key=lambda group: not group.number_of("failed"))
-    return Heatmap(tuple(headings), tuple(arranged), tuple(failures))
+    failures.sort(key=lambda pair: pair[0])
+    return Heatmap(tuple(headings), tuple(arranged), tuple(_once(one for _, one in failures)))
+
+
+def _once(failures: Iterable[FailedCheck]) -> Iterator[FailedCheck]:
+    """Yield failures that show a journal once, and later where it is shown."""
+    shown_in: dict[tuple[str, tuple[JournalLine, ...]], str] = {}
+    for one in failures:
+        variants = []
+        for variant in one.variants:
+            shown = [
+                replace(facts, journal_in=place)
+                if (place := shown_in.setdefault((facts.where, facts.journal), one.id)) != one.id
+                else facts
+                for facts in variant.shown
+            ]
+            variants.append(replace(variant, shown=shown))
+        yield replace(one, variants=variants)
 
 
 def _headings(

@@ -10,7 +10,7 @@ from pytest_kubecluster.report.data import NodeOfRun, Report
 
 CARD_WIDTH, CARD_HEIGHT = 196, 84
 _GAP, _MARGIN, _HEAD, _LANE = 16, 14, 22, 7
-_LONGEST = 29
+_LONGEST = 26
 """Characters that fit on a line of a card."""
 _SERVERS = 4
 """How many API servers are drawn with lines of their own."""

@@ -31,6 +31,15 @@ GROUPS = {
 """The groups of checks in the order in which they are shown, and their titles."""
 
 
+_CAUSES = ("service", "process", "files", "kubeconfig", "ports", "api", "control_plane", OWN)
+"""What is looked at first to find out why a node is not as it must be."""
+
+
+def by_cause(result: Result) -> int:
+    """Return a key that sorts failures: what explains others comes before these."""
+    return _CAUSES.index(result.group) if result.group in _CAUSES else len(_CAUSES)
+
+
 def title(group: str) -> str:
     """Return the title of a group; one that is not known is its name."""
     return GROUPS.get(group) or group.replace("_", " ")

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pytest_kubecluster.nodes.verdict.difference import Difference
 from pytest_kubecluster.report.heatmap import readable
-from pytest_kubecluster.report.results import GROUPS, Result
+from pytest_kubecluster.report.results import GROUPS, Result, by_cause
 
 _SHORT = {"service": "systemd", "control_plane": "control plane", "own": "own tests"}
 """Heads of columns that are not the group's own name."""
@@ -42,11 +42,11 @@ def node_table(results: Sequence[Result], nodes: Sequence[str], width: int = 120
 
 
 def first_failures(results: Sequence[Result], nodes: Sequence[str]) -> Iterator[str]:
-    """Yield the first failure of each node in one line."""
+    """Yield the failure of each node that explains most, in one line."""
     for node in nodes:
-        failed = (one for one in results if node in one.node.split(","))
-        first = next((one for one in failed if one.outcome == "failed"), None)
-        if first is not None:
+        own = (one for one in results if node in one.node.split(","))
+        failed = sorted((one for one in own if one.outcome == "failed"), key=by_cause)
+        for first in failed[:1]:
             yield f"{node}: {readable(first.check)}: {_why(first)}"
 
 

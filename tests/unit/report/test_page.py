@@ -69,6 +69,16 @@ def test_failures_come_first_and_lead_to_the_difference(page: Element) -> None:
     )
 
 
+def test_failures_that_explain_others_come_first_and_journals_once() -> None:
+    report = run(checks=4, differing=4)
+    failures = read_page(as_page(report)).id("failures").all("details", "failure")
+    groups = [one.all("span", "of")[0].text for one in failures]
+    assert groups == ["systemd", "Process and settings", "Files on disk", "The kubelet's ports"]
+    assert [len(one.all("ol", "journal")) for one in failures] == [1, 0, 0, 0]
+    (link,) = failures[3].all("a")
+    assert link["href"] == f"#{failures[0]['id']}"
+
+
 def test_nodes_show_their_facts(page: Element) -> None:
     node = page.id("node-worker01")
     assert "a check fails" in node.all("summary")[0].text

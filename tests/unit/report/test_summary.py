@@ -37,7 +37,10 @@ def test_first_failure_of_each_node() -> None:
     missing = replace(DOMAIN, actual=None)
     results = [
         Result("test_ok", "master01", "passed"),
-        Result("test_domain", "worker01", "failed", "x", differences=(missing, DOMAIN)),
+        Result("test_port", "worker01", "failed", "no answer", group="ports"),
+        Result(
+            "test_domain", "worker01", "failed", "x", group="process", differences=(missing, DOMAIN)
+        ),
         Result("test_later", "worker01", "failed", "later"),
         Result("test_both", "worker02,worker03", "failed", "\n  assert 1 == 2\nmore" + "x" * 200),
     ]
