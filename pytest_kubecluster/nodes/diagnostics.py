@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.nodes.api_view import find_object, last_events
@@ -63,11 +63,12 @@ def node_facts(node: Node) -> NodeFacts:
         seen = node.kubelet if node.used else node.look()
     except KubeClusterError as error:
         return NodeFacts(node.name, redact(str(error)), healthy=False)
-    return facts_of(node, seen)
+    registered = map_text(tuple(_registered(node)), redact)
+    return replace(facts_of(node, seen), registered=registered)
 
 
 def facts_of(node: Node, seen: Observation) -> NodeFacts:
-    """Return the facts of an observation of a node, without secrets."""
+    """Return the facts of an observation of a node, without secrets. Nothing is contacted."""
     unit = seen.unit
     state = f"{unit.get('ActiveState')} ({unit.get('SubState')}), {unit.get('UnitFileState')}"
     restarts = int(unit.get("NRestarts") or 0)
@@ -79,7 +80,6 @@ def facts_of(node: Node, seen: Observation) -> NodeFacts:
         differences=tuple(compare(seen, node.spec)),
         diffs=tuple(_diffs(case_of(seen, node.spec))),
         unseen=tuple(f"{name}: {reason}" for name, reason in seen.problems.items()),
-        registered=tuple(_registered(node)),
         journal=digest(seen.journal),
     )
     return map_text(facts, redact)
@@ -125,7 +125,9 @@ def facts_text(facts: NodeFacts, shown: str = "") -> str:
     """
     if facts.problem:
         return "" if facts.problem in shown else facts.problem
-    registered = [f"API server: {one}" for one in facts.registered]
+    registered = []
+    if facts.differences or not facts.healthy or not _is_ready(facts) or "Node object" in shown:
+        registered = [f"API server: {one}" for one in facts.registered]
     if not facts.differences:
         unhealthy = [] if facts.healthy else [*_unit(facts), *_journal(facts, shown)]
         return "\n".join([*unhealthy, *registered])
@@ -143,6 +145,10 @@ def facts_text(facts: NodeFacts, shown: str = "") -> str:
     if not facts.healthy or seen_in & {Evidence.PORTS, Evidence.API}:
         lines += _journal(facts, "\n".join([shown, *table]))
     return "\n".join(lines)
+
+
+def _is_ready(facts: NodeFacts) -> bool:
+    return not facts.registered or "Ready=True" in facts.registered[0]
 
 
 def _unit(facts: NodeFacts) -> list[str]:

@@ -56,3 +56,12 @@ def test_what_the_failure_shows_is_not_repeated() -> None:
     problem = NodeFacts("worker01", problem="it does not answer")
     assert facts_text(problem) == "it does not answer"
     assert facts_text(problem, "Error: it does not answer") == ""
+
+
+def test_account_of_the_api_server_is_shown_where_it_bears_on_the_failure() -> None:
+    ready = replace(GOOD, registered=("Ready=True, MemoryPressure=False", "event: Starting"))
+    assert facts_text(ready) == ""
+    assert "API server: Ready=True" in facts_text(ready, "Node object worker01 version 1.7.5")
+    assert "API server: Ready=True" in facts_text(replace(ready, differences=(FLAG,)))
+    gone = replace(GOOD, registered=("Ready=Unknown: NodeStatusUnknown",))
+    assert facts_text(gone) == "API server: Ready=Unknown: NodeStatusUnknown"
