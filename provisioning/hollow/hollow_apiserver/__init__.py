@@ -7,7 +7,7 @@ requests, access rules and reviews, with Go's words, Status objects and tables. 
 and no controllers but two: it marks nodes that fell silent, and it signs the certificates of nodes.
 It never pretends: ``/version`` ends in ``+hollow``.
 
-It speaks JSON. A request whose body is protobuf gets status 415, as from a server without it.
+It answers in JSON, and reads JSON, YAML, and what kubelets send in protobuf.
 
 It needs Python 3.9 or newer, its standard library, the modules of PyYAML that are packed with it,
 ``openssl`` to sign certificates, and etcd 3.4 or newer with its JSON gateway.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,10 @@ from hollow_apiserver import discovery
 from hollow_apiserver.answers import Answer, failure_answer, json_answer, text_answer
 from hollow_apiserver.authentication import impersonated
 from hollow_apiserver.etcd import EtcdFailure
-from hollow_apiserver.failures import RequestFailure, internal, no_such_path, unsupported_media
+from hollow_apiserver.failures import RequestFailure, bad_request, internal, no_such_path
 from hollow_apiserver.kinds import Review, find
 from hollow_apiserver.openapi import openapi
+from hollow_apiserver.protobuf import Unreadable, read
 from hollow_apiserver.rbac import Attributes
 from hollow_apiserver.requests import ANONYMOUS, Request, read_request
 
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from hollow_apiserver.reviews import Reviews
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-READ_BODIES = "application/json, application/yaml"
 HEALTH = ("/healthz", "/livez", "/readyz")
 
 
@@ -93,7 +94,7 @@ class ApiServer:
         if request.resource == "nodes" and request.subresource == "proxy":
             return self.proxy.answer(request)
         if body and PROTOBUF in headers.get("Content-Type", ""):
-            raise unsupported_media(READ_BODIES)
+            request = in_json(request)
         if isinstance(kind, Review):
             return self.reviews.answer(kind, request)
         return self.rest.answer(kind, request)
@@ -146,6 +147,17 @@ class ApiServer:
         if any(checks.values()):
             return text_answer(f"{shown}{name} check failed\n", 500)
         return text_answer(f"{shown}{name} check passed\n" if request.flag("verbose") else "ok")
+
+
+def in_json(request: Request) -> Request:
+    """Return a request whose body is protobuf with the same in JSON."""
+    try:
+        body = json.dumps(read(request.body)).encode()
+    except Unreadable as error:
+        text = f"the object provided is unrecognized: {error}"
+        raise bad_request(text) from None
+    headers = {"Accept": request.headers.get("Accept", ""), "Content-Type": "application/json"}
+    return replace(request, body=body, headers=headers)
 
 
 def attributes(request: Request) -> Attributes:

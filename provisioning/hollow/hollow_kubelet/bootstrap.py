@@ -152,8 +152,6 @@ def wait_for_server(api: ApiServer) -> None:
             return
         except ApiError as error:
             log("I", "bootstrap.go:294", f"Failed to connect to apiserver: {error}")
-            if error.code:
-                return
         if time.monotonic() + PAUSE > end:
             problem = "timed out waiting to connect to apiserver"
             log("I", "bootstrap.go:150", f"Error waiting for apiserver to come up: {problem}")
