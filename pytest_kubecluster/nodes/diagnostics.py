@@ -151,6 +151,20 @@ def _is_ready(facts: NodeFacts) -> bool:
     return not facts.registered or "Ready=True" in facts.registered[0]
 
 
+def all_facts_text(facts: NodeFacts) -> str:
+    """Return everything that is known of a node, for a file beside the report of a failure."""
+    if facts.problem:
+        return facts.problem
+    lines = [*_unit(facts), f"argv:  {' '.join(facts.argv) or 'not running'}", ""]
+    lines += difference_table(facts.differences) if facts.differences else ["matches its spec"]
+    for diff in facts.diffs:
+        lines += [f"diff of {diff.path}, expected and actual:", *(f"  {x}" for x in diff.lines)]
+    lines += [f"not observed: {one}" for one in facts.unseen]
+    if facts.registered:
+        lines += ["", *facts.registered]
+    return "\n".join([*lines, "", *_journal(facts, "")])
+
+
 def _unit(facts: NodeFacts) -> list[str]:
     return [f"unit:  {facts.unit}"]
 

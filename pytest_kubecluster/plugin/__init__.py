@@ -58,9 +58,13 @@ def pytest_configure(config: pytest.Config) -> None:
     session = config.stash.setdefault(SESSION, ClusterSession(config))
     if session.enabled and not (config.option.help or config.option.version):
         from pytest_kubecluster.plugin.active import ActivePlugin
+        from pytest_kubecluster.plugin.ci import CiPlugin
 
         session.validate()
-        config.pluginmanager.register(ActivePlugin(session), "kubecluster-active")
+        active = ActivePlugin(session)
+        config.pluginmanager.register(active, "kubecluster-active")
+        # Its hooks are called around those of the active plugin: it tells what that one found.
+        config.pluginmanager.register(CiPlugin(session, active.lifecycle), "kubecluster-ci")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -22,17 +22,17 @@ class ActivePlugin:
     def __init__(self, session: ClusterSession) -> None:
         """Act for ``session``."""
         self._session = session
-        self._lifecycle = Lifecycle(session)
+        self.lifecycle = Lifecycle(session)
         self._terminal = Terminal(session.config)
         self._facts = FactsOfFailures()
-        self._recorder = Recorder(self._lifecycle.outcome)
+        self._recorder = Recorder(self.lifecycle.outcome)
         self._testing = ""
         self._begun: set[str] = set()
 
     def pytest_report_header(self) -> str:
         """Show what will be booted."""
         if not self._session.plans_only and not self._session.is_worker:
-            self._lifecycle.foresee_network()
+            self.lifecycle.foresee_network()
         return header(self._session)
 
     # First, since pytest-xdist reads the groups in the same hook.
@@ -54,7 +54,7 @@ class ActivePlugin:
     def pytest_sessionstart(self) -> None:
         """Boot before workers start: a controller collects no tests, so any may need a cluster."""
         if self._session.distributes and not self._session.plans_only:
-            self._lifecycle.boot()
+            self.lifecycle.boot()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
@@ -63,7 +63,7 @@ class ActivePlugin:
         alone = not ours.distributes and not ours.is_worker
         runs = not ours.plans_only and not session.testsfailed
         if alone and runs and any(needs_cluster(item) for item in session.items):
-            self._lifecycle.boot()
+            self.lifecycle.boot()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -141,22 +141,22 @@ class ActivePlugin:
 
     def pytest_keyboard_interrupt(self) -> None:
         """Note what was interrupted."""
-        self._lifecycle.note_interrupt(self._testing)
+        self.lifecycle.note_interrupt(self._testing)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Remove or keep the cluster, after the teardown of every fixture, before the summary."""
-        self._lifecycle.finish(failed=exitstatus != 0)
+        self.lifecycle.finish(failed=exitstatus != 0)
 
     # First, since another plugin may fail, for example in writing to a terminal that was closed.
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
         """Remove the cluster if the session ended in a way that calls nothing else."""
-        self._lifecycle.finish(failed=True)
+        self.lifecycle.finish(failed=True)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show how the nodes did, where the time went, and the waivers that are not needed."""
-        lifecycle, verbosity = self._lifecycle, self._terminal.verbosity
+        lifecycle, verbosity = self.lifecycle, self._terminal.verbosity
         if not lifecycle.phases and not lifecycle.outcome.interrupted:
             return
         if verbosity < 0:

@@ -28,7 +28,7 @@ from pytest_kubecluster.report.outcome import Outcome
 from pytest_kubecluster.report.results import OWN, Result
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 from pytest_kubecluster.util.parallel import each_in_parallel
-from pytest_kubecluster.util.progress import Progress
+from pytest_kubecluster.util.progress import Phase, Progress
 
 
 def collect(
@@ -55,7 +55,7 @@ def collect(
         one = _node(spec, node, handle, seen.get(node.name), facts)
         described.append(replace(one, registered=registered.get(node.name, {})))
     return Report(
-        replace(_about(spec, settings, progress, outcome), failed=failed),
+        replace(about_run(spec, settings, progress.phases, outcome), failed=failed),
         tuple(described),
         tuple(explained(outcome.results, titles)),
         facts,
@@ -112,9 +112,12 @@ def _phases(progress: Progress) -> Iterator[PhaseOfRun]:
         yield PhaseOfRun(one.name, one.started, one.seconds, one.detail, one.failed)
 
 
-def _about(spec: ClusterSpec, settings: Settings, progress: Progress, outcome: Outcome) -> About:
+def about_run(
+    spec: ClusterSpec, settings: Settings, phases: Sequence[Phase], outcome: Outcome
+) -> About:
+    """Return what is run, on what."""
     now = time.time()
-    first = min((phase.started for phase in progress.phases), default=now)
+    first = min((phase.started for phase in phases), default=now)
     return About(
         spec.summary(),
         spec.version.number,

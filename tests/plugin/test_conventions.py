@@ -324,3 +324,37 @@ def test_impossible_numbers_and_networks(
     with pytest.raises(pytest.UsageError) as raised:
         read_settings(pytester.parseconfig(f"--kube-{option}"))
     assert message in str(raised.value)
+
+
+def test_ci_is_told_why_a_cluster_did_not_boot(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = pytester.path / "summary.md"
+    for name, value in {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_STEP_SUMMARY": str(summary),
+        "XDG_STATE_HOME": str(pytester.path / "state"),
+        "PATH": str(pytester.path),
+    }.items():
+        monkeypatch.setenv(name, value)
+    pytester.makepyfile("def test_it(kube_node): ...\n")
+    result = pytester.runpytest_subprocess("--kube-cluster", "--junit-xml=junit.xml")
+    assert result.ret == 1
+    (line,) = (line for line in result.outlines if line.startswith("::error "))
+    assert line.startswith("::error title=kubecluster%3A the cluster cannot be used::this host")
+    assert "%0A  - vagrant is not on the PATH" in line
+    assert "### ❌ kubecluster: the cluster cannot be used" in summary.read_text()
+    junit = (pytester.path / "junit.xml").read_text()
+    assert '<property name="kubecluster.kubelet" value="hollow" />' in junit
+
+
+def test_nothing_is_told_outside_of_github(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
+    pytester.makepyfile("def test_it(kube_spec): assert 0\n")
+    result = pytester.runpytest_subprocess("--kube-cluster")
+    assert result.ret == 1
+    assert "::error" not in result.stdout.str()
+    assert not (pytester.path / "summary.md").exists()
