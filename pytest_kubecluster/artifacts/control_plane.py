@@ -20,6 +20,7 @@ from pytest_kubecluster.artifacts.render import render
 from pytest_kubecluster.spec.control_plane import (
     ETCD,
     FOLDER,
+    TARGET,
     Component,
     api_server_url,
     component_flags,
@@ -30,8 +31,6 @@ from pytest_kubecluster.spec.flags import Flags
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 from pytest_kubecluster.util.atomic import write_atomically
 
-UNIT = "kube-control-plane.target"
-"""The unit that starts all others of the control plane."""
 ADMIN = "admin"
 CNI_FOLDER = "/etc/cni/net.d"
 """Where container runtimes look for the configuration of the pod network by default."""
@@ -76,7 +75,7 @@ def control_plane_files(
     for component, program in programs.items():
         yield _unit(component, program, component_flags(cluster, node, component))
     units = [f"{name}.service" for name in (ETCD, *programs)]
-    yield PlacedFile(f"{_UNITS}/{UNIT}", render(UNIT, units=units))
+    yield PlacedFile(f"{_UNITS}/{TARGET}", render(TARGET, units=units))
 
 
 def admin_kubeconfig(cluster: ClusterSpec, pki: Pki, path: Path) -> Path:

@@ -69,6 +69,10 @@ class Settings:
     """The password for sudo on existing machines; ASK to prompt for it."""
     disturb: bool = False
     """Whether tests may disturb machines that this run did not boot."""
+    kubeconfig: Path | None = None
+    """The user's kubeconfig, through which existing machines are looked at."""
+    version_stated: bool = True
+    """Whether the user states the version, or it is the default."""
     spec_file: SpecFile = SpecFile()
     """The project's kubecluster.toml."""
     ansible_folder: Path | None = None

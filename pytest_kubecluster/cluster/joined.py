@@ -155,7 +155,14 @@ class Joining:
             survey = survey_machine(ssh, name, reach, sudo_password=self._sudo_password)
         python = cluster.python if cluster.settings.python else ""
         files = str(cluster.deployment.files(name))
-        access = Access(str(ssh.config), files, reach.reboot, python=python)
+        access = Access(
+            str(ssh.config),
+            files,
+            reach.reboot,
+            python=python,
+            kubeconfig=str(cluster.settings.kubeconfig or ""),
+            own_control_plane=False,
+        )
         node = Node.of(cluster.spec, name, survey.access(access))
         try:
             if not node.access.problem:

@@ -99,4 +99,12 @@ class FromVagrantfile(Existing):
     timeout = _VM_SECONDS
 
 
+class FromKubeconfig(Existing):
+    """The nodes of the cluster that the kubeconfig at ``path`` names, without ssh."""
+
+    name = "kubeconfig"
+    provisioned = False
+    timeout = _CONTAINER_SECONDS
+
+
 MachineSource = Bundled | Existing

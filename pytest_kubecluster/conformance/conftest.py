@@ -44,10 +44,13 @@ def reboot(node: Node) -> Outcome:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what judges Node objects where there is no API server to ask."""
-    if collection_path.name != "test_api.py":
-        return None
-    return None if config.stash[SESSION].asks_an_api_server else True
+    """Leave out what asks an API server or the control plane where there is none."""
+    session = config.stash[SESSION]
+    if collection_path.name in ("test_api.py", "test_recovery_api.py"):
+        return None if session.asks_an_api_server else True
+    if collection_path.name == "test_control_plane.py":
+        return None if session.has_control_plane else True
+    return None
 
 
 @pytest.fixture(scope="session")

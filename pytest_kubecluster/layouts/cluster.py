@@ -71,7 +71,7 @@ def spec_of(
     nodes: list[NodeSpec] = []
     for machine in sorted(machines, key=lambda machine: machine.role):
         first = machine.role == "master" and not nodes
-        kubelet = default_kubelet(layout, machine, version, first=first)
+        kubelet = default_kubelet(layout, machine, machine.version or version, first=first)
         kubelet = replace(kubelet, cgroup_v1=cgroup_v1, swap=swap)
         nodes.append(NodeSpec(machine.name, machine.role, machine.address, kubelet))
     spec = ClusterSpec(tuple(nodes), network, version, launcher_for(version).image_url)

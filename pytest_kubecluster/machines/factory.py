@@ -28,6 +28,7 @@ _BUNDLED: dict[str, type[BundledMachines]] = {
 _KINDS: dict[str, type[Machines]] = {
     **_BUNDLED,
     "inventory": InventoryMachines,
+    "kubeconfig": InventoryMachines,
     "vagrantfile": VagrantfileMachines,
 }
 

@@ -62,6 +62,8 @@ def node_facts(node: Node) -> NodeFacts:
     try:
         seen = node.kubelet if node.used else node.look()
     except KubeClusterError as error:
+        if not node.access.ssh_config:
+            return map_text(NodeFacts(node.name, registered=tuple(_registered(node))), redact)
         return NodeFacts(node.name, redact(str(error)), healthy=False)
     registered = map_text(tuple(_registered(node)), redact)
     return replace(facts_of(node, seen), registered=registered)

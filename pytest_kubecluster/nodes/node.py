@@ -146,6 +146,9 @@ class Node:
     def case(self) -> Case:
         """Return what checks judge: the present observation, and what the spec states."""
         __tracebackhide__ = True
+        if not self.access.ssh_config:
+            stated = statements_of(self.spec)
+            return Case(None, stated, self.spec.kubelet, self.look_through_api)
         case = case_of(self.kubelet, self.spec)
         return replace(case, look_through_api=self.look_through_api if self.api else None)
 
@@ -298,6 +301,11 @@ class Node:
         __tracebackhide__ = True
         if self.access.problem:
             raise KubeClusterError(self.access.problem)
+        if not self.access.ssh_config:
+            raise KubeClusterError(
+                f"{self.name}: only ssh can see this, and the run has --kube-kubeconfig alone; "
+                "give --kube-inventory, too"
+            )
 
     @property
     def _ssh(self) -> Ssh:

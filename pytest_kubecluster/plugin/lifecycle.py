@@ -22,6 +22,7 @@ from pytest_kubecluster.cluster.network import free_network
 from pytest_kubecluster.cluster.registry import ClusterFolder, find_cluster, kept_cluster
 from pytest_kubecluster.cluster.removal import remove_abandoned
 from pytest_kubecluster.cluster.sources import Download
+from pytest_kubecluster.cluster.through_api import RegisteredNodes, use_registered
 from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
 from pytest_kubecluster.plugin.options import REPORT, given_options
 from pytest_kubecluster.plugin.session import ClusterSession
@@ -114,7 +115,9 @@ class Lifecycle:
         session.settings = prepare(session.settings, progress)
         kept = self._kept(reuse)
         existing = session.existing()
-        if existing is not None:
+        if isinstance(existing, RegisteredNodes):
+            use_registered(self._own(progress), existing)
+        elif existing is not None:
             self._join(existing, progress)
         elif kept is not None:
             self._reuse(kept, progress, provision=provision)

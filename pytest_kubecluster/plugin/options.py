@@ -159,6 +159,13 @@ INVENTORY = Option(
     optional(user_path),
     "FILE",
 )
+KUBECONFIG = Option(
+    "kubeconfig",
+    "Kubeconfig of a cluster that runs, whose nodes are judged through its API server: alone "
+    "without ssh, or in addition with existing machines",
+    optional(user_path),
+    "FILE",
+)
 PROVISION = Option(
     "provision",
     "Provision existing machines",
@@ -244,6 +251,7 @@ OPTIONS: tuple[Option[Any], ...] = (
     PLAYBOOK,
     VAGRANTFILE,
     INVENTORY,
+    KUBECONFIG,
     PROVISION,
     ROLES,
     FORKS,

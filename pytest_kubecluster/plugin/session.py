@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_kubecluster.artifacts.pki import Pki
     from pytest_kubecluster.cluster.cluster import Cluster
     from pytest_kubecluster.cluster.config import Settings
+    from pytest_kubecluster.cluster.through_api import RegisteredNodes
     from pytest_kubecluster.machines.existing.inventory import Inventory
     from pytest_kubecluster.machines.existing.vagrantfile import ExistingVagrantfile
     from pytest_kubecluster.nodes.node import Node
@@ -51,7 +52,7 @@ class ClusterSession:
         """The differences of the last comparison that failed in the present test."""
         self.compared_table: Sequence[str] = ()
         self._spec: ClusterSpec | None = None
-        self._existing: list[Inventory | ExistingVagrantfile | None] = []
+        self._existing: list[Inventory | ExistingVagrantfile | RegisteredNodes | None] = []
         """What the run's machines were read from, once that was read."""
         self._nodes: tuple[Node, ...] = ()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -72,7 +73,7 @@ class ClusterSession:
 
         return worker_input(self.config)
 
-    def existing(self) -> Inventory | ExistingVagrantfile | None:
+    def existing(self) -> Inventory | ExistingVagrantfile | RegisteredNodes | None:
         """Return the existing machines, if the run uses any. Raises pytest.UsageError.
 
         The first call reads the inventory, or asks Vagrant for the machines.
@@ -146,6 +147,11 @@ class ClusterSession:
     @property
     def asks_an_api_server(self) -> bool:
         """Whether there is an API server to ask about the nodes. Raises pytest.UsageError."""
+        return self.enabled and (self.has_control_plane or self.settings.kubeconfig is not None)
+
+    @property
+    def has_control_plane(self) -> bool:
+        """Whether the cluster's masters run a control plane. Raises pytest.UsageError."""
         return self.enabled and self.spec.control_plane is not None
 
     @property

@@ -18,6 +18,7 @@ from pytest_kubecluster.cluster.sources import (
     Download,
     Existing,
     FromInventory,
+    FromKubeconfig,
     FromVagrantfile,
     Hollow,
     MachineSource,
@@ -121,6 +122,9 @@ def read_settings(
         forks=values[options.FORKS],
         sudo_password=values[options.SUDO_PASSWORD],
         disturb=values[options.DISTURB],
+        kubeconfig=values[options.KUBECONFIG],
+        version_stated=not values.given(options.HYPERKUBE).default
+        or spec_file.topology.version is not None,
         spec_file=spec_file,
         ansible_folder=folder_of_ansible(config.rootpath, *own_files) if own_files else None,
     )
@@ -194,6 +198,9 @@ def _machines(values: Values) -> MachineSource:
     elif vagrantfile:
         _check_combination(values, options.VAGRANTFILE, _BUNDLED_ONLY)
         existing = FromVagrantfile(vagrantfile)
+    elif kubeconfig := values[options.KUBECONFIG]:
+        _check_combination(values, options.KUBECONFIG, (*_BUNDLED_ONLY, options.KEEP))
+        existing = FromKubeconfig(kubeconfig)
     return existing or _bundled(values)
 
 

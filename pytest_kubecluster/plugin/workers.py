@@ -21,6 +21,7 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.plugin.resolution import Placement
 from pytest_kubecluster.spec.topology import Machine
+from pytest_kubecluster.spec.version import KubeVersion
 from pytest_kubecluster.util.poll import poll
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class WorkerInput:
         machines = self.placement.machines
         return json.dumps(
             {
-                "machines": machines and [(m.name, m.role, str(m.address)) for m in machines],
+                "machines": machines
+                and [(m.name, m.role, str(m.address), str(m.version or "")) for m in machines],
                 "network": self.placement.network and str(self.placement.network),
                 "nodes": {name: asdict(access) for name, access in self.nodes.items()},
                 "protected": sorted(self.protected),
@@ -66,7 +68,10 @@ class WorkerInput:
         """Read the text that ``to_json`` returned."""
         data = json.loads(text)
         machines = data["machines"] and tuple(
-            Machine(name, role, ip_address(address)) for name, role, address in data["machines"]
+            Machine(
+                name, role, ip_address(address), KubeVersion.parse(version) if version else None
+            )
+            for name, role, address, version in data["machines"]
         )
         return cls(
             Placement(machines, data["network"] and IPv4Network(data["network"])),

@@ -21,6 +21,8 @@ COMPONENTS: tuple[Component, ...] = (
     "kube-scheduler",
 )
 ETCD = "etcd"
+TARGET = "kube-control-plane.target"
+"""The systemd unit that starts all others of the control plane."""
 
 FOLDER = "/etc/kube-control-plane"
 """The folder on a master with keys, certificates and kubeconfigs; apart from what kubelets read."""

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from pytest_kubecluster.spec.model import Role, SpecError
 from pytest_kubecluster.spec.parts import IPAddress
+from pytest_kubecluster.spec.version import KubeVersion
 
 _FIRST_HOST = {"master": 101, "worker": 201}
 """The article's first addresses: 172.17.5.101 to .103 for masters, .201 for the worker."""
@@ -19,6 +20,8 @@ class Machine:
     name: str
     role: Role
     address: IPAddress
+    version: KubeVersion | None = None
+    """The version of its kubelet, where that is not the cluster's."""
 
 
 def article_machines(masters: int, workers: int, network: IPv4Network) -> tuple[Machine, ...]:

@@ -20,6 +20,7 @@ from pytest_kubecluster.spec.settings import (
     same_value,
 )
 from pytest_kubecluster.spec.translate import configz_fields
+from pytest_kubecluster.spec.version import KubeVersion
 
 _SPEC = "the spec"
 _CONTROLLERS = "node.kubernetes.io/"
@@ -146,7 +147,7 @@ def node_is_heard_from(case: Case) -> Iterator[Difference]:
     view, _ = _registered(case)
     if view.time is None:
         raise NothingToCheck("the API server does not tell its time")
-    grace = monitor_grace(case)
+    grace = monitor_grace(case.kubelet.version)
     if view.heartbeat is None:
         yield Difference("heartbeat", "a lease or a time", None, Evidence.API, "", view.place)
     elif abs(age := view.time - view.heartbeat) > grace:
@@ -179,9 +180,9 @@ def configz_through_the_api_server_agrees(case: Case) -> Iterator[Difference]:
             )
 
 
-def monitor_grace(case: Case) -> timedelta:
+def monitor_grace(version: KubeVersion) -> timedelta:
     """Return the default of --node-monitor-grace-period, which is longer from 1.32 on."""
-    return timedelta(seconds=40 if case.kubelet.version.minor < 32 else 50)
+    return timedelta(seconds=40 if version.minor < 32 else 50)
 
 
 def _registered(case: Case) -> tuple[ApiView, NodeObject]:

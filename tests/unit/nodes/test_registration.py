@@ -178,8 +178,8 @@ def test_heartbeat_that_is_old_or_ahead(age: timedelta) -> None:
 
 
 def test_grace_is_longer_from_1_32_on() -> None:
-    assert registration.monitor_grace(case(view(node()), "1.31.0")) == timedelta(seconds=40)
-    assert registration.monitor_grace(case(view(node()), "1.32.0")) == timedelta(seconds=50)
+    assert registration.monitor_grace(KubeVersion.parse("1.31.0")) == timedelta(seconds=40)
+    assert registration.monitor_grace(KubeVersion.parse("1.32.0")) == timedelta(seconds=50)
 
 
 def test_configz_through_the_api_server() -> None:
