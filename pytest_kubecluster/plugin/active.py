@@ -12,7 +12,7 @@ from pytest_kubecluster.plugin.items import needs_cluster, node_names, parameter
 from pytest_kubecluster.plugin.lifecycle import Lifecycle
 from pytest_kubecluster.plugin.recorder import Recorder, describe
 from pytest_kubecluster.plugin.session import NEED_NODE, ClusterSession
-from pytest_kubecluster.plugin.summary import quiet_summary, results, summary
+from pytest_kubecluster.plugin.summary import interruption, quiet_summary, results, summary
 from pytest_kubecluster.plugin.terminal import Terminal, header, waivers_not_needed
 
 
@@ -27,6 +27,7 @@ class ActivePlugin:
         self._facts = FactsOfFailures()
         self._recorder = Recorder(self.lifecycle.outcome)
         self._testing = ""
+        self._summarized = False
         self._begun: set[str] = set()
 
     def pytest_report_header(self) -> str:
@@ -139,9 +140,10 @@ class ActivePlugin:
         """Gather the results, in a controller of pytest-xdist those of its workers."""
         self._recorder.add(report)
 
-    def pytest_keyboard_interrupt(self) -> None:
-        """Note what was interrupted."""
-        self.lifecycle.note_interrupt(self._testing)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Note what was interrupted. pytest calls this for pytest.exit, too."""
+        if isinstance(excinfo.value, KeyboardInterrupt):
+            self.lifecycle.note_interrupt(self._testing)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
@@ -153,10 +155,14 @@ class ActivePlugin:
     def pytest_unconfigure(self) -> None:
         """Remove the cluster if the session ended in a way that calls nothing else."""
         self.lifecycle.finish(failed=True)
+        if not self._summarized:
+            for line in interruption(self.lifecycle):
+                self._terminal.show_line(line)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show how the nodes did, where the time went, and the waivers that are not needed."""
         lifecycle, verbosity = self.lifecycle, self._terminal.verbosity
+        self._summarized = True
         if not lifecycle.phases and not lifecycle.outcome.interrupted:
             return
         if verbosity < 0:

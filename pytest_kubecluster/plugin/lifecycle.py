@@ -196,7 +196,7 @@ class Lifecycle:
         last = progress.phases[-1] if progress and progress.phases else None
         boots = self._booting is not None and self._booting.is_alive()
         if progress and last and (last.failed or boots):
-            doing = last.detail.removeprefix("interrupted: ") or progress.doing
+            doing = " ".join((last.detail.removeprefix("interrupted: ") or progress.doing).split())
             self.outcome.interrupted = f"{last.name} ({doing})" if doing else last.name
         else:
             self.outcome.interrupted = test or ("boot" if self._handlers else "collection")

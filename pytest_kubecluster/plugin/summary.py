@@ -37,7 +37,7 @@ def summary(session: ClusterSession, lifecycle: Lifecycle, *, verbosity: int) ->
     phases, kept = lifecycle.phases, lifecycle.kept
     total = sum(phase.seconds for phase in phases)
     shown = ", ".join(f"{phase.name} {phase.seconds:.1f} s" for phase in phases)
-    lines = _interrupted(lifecycle)
+    lines = interruption(lifecycle)
     if phases:
         lines.append(f"{shown}; together {total:.1f} s, with {_KUBELETS[session.settings.kind]}")
         lines += _changes(session.spec, verbose=verbosity > 0)
@@ -59,10 +59,11 @@ def quiet_summary(session: ClusterSession, lifecycle: Lifecycle) -> list[str]:
     end = f"cluster {kept} is kept" if kept else lifecycle.left or "not everything is removed"
     kubelet = f"{spec.version.number}, {_KUBELETS[session.settings.kind]}"
     lines = [f"kubecluster: {spec.summary()} with kubelet {kubelet}; {end}"]
-    return [*lines, *(f"kubecluster: {line}" for line in _interrupted(lifecycle))]
+    return [*lines, *(f"kubecluster: {line}" for line in interruption(lifecycle))]
 
 
-def _interrupted(lifecycle: Lifecycle) -> list[str]:
+def interruption(lifecycle: Lifecycle) -> list[str]:
+    """Return what was interrupted, and what is left, in a line; nothing without an interrupt."""
     if not (what := lifecycle.outcome.interrupted):
         return []
     kept = lifecycle.kept

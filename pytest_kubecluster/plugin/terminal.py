@@ -60,6 +60,13 @@ class Terminal:
             if self._reporter is not None:
                 self._reporter.ensure_newline()
 
+    def show_line(self, text: str) -> None:
+        """Show a line. Ignores a terminal that was closed, and none at all."""
+        with suppress(OSError, ValueError):
+            if self._reporter is not None:
+                self._reporter.ensure_newline()
+                self._reporter.write_line(f"kubecluster: {text}")
+
     def show_error(self, text: str) -> None:
         """Show an error. Ignores a terminal that was closed."""
         with suppress(OSError, ValueError):

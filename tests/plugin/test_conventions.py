@@ -171,6 +171,7 @@ def test_boot_error_without_a_terminal_reporter_goes_to_standard_error(
     result = pytester.runpytest_subprocess("--kube-cluster", "-p", "no:terminal")
     assert result.ret == 1
     assert "Docker does not answer" in result.stderr.str()
+    assert "interrupted" not in result.stdout.str() + result.stderr.str()
     assert "Traceback (most" not in result.stdout.str() + result.stderr.str()
 
 
@@ -185,6 +186,7 @@ def test_ascii_locale(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
         result = pytester.runpytest_subprocess(*args)
         output = result.stdout.str() + result.stderr.str()
         assert result.ret == status, output
+        assert "interrupted during" not in output
         assert "Traceback (most" not in output
         assert "UnicodeEncodeError" not in output
 
