@@ -61,6 +61,12 @@ _SUITES = frozenset(
 _RESERVABLE = ("cpu", "memory", "storage", "ephemeral-storage", "pid")
 _LEVELS = ("none", "pods", "system-reserved", "kube-reserved")
 _COMPRESSIBLE_SINCE = 32
+_CURVES = (23, 24, 25, 29, 4587, 4588, 4589)
+"""The curves of Go's crypto/tls, by the numbers of IANA."""
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_SCHEMES = ("dns", "unix", "unix-abstract")
+_WORD = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+_QUALIFIED = re.compile(rf"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/)?{_WORD}")
 _SYSCTLS = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.", "net.")
 _SYSCTL = re.compile(r"[a-z0-9]([-_a-z0-9]*[a-z0-9])?([./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*[./]?\*?")
 
@@ -72,7 +78,7 @@ def check_value(minor: str, flag: str | None, path: str | None, kind: str, value
     """
     name = flag or path or ""
     field = catalog.fields(minor).get(path) if path else None
-    if field is not None and field.zero_is_default and value in ("", 0):
+    if field is not None and field.zero_is_default and _is_zero(field.type, value):
         return  # the kubelet takes it for the default
     choices = _CHOICES.get(name)
     if choices and value not in choices and not (value == "" and name in _EMPTY_ALLOWED):
@@ -87,6 +93,12 @@ def check_value(minor: str, flag: str | None, path: str | None, kind: str, value
         value = rules.comparable(kind, value)
     for rule in rules.broken_by(minor, path, value):
         raise ValueError(_refusal(minor, path, kind, value, rule))
+
+
+def _is_zero(kind: str, value: Any) -> bool:
+    if kind in ("duration", "nanoseconds") and value:
+        return parse_duration(str(value)) == 0
+    return value in ("", 0) and not isinstance(value, bool)
 
 
 def describe(minor: str, flag: str | None, path: str | None, kind: str) -> str:
@@ -203,8 +215,12 @@ def _suites(_: str, value: Any) -> None:
             raise ValueError(f"unknown cipher suite {suite!r}{hint}")
 
 
+def _number_of(minor: str) -> int:
+    return int(minor.partition(".")[2])
+
+
 def _levels(minor: str) -> tuple[str, ...]:
-    if int(minor.partition(".")[2]) < _COMPRESSIBLE_SINCE:
+    if _number_of(minor) < _COMPRESSIBLE_SINCE:
         return _LEVELS
     return (*_LEVELS, "system-reserved-compressible", "kube-reserved-compressible")
 
@@ -214,6 +230,8 @@ def _enforcement(minor: str, value: Any) -> None:
     _check_each(given, _levels(minor), "level")
     if "none" in given and len(given) > 1:
         raise ValueError("'none' cannot be combined with other levels")
+    if _number_of(minor) >= 31 and len(given) > len(set(given)):
+        raise ValueError(f"invalid value {shown(value)} (must have no level twice)")
 
 
 def _pairs(value: Any) -> Mapping[str, str]:
@@ -232,7 +250,11 @@ def _thresholds(minor: str, value: Any) -> None:
 def _reclaims(minor: str, value: Any) -> None:
     for signal, amount in _pairs(value).items():
         _check_each([signal], catalog.eviction_signals(minor), "eviction signal")
-        (_percentage if amount.endswith("%") else _quantity)(signal, amount)
+        if amount.endswith("%"):
+            if _percentage(signal, amount) == 0:
+                raise ValueError(f"{signal}: invalid value {amount!r} (must be more than 0%)")
+        elif _quantity(signal, amount) < 0:
+            raise ValueError(f"{signal}: invalid value {amount!r} (must be 0 or more)")
 
 
 def _grace_periods(minor: str, value: Any) -> None:
@@ -248,13 +270,14 @@ def _grace_periods(minor: str, value: Any) -> None:
             raise ValueError(f"{signal}: invalid value {period!r} (must be 0s or more)")
 
 
-def _percentage(name: str, text: str) -> None:
+def _percentage(name: str, text: str) -> float:
     try:
         share = float(text[:-1])
     except ValueError:
         share = -1
     if not 0 <= share <= 100:
         raise ValueError(f"{name}: invalid value {text!r} (must be 0% to 100%)")
+    return share
 
 
 def _quantity(name: str, text: Any) -> Any:
@@ -303,7 +326,7 @@ def _sysctls(_: str, value: Any) -> None:
 
 
 def _hidden_metrics(minor: str, value: Any) -> None:
-    previous = f"1.{int(minor.partition('.')[2]) - 1}"
+    previous = f"1.{_number_of(minor) - 1}"
     if value not in ("", previous):
         raise ValueError(f"invalid choice {value!r} (choose from {previous})")
 
@@ -316,8 +339,67 @@ def _user_namespaces(_: str, value: Any) -> None:
         )
 
 
+def _taints(_: str, value: Any) -> None:
+    for taint in value:
+        pair, _, effect = str(taint).rpartition(":")
+        key, _, text = pair.partition("=")
+        if not _QUALIFIED.fullmatch(key) or len(key.rpartition("/")[0]) > 253:
+            raise ValueError(f"invalid taint {taint!r} (its key must be a qualified name)")
+        if not re.fullmatch(rf"(?:{_WORD})?", text):
+            raise ValueError(f"invalid taint {taint!r} (its value must be that of a label)")
+        if effect and effect not in _EFFECTS:
+            raise ValueError(f"invalid taint {taint!r} (choose from {', '.join(_EFFECTS)})")
+
+
+def _reserved_memory(_: str, value: Any) -> None:
+    for reservation in value:
+        for name, amount in (reservation.get("limits") or {}).items():
+            if name != "memory" and not name.startswith("hugepages-"):
+                raise ValueError(f"unknown resource {name!r} (choose from memory, hugepages-SIZE)")
+            if _quantity(name, amount) == 0:
+                raise ValueError(f"{name}: invalid value {amount!r} (must not be 0)")
+
+
+def _vmodule(_: str, value: Any) -> None:
+    for item in value:
+        pattern, equals, level = str(item).rpartition("=")
+        if not pattern or not equals or "=" in pattern or not level.isdecimal():
+            raise ValueError(f"invalid pattern {item!r} (must be such as 'kubelet*=4')")
+
+
+def _verbosity(_: str, value: Any) -> None:
+    if isinstance(value, int) and not 0 <= value < 2**31:
+        raise ValueError(f"invalid value {value} (must be 0 to {2**31 - 1})")
+
+
+def _sync_frequency(_: str, value: Any) -> None:
+    if parse_duration(str(value)) < 0:
+        raise ValueError(f"invalid value {value!r} (must be more than 0s)")
+
+
+def _flush_frequency(minor: str, value: Any) -> None:
+    if _number_of(minor) >= 35 and parse_duration(str(value)) <= 0:
+        raise ValueError(f"invalid value {value!r} (must be more than 0s)")
+
+
+def _curves(_: str, value: Any) -> None:
+    for curve in value:
+        if curve not in _CURVES:
+            raise ValueError(f"unknown curve {curve} (choose from {', '.join(map(str, _CURVES))})")
+    if len(value) > len(set(value)):
+        raise ValueError(f"invalid value {shown(value)} (must have no curve twice)")
+
+
 def _tracing(_: str, value: Any) -> None:
-    rate = value.get("samplingRatePerMillion") if isinstance(value, Mapping) else None
+    if not isinstance(value, Mapping):
+        return
+    rate, endpoint = value.get("samplingRatePerMillion"), value.get("endpoint")
+    if isinstance(endpoint, str) and "//" in endpoint:
+        scheme = endpoint.partition(":")[0]
+        if scheme not in _SCHEMES:
+            raise ValueError(
+                f"endpoint: invalid value {endpoint!r} (choose from {', '.join(_SCHEMES)})"
+            )
     if isinstance(rate, int) and not 0 <= rate <= 10**6:
         raise ValueError(f"samplingRatePerMillion: invalid value {rate} (must be 0 to 1000000)")
 
@@ -331,11 +413,18 @@ _CHECKS: Mapping[str, Callable[[str, Any], None]] = {
     "eviction-soft": _thresholds,
     "eviction-soft-grace-period": _grace_periods,
     "kube-reserved": _reservations,
+    "log-flush-frequency": _flush_frequency,
+    "register-with-taints": _taints,
     "reserved-cpus": _cpus,
+    "reserved-memory": _reserved_memory,
     "showHiddenMetricsForVersion": _hidden_metrics,
+    "sync-frequency": _sync_frequency,
     "system-reserved": _reservations,
     "tls-cipher-suites": _suites,
+    "tlsCurvePreferences": _curves,
     "tracing": _tracing,
     "userNamespaces": _user_namespaces,
+    "v": _verbosity,
+    "vmodule": _vmodule,
 }
 """Checks by flag or path, called with the minor and the typed value."""

@@ -19,6 +19,9 @@ _HTTP2_SUITES = (
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
 )
 
+_NO_THRESHOLD = ("0%", "100%")
+"""What is no threshold, from 1.10 on."""
+
 
 def refusals(
     version: KubeVersion, settings: Mapping[str, Setting], *, complete: bool
@@ -36,7 +39,7 @@ def refusals(
             with suppress(ValueError):
                 values[kind.path or name] = rules.comparable(kind.type, setting.value)
     yield from rules.broken_rules(version.minor_version, values, complete=complete)
-    for check in (_soft_evictions, _static_policy, _enforced_cgroups, _http2):
+    for check in (_soft_evictions, _static_policy, _enforced_cgroups, _http2, _image_thresholds):
         yield from check(version.minor, values, complete)
 
 
@@ -45,8 +48,8 @@ def _soft_evictions(_: int, values: rules.Values, complete: bool) -> Iterator[Re
     soft, periods = "evictionSoft", "evictionSoftGracePeriod"
     if periods not in values and not complete:
         return
-    for signal in _pairs(values.get(soft)):
-        if signal not in _pairs(values.get(periods)):
+    for signal, amount in _pairs(values.get(soft)).items():
+        if amount not in _NO_THRESHOLD and signal not in _pairs(values.get(periods)):
             yield f"{soft} has {signal}, and {periods} has not", (soft, periods)
 
 
@@ -76,6 +79,9 @@ def _enforced_cgroups(minor: int, values: rules.Values, complete: bool) -> Itera
         if any(level.startswith(what) for level in levels) and not values.get(cgroup):
             message = f"{cgroup} must be set where enforceNodeAllocatable has {what}"
             yield message, ("enforceNodeAllocatable", cgroup)
+    if minor >= 31 and values.get("cgroupsPerQOS") is False and set(levels) - {"none"}:
+        message = f"cgroupsPerQOS must be true where enforceNodeAllocatable has {levels[0]}"
+        yield message, ("cgroupsPerQOS", "enforceNodeAllocatable")
 
 
 def _http2(_: int, values: rules.Values, complete: bool) -> Iterator[Refusal]:
@@ -86,6 +92,13 @@ def _http2(_: int, values: rules.Values, complete: bool) -> Iterator[Refusal]:
     if complete or lowest in values:
         message = f"tlsCipherSuites lacks one that HTTP/2 requires: {' or '.join(_HTTP2_SUITES)}"
         yield message, ("tlsCipherSuites", lowest)
+
+
+def _image_thresholds(minor: int, values: rules.Values, _: bool) -> Iterator[Refusal]:
+    """Expect what is a rule from 1.12 on: until then the image manager checks it."""
+    low, high = "imageGCLowThresholdPercent", "imageGCHighThresholdPercent"
+    if minor < 12 and low in values and high in values and values[low] > values[high]:
+        yield f"{low} {values[low]} must not be above {high} {values[high]}", (low, high)
 
 
 def _pairs(value: Any) -> Mapping[str, str]:

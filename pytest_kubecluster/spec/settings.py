@@ -243,6 +243,7 @@ def effective_settings(
             if kind and means_default(kind, value) and name in settings:
                 continue
             settings[name] = Setting(name, _read(kind, value), ", ".join(places))
+        _derive(settings)
     for flag, text in flags.items():
         name = normal_name(flag)
         with suppress(SettingError):
@@ -255,6 +256,18 @@ def effective_settings(
             said_in = f"{before.said_in}, {said_in}"
         settings[name] = Setting(name, value, said_in)
     return settings
+
+
+def _derive(settings: dict[str, Setting]) -> None:
+    """Set the defaults that follow from other fields: SetDefaults_KubeletConfiguration."""
+    pulls, serial = "maxParallelImagePulls", "serializeImagePulls"
+    report, update = "nodeStatusReportFrequency", "nodeStatusUpdateFrequency"
+    number = settings[pulls].value if pulls in settings else None
+    if serial in settings and settings[serial].said_in == DEFAULT and isinstance(number, int):
+        settings[serial] = Setting(serial, number <= 1)
+    stated = update in settings and settings[update].said_in != DEFAULT
+    if stated and report in settings and settings[report].said_in == DEFAULT:
+        settings[report] = Setting(report, settings[update].value)
 
 
 def configuration_settings(

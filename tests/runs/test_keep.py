@@ -245,5 +245,15 @@ def test_running_node_is_pinned_in_one_command(bench: Bench) -> None:
     status, output = bench.run("--kube-reuse=pinned")
     assert status == 0, output
     assert "kubecluster: boot" not in output
+    status, output = command(bench, "cis", "--json")
+    found = {row["id"]: row["status"] for row in json.loads(output)}
+    assert (status, found["4.2.1"], found["4.2.2"]) == (1, "pass", "fail")
+    bench.write("kubecluster.toml", f'{pinned}\n[cis.waivers]\nunit-mode = "a"\n"4.2.2" = "b"\n')
+    status, output = command(bench, "cis", "pinned")
+    assert (status, "2 waived" in output, "master01: kubelet 1.30.0, cis-1.11" in output) == (
+        0,
+        True,
+        True,
+    )
     status, output = command(bench, "spec", "--from", "worker07")
     assert (status, "pinned has no node worker07; it has: master01" in output) == (1, True)

@@ -377,6 +377,8 @@ def test_nodes_of_an_inventory_are_pinned(fleet: Fleet, own: Bench) -> None:
     assert status == 0, pinned
     assert pinned.startswith("version = ")
     assert not [line for line in pinned.splitlines() if line.startswith("#")]
+    status, output = command(own, "cis", "--kube-inventory=hosts", "--json")
+    assert {"worker02", "master01"} <= {row["node"] for row in json.loads(output)}, output
     own.write("kubecluster.toml", pinned)
     status, output = own.run(*SUITE, "-k", "worker02 and (test_files or test_process)")
     assert status == 0, output

@@ -13,7 +13,7 @@ from pytest_kubecluster.spec import catalog, limits, rules
 from pytest_kubecluster.spec.model import ClusterSpec, SpecError
 from pytest_kubecluster.spec.parts import NO_ADDRESS
 from pytest_kubecluster.spec.refusals import refusals
-from pytest_kubecluster.spec.settings import SettingError, kinds, parse_setting
+from pytest_kubecluster.spec.settings import SettingError, effective_settings, kinds, parse_setting
 from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.spec.version import KubeVersion
 
@@ -49,6 +49,8 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("1.30.0", "eviction-hard", "memory.available<1Zi", "invalid value '1Zi'"),
     ("1.30.0", "evictionSoftGracePeriod", {"memory.available": "1"}, "must be a duration"),
     ("1.30.0", "evictionMinimumReclaim", {"memory.available": "x"}, "must be a quantity"),
+    ("1.30.0", "evictionMinimumReclaim", {"memory.available": "0%"}, "must be more than 0%"),
+    ("1.30.0", "evictionMinimumReclaim", {"memory.available": "-1Gi"}, "must be 0 or more"),
     ("1.30.0", "kubeReserved", {"cpus": "1"}, "unknown resource 'cpus'; did you mean cpu?"),
     ("1.30.0", "systemReserved", {"memory": "-1Gi"}, "must be 0 or more"),
     ("1.30.0", "containerLogMaxSize", "10Q", "must be a quantity"),
@@ -73,6 +75,20 @@ REFUSED: list[tuple[str, str, Any, str]] = [
         [{"priority": "high"}],
         "[0].priority: invalid value 'high' (must be of type int32)",
     ),
+    ("1.36.0", "tracing", {"endpoint": "http://a"}, "choose from dns, unix, unix-abstract"),
+    ("1.36.0", "tlsCurvePreferences", [5], "unknown curve 5"),
+    ("1.36.0", "tlsCurvePreferences", [23, 23], "must have no curve twice"),
+    ("1.36.0", "logging.flushFrequency", "-1s", "must be more than 0s"),
+    ("1.36.0", "enforceNodeAllocatable", ["pods", "pods"], "must have no level twice"),
+    ("1.30.0", "syncFrequency", "-1s", "must be more than 0s"),
+    ("1.30.0", "logging.verbosity", 2**31, "must be 0 to 2147483647"),
+    ("1.30.0", "vmodule", "a", "must be such as 'kubelet*=4'"),
+    ("1.30.0", "logging.vmodule", [{"filePattern": "", "verbosity": 1}], "invalid pattern"),
+    ("1.30.0", "registerWithTaints", [{"key": "-", "effect": "NoExecute"}], "qualified name"),
+    ("1.30.0", "registerWithTaints", [{"key": "a", "effect": "No"}], "choose from NoSchedule"),
+    ("1.30.0", "register-with-taints", "a=b c:NoSchedule", "its value must be"),
+    ("1.30.0", "reservedMemory", [{"numaNode": 0, "limits": {"cpu": "1"}}], "choose from memory"),
+    ("1.30.0", "reserved-memory", "0:memory=0", "must not be 0"),
     ("1.36.0", "tracing", 5, "must be a table of endpoint, samplingRatePerMillion"),
     ("1.30.0", "shutdownGracePeriodByPodPriority", {"priority": 1}, "must be a list"),
     ("1.30.0", "reserved-memory", "x", "must be such as '0:memory=1Gi"),
@@ -111,6 +127,12 @@ def test_value_that_the_version_refuses(version: str, name: str, value: Any, wor
         ("1.36.0", "userNamespaces", {"idsPerPod": 131072}),
         ("1.30.0", "reservedSystemCPUs", "0-3,7"),
         ("1.30.0", "runOnce", True),
+        ("1.36.0", "logging.flushFrequency", "0s"),
+        ("1.30.0", "registerWithTaints", [{"key": "a.b/c", "effect": "NoSchedule"}]),
+        ("1.30.0", "register-with-taints", "a=:PreferNoSchedule,b=c:NoExecute"),
+        ("1.30.0", "vmodule", "kubelet*=4,a=1"),
+        ("1.30.0", "reserved-memory", "0:memory=1Gi,hugepages-2Mi=1Gi"),
+        ("1.36.0", "tracing", {"endpoint": "localhost:4317", "samplingRatePerMillion": 10}),
         ("1.30.0", "memorySwap.swapBehavior", "LimitedSwap"),
         ("1.30.0", "allowedUnsafeSysctls", ["net.core.somaxconn", "kernel.msg*"]),
         ("1.36.0", "enforceNodeAllocatable", ["pods", "kube-reserved-compressible"]),
@@ -220,7 +242,7 @@ COMBINATIONS: list[tuple[str, dict[str, Any], str]] = [
         {"serverTLSBootstrap": True, "featureGates": {"RotateKubeletServerCertificate": False}},
         "serverTLSBootstrap true requires feature gate RotateKubeletServerCertificate",
     ),
-    ("1.30.0", {"maxParallelImagePulls": 5}, "maxParallelImagePulls cannot be larger than 1"),
+    ("1.30.0", {"maxParallelImagePulls": 5, "serializeImagePulls": True}, "maxParallelImagePulls cannot be larger than 1"),
     (
         "1.30.0",
         {"reservedSystemCPUs": "0", "systemReservedCgroup": "/system"},
@@ -232,6 +254,8 @@ COMBINATIONS: list[tuple[str, dict[str, Any], str]] = [
     ("1.30.0", {"cpuManagerPolicy": "static"}, "cpuManagerPolicy static requires CPUs"),
     ("1.30.0", {"enforceNodeAllocatable": ["pods", "kube-reserved"]}, "kubeReservedCgroup must be set"),
     ("1.30.0", {"tlsCipherSuites": ["TLS_RSA_WITH_AES_128_CBC_SHA"]}, "lacks one that HTTP/2 requires"),
+    ("1.10.0", {"imageGCLowThresholdPercent": 90}, "must not be above imageGCHighThresholdPercent 85"),
+    ("1.36.0", {"cgroupsPerQOS": False}, "cgroupsPerQOS must be true"),
     ("1.30.0", {"systemCgroups": "/system"}, "was specified and cgroupRoot"),
 ]  # fmt: skip
 
@@ -268,6 +292,14 @@ def test_what_a_spec_of_a_found_node_states_must_not_contradict_itself() -> None
     settings = {"imageGCLowThresholdPercent": 90, "image-gc-high-threshold": 80}
     with pytest.raises(SpecError, match="90 must be less than"):
         with_settings("1.30.0", settings, found=True).check()
+
+
+def test_serial_pulls_are_off_by_default_where_several_are_allowed() -> None:
+    with_settings("1.30.0", {"maxParallelImagePulls": 5}).check()
+    found = effective_settings(KubeVersion(1, 30, 0), {}, {"maxParallelImagePulls": 5})
+    assert found["serializeImagePulls"].value is False
+    found = effective_settings(KubeVersion(1, 30, 0), {}, {"nodeStatusUpdateFrequency": "20s"})
+    assert found["nodeStatusReportFrequency"].value == "20s"
 
 
 @pytest.mark.parametrize("minor", catalog.MINORS)
