@@ -205,6 +205,10 @@ class Booting:
             by = min(deadline, time.monotonic() + _RESUME_SECONDS * machines.timeout_factor())
 
             def resume(node: Node) -> None:
+                with cluster.progress.on_node("reuse", node.name):
+                    take_up(node)
+
+            def take_up(node: Node) -> None:
                 try:
                     if node.name not in running:
                         raise KubeClusterError(

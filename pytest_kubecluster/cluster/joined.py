@@ -147,6 +147,10 @@ class Joining:
         }
 
     def _meet(self, spec: NodeSpec) -> Node:
+        with self._cluster.progress.on_node("connect", spec.name):
+            return self._greet(spec)
+
+    def _greet(self, spec: NodeSpec) -> Node:
         """Log in to a machine, survey it, and take the first look, which all tests share."""
         cluster, name, reach = self._cluster, spec.name, self._reach[spec.name]
         ssh = Ssh(cluster.folder.ssh_config)

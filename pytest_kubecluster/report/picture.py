@@ -136,9 +136,10 @@ def _lines(node: NodeOfRun, control_plane: str) -> tuple[str, ...]:
 
 def _short(text: str) -> str:
     """Return a text that fits on a line: the end of a long name tells more than its domain."""
+    text = text.replace("=:", ":")
     if len(text) <= _LONGEST:
         return text
     kind, _, rest = text.partition(" ")
-    name = rest.rpartition("/")[2] if "/" in rest else rest
-    short = f"{kind} …/{name}" if "/" in rest else text
-    return short if len(short) <= _LONGEST else f"{short[: _LONGEST - 1]}…"
+    name = f"…/{rest.rpartition('/')[2]}" if "/" in rest else rest
+    shorter = (f"{kind} {name}", name, f"{name[: _LONGEST - 1]}…")
+    return next(one for one in shorter if len(one) <= _LONGEST)

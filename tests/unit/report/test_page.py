@@ -109,6 +109,22 @@ def test_picture_of_a_control_plane() -> None:
     assert ["etcd and API server" in one.text for one in machines] == [True, True, False]
 
 
+@pytest.mark.parametrize(
+    ("taint", "shown"),
+    [
+        ("a=b:NoSchedule", "taint a=b:NoSchedule"),
+        ("node-role.kubernetes.io/master=:NoSchedule", "taint …/master:NoSchedule"),
+        ("node-role.kubernetes.io/control-plane=:NoSchedule", "…/control-plane:NoSchedule"),
+        ("x" * 30 + "=:NoSchedule", "x" * 25 + "…"),
+    ],
+)
+def test_long_taints_are_cut_where_they_tell_least(taint: str, shown: str) -> None:
+    report = run(1, 0)
+    node = replace(report.nodes[0], taints=(taint,), labels=())
+    page = read_page(as_page(replace(report, nodes=(node,))))
+    assert page.id("cluster").all("text", "more")[0].text == shown
+
+
 def test_timeline_has_a_lane_for_the_run_and_for_each_node(page: Element) -> None:
     lanes = page.id("timeline").all("div", "lane")[1:]
     assert [one.all("span")[0].text for one in lanes] == ["phases", "master01", "worker01"]
@@ -160,7 +176,7 @@ def test_cis_checks_are_a_table_of_their_own(page: Element) -> None:
     rows = section.all("tbody")[0].all("tr")
     assert "2.1.2 No AlwaysAllow Set it to Webhook." in rows[0].text
     assert [one.text for one in rows[0].all("td")] == ["ok", "failed"]
-    assert [one.text for one in rows[2].all("td")] == ["waived: ours"]
+    assert rows[2].all("small")[0].text == "waived: ours"
     failure = page.id(rows[0].all("a")[0]["href"][1:])
     assert [one.text for one in failure.all("ins")] == ["AlwaysAllow"]
 
@@ -234,7 +250,8 @@ def test_check_that_applies_nowhere_names_its_reason_once() -> None:
         .all("tbody")[0]
         .all("tr")[0]
     )
-    assert [one.text for one in row.all("td")] == ["no such thing"]
+    assert [one.text for one in row.all("td")] == ["not applicable"]
+    assert row.all("th")[0].all("small")[0].text == "no such thing"
 
 
 def test_check_that_applies_to_some_nodes_names_the_others() -> None:
