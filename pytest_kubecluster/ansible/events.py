@@ -48,6 +48,15 @@ def changed_tasks(artifacts: Path) -> dict[str, int]:
     return {node: count for _, event in stats for node, count in event["changed"].items()}
 
 
+def names_of_changed_tasks(artifacts: Path) -> dict[str, list[str]]:
+    """Return the names of the tasks that changed something, by node."""
+    names: dict[str, list[str]] = {}
+    for run in task_runs(artifacts):
+        if run.outcome == "changed":
+            names.setdefault(run.node, []).append(run.task)
+    return names
+
+
 def task_runs(artifacts: Path) -> Iterator[TaskRun]:
     """Yield every task on every node."""
     for kind, event in events(artifacts, *ENDS):

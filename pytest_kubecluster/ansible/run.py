@@ -14,7 +14,12 @@ from typing import Any
 
 import yaml
 
-from pytest_kubecluster.ansible.events import TaskRun, changed_tasks, task_runs
+from pytest_kubecluster.ansible.events import (
+    TaskRun,
+    changed_tasks,
+    names_of_changed_tasks,
+    task_runs,
+)
 from pytest_kubecluster.ansible.failures import ProvisioningError, explain
 from pytest_kubecluster.ansible.inventory import (
     InventorySource,
@@ -22,6 +27,7 @@ from pytest_kubecluster.ansible.inventory import (
     Target,
     write_inventory,
 )
+from pytest_kubecluster.ansible.requirements import find_requirements, install_requirements
 from pytest_kubecluster.artifacts.control_plane import PlacedFile
 from pytest_kubecluster.artifacts.pki import Pki
 from pytest_kubecluster.errors import KubeClusterError
@@ -89,9 +95,12 @@ class Provisioning:
 
 @dataclass(frozen=True)
 class ProvisioningResult:
-    """How many tasks changed something, by node."""
+    """What a run of the playbook changed."""
 
     changed: Mapping[str, int] = field(default_factory=dict)
+    """How many tasks changed something, by node."""
+    tasks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The names of the tasks that changed something, by node."""
 
 
 class _Tagged(yaml.SafeLoader):
@@ -164,9 +173,19 @@ def provision(
             on_task(line[len("TASK [") : line.rindex("]")])
 
     environment, log = _environment(work), commands.logs / "ansible.log"
+    if work.playbook and work.own_folder and find_requirements(work.playbook):
+        on_task("Install the roles and collections that the playbook requires")
+        environment |= install_requirements(
+            work.playbook,
+            private_folder(work.folder / "required"),
+            commands,
+            timeout=timeout,
+            environment=environment,
+            cwd=work.own_folder,
+        )
     try:
         commands.run("ansible", argv, timeout=timeout, env=environment, on_line=on_line)
-        return ProvisioningResult(changed_tasks(artifacts))
+        return ProvisioningResult(changed_tasks(artifacts), names_of_changed_tasks(artifacts))
     except CommandError as error:
         raise explain(artifacts, error, _secrets(work)) from None
     finally:

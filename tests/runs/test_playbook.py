@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import shutil
+import tarfile
 import textwrap
 from pathlib import Path
 
@@ -179,3 +180,32 @@ def test_deadline_names_the_task_that_was_running(bench: Bench) -> None:
     assert "task that was running: Wait for a load balancer" in output
     assert "on: master01" in output
     assert bench.left() == NOTHING
+
+
+def test_second_run_that_changes_something_names_the_task(bench: Bench) -> None:
+    """The breakage of the check of idempotence: a task that always changes something."""
+    bench.options = ["--kube-cluster", "--kube-workers=0", "--kube-masters=1", "--kube-reuse"]
+    suite = ("--pyargs", "pytest_kubecluster.idempotence")
+    status, output = bench.run(*suite)
+    assert status == 0, output
+    playbook = bench.project / "own.yml"
+    tasks = """
+    - hosts: masters
+      become: true
+      roles: [noisy]
+    """
+    playbook.write_text(textwrap.dedent(tasks))
+    role = bench.project / "made" / "noisy" / "tasks"
+    role.mkdir(parents=True)
+    (role / "main.yml").write_text("- name: Say the time\n  shell: date >/run/now\n")
+    with tarfile.open(bench.project / "noisy.tar.gz", "w:gz") as archive:
+        meta = bench.project / "made" / "noisy" / "meta"
+        meta.mkdir()
+        (meta / "main.yml").write_text("galaxy_info: {author: a, description: d, license: MIT}\n")
+        archive.add(bench.project / "made" / "noisy", "noisy")
+    shutil.rmtree(bench.project / "made")
+    (bench.project / "requirements.yml").write_text("- {src: noisy.tar.gz, name: noisy}\n")
+    status, output = bench.run(*suite, "--kube-playbook=own.yml", "--kube-keep=never")
+    assert status == 1, output
+    assert "a second run of the playbook changes:" in output
+    assert re.search(r"^E +master01: (noisy : )?Say the time$", output, re.MULTILINE), output

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from pytest_kubecluster import ClusterSpec, FileStatement, KubeletSpec, Taint
+from pytest_kubecluster.cli import make_parser
 from pytest_kubecluster.layouts.cluster import cluster_spec
+from pytest_kubecluster.plugin.options import CLUSTER, OPTIONS
 from pytest_kubecluster.spec import catalog
 from tests.make_docs import BEHAVIOUR, PAGE, page
 from tests.make_reference import FOLDER, PAGES
+from tests.make_reference import _subcommands as commands_of
 from tests.make_reference import page as reference_page
 
 ROOT = Path(__file__).parent.parent.parent
@@ -73,3 +76,13 @@ def test_site_is_built_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "site" / "tutorial" / "index.html").exists()
+
+
+def test_pages_name_options_and_commands_that_exist() -> None:
+    options = {CLUSTER, *(option.flag for option in OPTIONS)}
+    commands = set(commands_of(make_parser()))
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        text = path.read_text()
+        assert set(re.findall(r"--kube-[a-z-]*[a-z]", text)) <= options, path
+        named = re.findall(r"(?:^    |`|^)kubecluster ([a-z]+)", text, re.MULTILINE)
+        assert set(named) <= commands, path
