@@ -186,6 +186,7 @@ def _host(source: InventorySource, target: Target, archives: Path) -> dict[str, 
         "role": node.role,
         "private_ipv4": str(node.address),
         "node_wrapper": WRAPPER if node.kubelet.launcher.program == WRAPPER else "",
+        "node_cgroup_driver": node.kubelet.settings.get("cgroup-driver", "cgroupfs"),
         "node_cni_conf_dir": node.kubelet.cni_conf_dir or _CNI,
         # The role kubelet, where it is used, unpacks both in one go.
         "node_archive": str(archive) if source.bare else "",

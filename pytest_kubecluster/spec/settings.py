@@ -401,7 +401,7 @@ def _parents(minor: str) -> frozenset[str]:
 
 
 def _is_zero(kind: Kind, value: object) -> bool:
-    if kind.type == "duration" and isinstance(value, str):
+    if kind.type in ("duration", "nanoseconds") and isinstance(value, str):
         with suppress(ValueError):
             return parse_duration(value) == 0
     return value is None or (not isinstance(value, bool) and value in (0, ""))

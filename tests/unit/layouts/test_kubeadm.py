@@ -54,6 +54,14 @@ def test_every_minor_can_be_specified(minor: str) -> None:
     assert kubelet.program == kubelet.launcher.program == "/usr/bin/kubelet"
 
 
+@pytest.mark.parametrize("minor", KUBEADM[7:])
+def test_no_zero_of_the_file_is_stated(minor: str) -> None:
+    settings = statements_of(cluster(minor)["master01"].kubelet).settings
+    assert not {"syncFrequency", "logging.flushFrequency", "nodeStatusReportFrequency"} & {
+        *settings
+    }
+
+
 def test_zeros_of_the_file_state_nothing() -> None:
     kubelet = cluster()["master01"].kubelet
     assert kubelet.configuration["syncFrequency"] == "0s"
