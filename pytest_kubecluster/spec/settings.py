@@ -57,8 +57,8 @@ DEFAULT = "default"
 CONFIGURATION = "--config"
 """Where a setting comes from that the configuration file states, if its path is not given."""
 
-SET_BY_FLAG_ALONE = ("logging.verbosity", "logging.vmodule")
-"""Fields that /configz shows as the file has them: -v and --vmodule set the logger directly."""
+SET_BY_FLAG_ALONE = ("logging.verbosity", "logging.vmodule", "seccompDefault")
+"""Fields that /configz shows as the file has them: their flags set something else directly."""
 
 _DROP_IN_SUFFIX = ".conf"
 _DROP_INS_SINCE = 28

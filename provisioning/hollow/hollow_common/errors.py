@@ -23,5 +23,13 @@ class Fatal(Exception):
         self.where = where
 
 
+class Exit(Exception):
+    """An error that klog.ErrorS logs before os.Exit(1); ``text`` is the whole log line."""
+
+    def __init__(self, where: str, text: str) -> None:
+        super().__init__(text)
+        self.where = where
+
+
 class Panic(Exception):
     """A crash of the real kubelet, imitated: it ends the program with exit status 2."""

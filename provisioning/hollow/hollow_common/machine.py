@@ -10,6 +10,11 @@ from hollow_common.go import text_of
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
+def has_cgroup_v2() -> bool:
+    """Return whether this machine has the unified hierarchy of control groups."""
+    return os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+
+
 def architecture() -> str:
     """Return the machine's architecture as Go names it."""
     machine = os.uname().machine

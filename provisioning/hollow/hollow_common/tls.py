@@ -124,7 +124,8 @@ class ServingTls:
     """TLS as the kubelet serves it: a client certificate is requested but not required.
 
     A certificate that does not verify does not break the connection; its problem is kept for the
-    authentication of the request.
+    authentication of the request. Without a certificate, every handshake ends with an internal
+    error.
     """
 
     def __init__(
@@ -142,7 +143,10 @@ class ServingTls:
         """Return a TLS context that trusts the current client CA."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        load_key_pair(context, *self.pair)
+        if any(self.pair):
+            load_key_pair(context, *self.pair)
+        else:
+            context.set_servername_callback(lambda *_: ssl.ALERT_DESCRIPTION_INTERNAL_ERROR)
         if self.client_ca is not None:
             # Go 1.8 has no TLS 1.3; in TLS 1.2 all about certificates is settled in the handshake.
             context.maximum_version = ssl.TLSVersion.TLSv1_2

@@ -32,8 +32,9 @@ class Gate:
         self.mode = flags["authorization-mode"]
         if self.tokens and api is None:
             raise Failure("no client provided, cannot use webhook authentication")
-        if not (flags["client-ca-file"] or self.tokens or self.anonymous):
-            raise Failure(f"{'no' if since(21) else 'No'} authentication method configured")
+        # From 1.17 on, the reader of a client CA that is not given counts as a method.
+        if not (flags["client-ca-file"] or self.tokens or self.anonymous or since(17)):
+            raise Failure("No authentication method configured")
         if self.mode == "Webhook" and api is None:
             raise Failure("no client provided, cannot use webhook authorization")
         if self.mode not in ("AlwaysAllow", "Webhook"):

@@ -11,7 +11,7 @@ import socket
 import ssl
 import subprocess
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hollow_common.errors import Failure
@@ -26,6 +26,9 @@ from hollow_common.tls import (
 )
 
 from hollow_kubelet.kubeconfig import ClientConfig, server_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ApiError(Exception):
@@ -58,6 +61,8 @@ class ApiServer:
         self.server_name = config.server_name
         self.plugin = config.plugin
         self.plugin_headers: dict[str, str] = {}
+        self.unusable = ""
+        check_plugin(config.plugin)
         if config.insecure and config.ca:
             raise Failure(
                 "specifying a root certificates file with the insecure flag is not allowed"
@@ -74,10 +79,19 @@ class ApiServer:
             context.verify_mode = ssl.CERT_NONE
         elif "CERTIFICATE" in pem_blocks(self.config.ca):
             trust(context, self.config.ca)
+        elif self.secure and self.config.ca and since(19):
+            problem = "unable to parse bytes as PEM block"
+            raise Failure(f"unable to load root certificates: {problem}")
         elif self.secure and not self.config.ca:
             context.load_default_certs()
+        self.unusable = ""
         if certificate and key:
-            load_key_pair(context, certificate, key)
+            try:
+                load_key_pair(context, certificate, key)
+            except Failure as error:
+                if not self.config.watched or not since(18):
+                    raise
+                self.unusable = str(error)
         self.context = context
 
     def request(self, method: str, path: str, body: Any = None, kind: str = "json") -> Any:
@@ -92,6 +106,8 @@ class ApiServer:
                 self.connect_by_address(connection)
         sent = None if body is None else json.dumps(body)
         try:
+            if self.unusable:
+                raise Failure(self.unusable)
             headers = {**self.headers, **self.from_plugin(), "Content-Type": f"application/{kind}"}
             connection.request(method, self.prefix + path, sent, headers)
             response = connection.getresponse()
@@ -177,3 +193,18 @@ class ApiServer:
         except OSError:
             return join_host_port(self.host, self.port)
         return join_host_port(str(found[0][4][0]), self.port)
+
+
+PLUGINS = {"v1alpha1": (10, 23), "v1beta1": (11, 99), "v1": (22, 99)}
+"""The minors that know each version of client.authentication.k8s.io, the first and the last."""
+
+
+def check_plugin(plugin: Mapping[str, Any]) -> None:
+    """Refuse an exec plugin of an API version that this version does not know."""
+    if not plugin or not since(10):
+        return
+    version = str(plugin.get("apiVersion"))
+    group, _, name = version.rpartition("/")
+    first, last = PLUGINS.get(name, (99, 99))
+    if group != "client.authentication.k8s.io" or not since(first) or since(last + 1):
+        raise Failure(f"exec plugin: invalid apiVersion {quote(version)}")

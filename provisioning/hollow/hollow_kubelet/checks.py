@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hollow_common.errors import Failure, Fatal
 from hollow_common.facts import since
-from hollow_common.go import is_ip, quote, text_of
+from hollow_common.go import format_duration, is_ip, quote, text_of
 from hollow_common.log import log
 
 from hollow_kubelet.flags import FlagSet
@@ -16,10 +16,11 @@ def check_cloud(flags: FlagSet) -> None:
     """Refuse a cloud provider that is not compiled in."""
     name = flags["cloud-provider"]
     known = ("", "external", *(() if since(9) else ("auto-detect",)))
-    if name in known or since(34):
+    if name in known:
         return
     if since(32):
         raise Failure(
+            "failed to create kubelet: "
             f"cloud provider {quote(name)} was specified, but built-in cloud providers are "
             "disabled. Please set --cloud-provider=external and migrate to an external cloud "
             "provider"
@@ -67,6 +68,9 @@ def check_kubelet(flags: FlagSet) -> None:
                 raise Failure(f"iptables-{name}-bit is not valid. Must be within [0, 31]")
         if flags["iptables-masquerade-bit"] == flags["iptables-drop-bit"]:
             raise Failure("iptables-masquerade-bit and iptables-drop-bit must be different")
+    oldest = flags["minimum-container-ttl-duration"]
+    if oldest < 0:
+        raise Failure(f"invalid minimum garbage collection age: {format_duration(oldest)}")
     header = flags["manifest-url-header"]
     if isinstance(header, str) and header and header.count(":") != 1:
         raise Failure(

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from hollow_common.errors import Failure
 from hollow_common.facts import since
-from hollow_common.go import quote
+from hollow_common.go import quote, text_of
+from hollow_common.machine import has_cgroup_v2
 from hollow_common.quantity import parse_quantity
+
+from hollow_kubelet.feature_gates import is_enabled
+from hollow_kubelet.resources import check_shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -94,6 +98,16 @@ def check_choices(values: Mapping[str, Any]) -> None:
         raise Failure(
             f"failed to create kubelet: unknown configmap and secret manager mode: {strategy}"
         )
+    try:
+        check_shares(values.get("qosReserved") or {}, parsed=since(25))
+    except Failure as error:
+        failed = "--qos-reserved value failed to parse: " if since(25) else ""
+        raise Failure(f"{failed}{error}") from None
+    limited = values.get("memorySwap.swapBehavior") == "LimitedSwap" and since(30)
+    gates = values.get("featureGates") or {}
+    if limited and is_enabled("NodeSwap", gates) and not has_cgroup_v2():
+        problem = "swap feature is enabled and LimitedSwap but it is only supported with cgroupv2"
+        raise Failure(problem)
     size = values.get("containerLogMaxSize")
     if size is not None:
         check_log_size(size)
@@ -112,15 +126,16 @@ def check_log_size(size: str) -> None:
 
 def check_policies(values: Mapping[str, Any]) -> None:
     """Check the policies of the CPU and memory managers: pkg/kubelet/cm."""
+    check_cpus(values)
     policy = values.get("cpuManagerPolicy", "none")
     if policy not in ("none", "static"):
         raise Failure(f'unknown policy: "{policy}"' if since(13) else "unknown policy")
     if policy == "static" and not values.get("reservedSystemCPUs"):
-        reserved = [
-            parse_quantity((values.get(path) or {}).get("cpu", "0"))
-            for path in ("kubeReserved", "systemReserved")
-        ]
-        if sum(reserved) <= 0:
+        given = [values.get(path) or {} for path in ("kubeReserved", "systemReserved")]
+        if not any("cpu" in one for one in given):
+            problem = "unable to determine reserved CPU resources for static policy"
+            raise Failure(f"[cpumanager] {problem}")
+        if sum(parse_quantity(one.get("cpu", "0")) for one in given) <= 0:
             raise Failure(
                 "[cpumanager] the static policy requires systemreserved.cpu + kubereserved.cpu to "
                 "be greater than zero"
@@ -128,6 +143,25 @@ def check_policies(values: Mapping[str, Any]) -> None:
     policy = values.get("memoryManagerPolicy", "None")
     if policy not in ("None", "Static"):
         raise Failure(f"unknown policy: {quote(policy)}")
+
+
+def check_cpus(values: Mapping[str, Any]) -> None:
+    """Check CPUs of this machine and options of the policy: cmd/kubelet/app, pkg/kubelet/cm."""
+    reserved = values.get("reservedSystemCPUs") or ""
+    online = text_of("/sys/devices/system/cpu/online").strip()
+    if reserved and online and not cpus_of(reserved) <= cpus_of(online):
+        raise Failure(f"reserved-cpus: {reserved} is not a subset of online-cpus: {online}")
+    options = values.get("cpuManagerPolicyOptions") or {}
+    if options and values.get("cpuManagerPolicy", "none") == "none" and since(23):
+        shown = " ".join(f"{name}:{options[name]}" for name in sorted(options))
+        problem = f"None policy: received unsupported options=map[{shown}]"
+        raise Failure(f"new none policy error: {problem}")
+
+
+def cpus_of(text: str) -> set[int]:
+    """Return the CPUs of a list such as 0-3,7."""
+    pairs = (part.partition("-") for part in text.split(","))
+    return {one for low, _, high in pairs for one in range(int(low), int(high or low) + 1)}
 
 
 def check_sysctls(patterns: Iterable[str]) -> None:

@@ -61,7 +61,7 @@ class Configuration:
     def bound(flags: FlagSet) -> Iterator[tuple[str, Flag]]:
         """Yield the paths that a flag sets, each with its flag."""
         for path, (_, _, _, name, *_) in FACTS["fields"].items():
-            if name in flags.flags and not path.startswith("logging.v"):
+            if name in flags.flags and not path.startswith(APART):
                 yield path, flags.flags[name]
 
     def load(self, path: str) -> None:
@@ -87,7 +87,7 @@ class Configuration:
             problem = f"flag config-dir specified but environment variable {switch} not set"
             raise Refusal("folder", f"{problem}, cannot start kubelet")
         try:
-            if not os.path.isdir(folder):
+            if not os.path.lexists(folder):
                 raise Failure(f"lstat {folder}: no such file or directory")
             for place, folders, names in os.walk(folder):
                 folders.sort()
@@ -115,16 +115,15 @@ class Configuration:
         problem = self.wrong_kind(content, data.decode(errors="replace"))
         if problem:
             raise Failure(f"{decode} {problem}")
-        gates = content.get("featureGates")
-        for name in sorted(map(str, gates)) if isinstance(gates, dict) and since(32) else ():
-            if name not in FACTS["gates"]:
-                problem = "failed to merge global and in-flight KubeletConfiguration while setting"
-                raise Panic(f"{problem} defaults, error: unrecognized feature gate: {name}")
         unknown: list[str] = []
         try:
             self.merge(content, "", unknown, merged)
         except ValueError as error:
             raise Failure(f"{decode} {error}") from None
+        for name in sorted(map(str, content.get("featureGates") or ())) if since(32) else ():
+            if name not in FACTS["gates"]:
+                problem = "failed to merge global and in-flight KubeletConfiguration while setting"
+                raise Panic(f"{problem} defaults, error: unrecognized feature gate: {name}")
         if (unknown or duplicates) and since(17):
             warn_of_leniency(unknown, duplicates, content)
         for name in PATHS:
@@ -252,7 +251,12 @@ def warn_of_leniency(unknown: list[str], duplicates: list[str], content: Any) ->
 
 
 DURATIONS = ("duration", "nanoseconds")
-PATHS = ("staticPodPath", "authentication.x509.clientCAFile", "tlsCertFile", "tlsPrivateKeyFile")
+APART = ("logging.v", "seccompDefault")
+"""Fields whose flags set something of their own, which /configz does not show."""
+PATHS = (
+    "staticPodPath", "authentication.x509.clientCAFile", "tlsCertFile", "tlsPrivateKeyFile",
+    "resolvConf", "volumePluginDir", "podLogsDir",
+)  # fmt: skip
 """Fields whose value, if it is relative, starts at the file's folder."""
 POINTERS = (
     "containerLogMonitorInterval", "cpuCFSQuotaPeriod",

@@ -40,7 +40,7 @@ USER_FIELDS = {
     "password": str,
     "exec": dict,
 }
-CONTEXT_FIELDS = {"cluster": str, "user": str}
+CONTEXT_FIELDS = {"cluster": str, "user": str, "namespace": str}
 GO_NAMES = {
     "context": ("NamedContext", "Context"),
     "cluster": ("NamedCluster", "Cluster"),
@@ -61,6 +61,8 @@ class ClientConfig(NamedTuple):
     password: str = ""
     server_name: str = ""
     plugin: Mapping[str, Any] = {}
+    watched: bool = False
+    """Whether the certificate is in a file, which clients from 1.18 on read again and again."""
 
 
 def client_config(path: str, server: str = "") -> ClientConfig:
@@ -99,6 +101,7 @@ def client_config(path: str, server: str = "") -> ClientConfig:
         password=user["password"],
         server_name=cluster["tls-server-name"],
         plugin=user["exec"],
+        watched=bool(user["client-certificate"] and not user["client-certificate-data"]),
     )
 
 
@@ -242,6 +245,11 @@ def plugin_problems(name: str, user: dict[str, Any]) -> list[str]:
         problems.append(
             f"apiVersion must be specified for {name} to use exec authentication plugin"
         )
+    older = str(plugin.get("apiVersion")).endswith(("/v1alpha1", "/v1beta1"))
+    if since(22) and not older and not plugin.get("interactiveMode"):
+        problems.append(
+            f"interactiveMode must be specified for {name} to use exec authentication plugin"
+        )
     return problems
 
 
@@ -294,6 +302,9 @@ def server_url(server: str) -> str:
         _ = parts.port, urlsplit(f"http://{server}").port
     except ValueError as error:
         raise Failure(f"parse {quote(server)}: {error}") from None
+    if escape := re.search("%(?![0-9A-Fa-f]{2}).{0,2}", parts.path):
+        problem = f"invalid URL escape {quote(escape[0])}"
+        raise Failure(f"parse {quote(f'http://{server}')}: {problem}")
     if parts.scheme and parts.netloc and not re.search(r"[\s{}]", parts.netloc):
         return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
     if urlsplit("http://" + server).path not in ("", "/"):

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from typing import NoReturn
 
-from hollow_common.errors import Failure, Fatal, Panic
+from hollow_common.errors import Exit, Failure, Fatal, Panic
 from hollow_common.facts import since, version
 from hollow_common.go import errno_text, in_background, quote, read_file
 from hollow_common.http_server import Server, keep_trying
@@ -38,7 +38,7 @@ from hollow_kubelet.node import Node
 from hollow_kubelet.pages import KubeletPages, cadvisor_port, healthz_port
 from hollow_kubelet.resources import check_resources
 from hollow_kubelet.rotation import Rotation
-from hollow_kubelet.serving import serving_files
+from hollow_kubelet.serving import check_given, lacks_certificate, serving_files
 from hollow_kubelet.static_pods import StaticPods
 from hollow_kubelet.validation import check_configuration, check_flags
 
@@ -107,6 +107,7 @@ class Kubelet:
         pods = self.static_pods()
         try:
             check_kubelet(flags)
+            check_given(flags)
             self.make_folders()
         except Failure as error:
             raise Failure(f"failed to create kubelet: {error}") from None
@@ -309,7 +310,8 @@ class Kubelet:
         if flags["enable-server"]:
             log("I", "server.go:132", f"Starting to listen on {address}:{port}")
             try:
-                certificate, key = map(read_file, self.files)
+                waits = lacks_certificate(flags, self.configuration.values, self.standalone)
+                certificate, key = (b"", b"") if waits else map(read_file, self.files)
                 tls = ServingTls(certificate, key, self.client_ca, flags["client-ca-file"])
                 problem = http2_problem(self.configuration.values) if since(10) else ""
                 if problem:
@@ -317,12 +319,12 @@ class Kubelet:
                 answer = pages.protected(gate, flags["enable-debugging-handlers"])
                 Server(address, port, answer, tls)
             except Failure as error:
-                raise Fatal("server.go:144", str(error)) from None
+                raise not_listening(error) from None
         if flags["read-only-port"] > 0:
             try:
                 Server(address, flags["read-only-port"], pages.read_only)
             except Failure as error:
-                raise Fatal("server.go:160", str(error)) from None
+                raise not_listening(error) from None
         if flags["healthz-port"] > 0:
 
             def report(error: Failure) -> None:
@@ -330,6 +332,13 @@ class Kubelet:
 
             host = flags["healthz-bind-address"]
             keep_trying(5, report, host, flags["healthz-port"], healthz_port)
+
+
+def not_listening(error: Failure) -> Exception:
+    """Return how a kubelet ends that cannot serve."""
+    if not since(21):
+        return Fatal("server.go:144", str(error))
+    return Exit("server.go:180", structured("Failed to listen and serve", err=str(error)))
 
 
 def notify_systemd(state: str) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 from typing import NoReturn
 
-from hollow_common.errors import Failure, Fatal, Panic, Refusal
+from hollow_common.errors import Exit, Failure, Fatal, Panic, Refusal
 from hollow_common.facts import FACTS, since, version
 from hollow_common.go import quote
 from hollow_common.libc import libc
@@ -17,7 +17,7 @@ from hollow_kubelet.configuration import Configuration
 from hollow_kubelet.feature_gates import set_feature_gates
 from hollow_kubelet.flags import FlagSet
 from hollow_kubelet.kubelet import Kubelet
-from hollow_kubelet.validation import check_configuration, check_flags
+from hollow_kubelet.validation import check_configuration, check_flags, check_logging
 
 PR_SET_NAME = 15
 HYPERKUBE_USAGE = """\
@@ -69,6 +69,7 @@ STEPS = {
     "flags": ("Failed to validate kubelet flags", "failed to validate kubelet flags: {}"),
     "folder": ("", "{}"),
     "file": ("Failed to load kubelet config file", "failed to load kubelet config file, {}"),
+    "logging": ("Failed to initialize logging", "initialize logging: {}"),
     "configuration": (
         "Failed to validate kubelet configuration",
         "failed to validate kubelet configuration, error: {}, path: "
@@ -212,6 +213,11 @@ def prepare(flags: FlagSet, words: list[str]) -> Configuration:
     else:
         configuration.take_flags(flags)
         configuration.derive()
+    if since(25):
+        try:
+            check_logging(configuration.values)
+        except Failure as error:
+            raise Refusal("logging", str(error)) from None
     if since(11):
         try:
             check_configuration(flags, configuration.values)
@@ -283,6 +289,9 @@ def run(argv: list[str]) -> int:
     except Fatal as error:
         log("F", error.where, str(error))
         return 255
+    except Exit as error:
+        log("E", error.where, str(error))
+        return 1
     except Panic as error:
         complain(f"panic: {error}\n\ngoroutine 1 [running]:")
         return 2

@@ -19,22 +19,48 @@ RESERVABLE = ("cpu", "memory", "storage", "ephemeral-storage", "pid")
 def check_resources(flags: FlagSet) -> None:
     """Check reservations and hard evictions as run() does for the container manager."""
     for flag in ("kube-reserved", "system-reserved"):
-        for name, amount in flags[flag].items():
-            if name not in RESERVABLE:
-                raise Failure(f"cannot reserve {quote(name)} resource")
-            if parse_quantity(amount) < 0:
-                raise Failure(f"resource quantity for {quote(name)} cannot be negative: {amount}")
+        try:
+            check_reservation(flags[flag])
+        except Failure as error:
+            failed = f"--{flag} value failed to parse: " if since(25) else ""
+            raise Failure(f"{failed}{error}") from None
     if not flags["experimental-allocatable-ignore-eviction"]:
         parse_evictions(flags["eviction-hard"])
-    for name, share in flags["experimental-qos-reserved"].items():
+    check_shares(flags["experimental-qos-reserved"])
+
+
+def check_shares(shares: dict[str, str], parsed: bool = False) -> None:
+    """Check shares reserved by quality of service: ParseQOSReserved in pkg/kubelet/cm.
+
+    With ``parsed``, the error names what could not be parsed.
+    """
+    for name, share in shares.items():
         if name != "memory":
             raise Failure(f"cannot reserve {quote(name)} resource")
+        problem = ""
         if not share.endswith("%"):
-            raise Failure(f"percentage expected, got '{share}'")
-        if not re.fullmatch(r"[+-]?[0-9]+%", share):
-            raise Failure(f"invalid number in percentage '{share}'")
-        if not 0 <= int(share[:-1]) <= 100:
-            raise Failure("percentage must be between 0 and 100")
+            problem = f"percentage expected, got '{share}'"
+        elif not re.fullmatch(r"[+-]?[0-9]+%", share):
+            problem = f"invalid number in percentage '{share}'"
+        elif not 0 <= int(share[:-1]) <= 100:
+            problem = "percentage must be between 0 and 100"
+        if problem:
+            failed = f"failed to parse percentage {quote(share)} for {quote(name)} resource: "
+            raise Failure(f"{failed if parsed else ''}{problem}")
+
+
+def check_reservation(amounts: dict[str, str]) -> None:
+    """Refuse what cannot be reserved: parseResourceList in cmd/kubelet/app/server.go."""
+    for name, amount in amounts.items():
+        if name not in RESERVABLE:
+            raise Failure(f"cannot reserve {quote(name)} resource")
+        try:
+            negative = parse_quantity(amount) < 0
+        except Failure as error:
+            failed = f"failed to parse quantity {quote(amount)} for {quote(name)} resource: "
+            raise Failure(f"{failed if since(25) else ''}{error}") from None
+        if negative:
+            raise Failure(f"resource quantity for {quote(name)} cannot be negative: {amount}")
 
 
 def parse_evictions(text: Any) -> dict[str, str]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import ssl
 import subprocess
 import time
+from typing import TYPE_CHECKING, Any
 
 from hollow_common.errors import Failure
-from hollow_common.go import errno_text, is_ip
-from hollow_common.tls import PEM_BLOCK, write_file
+from hollow_common.facts import since
+from hollow_common.go import errno_text, is_ip, read_file
+from hollow_common.tls import PEM_BLOCK, load_key_pair, write_file
 
+from hollow_kubelet.feature_gates import is_enabled
 from hollow_kubelet.flags import FlagSet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def serving_files(flags: FlagSet, host: str) -> tuple[str, str]:
@@ -36,6 +43,34 @@ def serving_files(flags: FlagSet, host: str) -> tuple[str, str]:
         except OSError as error:
             raise Failure(f"mkdir {folder}: {errno_text(error)}") from None
     return paths
+
+
+def lacks_certificate(flags: FlagSet, values: Mapping[str, Any], standalone: bool) -> bool:
+    """Return whether the port has no certificate, so that no TLS handshake succeeds.
+
+    A certificate that is requested has to be approved first, by hand; and from 1.31 on one without
+    its key is not loaded.
+    """
+    given = flags["tls-cert-file"], flags["tls-private-key-file"]
+    if any(given):
+        return since(31) and not all(given)
+    gates = values.get("featureGates") or flags["feature-gates"]
+    gates = gates if isinstance(gates, dict) else {}
+    asked = bool(values.get("serverTLSBootstrap")) or not since(11)
+    return asked and not standalone and is_enabled("RotateKubeletServerCertificate", gates)
+
+
+def check_given(flags: FlagSet) -> None:
+    """Load certificate and key that are given: from 1.31 on, the kubelet watches their files."""
+    given = flags["tls-cert-file"], flags["tls-private-key-file"]
+    if not since(31) or not all(given):
+        return
+    try:
+        load_key_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), *map(read_file, given))
+    except Failure as error:
+        what = "unable to set up dynamic certificate manager for kubelet server cert files"
+        step = "failed to initialize file based certificate manager"
+        raise Failure(f"{step}: {what}: {error}") from None
 
 
 def self_signed(host: str) -> tuple[bytes, bytes]:

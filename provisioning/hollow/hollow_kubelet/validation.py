@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from hollow_common.errors import Failure, Refusal
 from hollow_common.facts import FACTS, since
 from hollow_common.go import aggregate, format_duration, quote
 from hollow_common.labels import check_labels, label_value_problems, qualified_name_problems
+from hollow_common.machine import has_cgroup_v2
 from hollow_common.quantity import parse_quantity
 from hollow_common.taints import TAINT_EFFECTS
 
@@ -139,7 +139,7 @@ def cgroup_needed(values: Mapping[str, Any], level: str, invalid: str, enforced:
 
 def system_problems(values: Mapping[str, Any]) -> list[str]:
     """Return the problems on this machine: validation_linux.go."""
-    if since(31) and not os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+    if since(31) and not has_cgroup_v2():
         support = "is unsupported and will be removed in a future release"
         if values.get("failCgroupV1"):
             return [
@@ -214,6 +214,12 @@ def cpu_problems(values: Mapping[str, Any]) -> list[str]:
     return []
 
 
+def check_logging(values: Mapping[str, Any]) -> None:
+    """Refuse logging that cannot be initialized, which is before all else is validated."""
+    if problems := logging_problems(values):
+        raise Failure(aggregate(problems))
+
+
 def logging_problems(values: Mapping[str, Any]) -> list[str]:
     """Return the problems with logging: k8s.io/component-base/logs."""
     found = []
@@ -227,6 +233,15 @@ def logging_problems(values: Mapping[str, Any]) -> list[str]:
     if (values.get("logging.verbosity") or 0) > 2**31 - 1:
         number = values["logging.verbosity"]
         found.append(f"logging.verbosity: Invalid value: {number}: Must be <= {2**31 - 1}")
+    if not is_enabled("LoggingAlphaOptions", values.get("featureGates") or {}):
+        off = "Forbidden: Feature LoggingAlphaOptions is disabled"
+        for kind in ("text", "json"):
+            options = f"logging.options.{kind}"
+            if values.get(f"{options}.splitStream"):
+                found.append(f"{options}.splitStream: {off}")
+            size = values.get(f"{options}.infoBufferSize")
+            if size and parse_quantity(str(size)):
+                found.append(f"{options}.infoBufferSize: {off}")
     patterns = values.get("logging.vmodule") or ()
     if patterns and form not in (None, "", "text"):
         found.append("logging.vmodule: Forbidden: Only supported for text log format")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from hollow_common.errors import Failure, Panic
+from hollow_kubelet import choices
 from hollow_kubelet.choices import HTTP2_SUITES, http2_problem
 from hollow_kubelet.configuration import Configuration
 from hollow_kubelet.resources import parse_evictions
@@ -18,7 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_kubecluster.spec import catalog
-from tests.unit.kubelet.hollow.support import HEAD, WITH_FILES, Loaded, Play, Run, needed
+from tests.unit.kubelet.hollow.support import (
+    CERTIFICATES,
+    HEAD,
+    WITH_FILES,
+    Loaded,
+    Play,
+    Run,
+)
 
 Load = Callable[..., Loaded]
 
@@ -204,7 +212,7 @@ REFUSED = {
     "featureGates: {KubeletCrashLoopBackOffMax: false}\ncrashLoopBackOff: {maxContainerRestartPeriod: 10s}": "must not be set",
     "runOnce: true": "Runonce mode has been deprecated",
     "reservedMemory: [{numaNode: 0, limits: {memory: 0}}]": "reserved memory may not be zero for NUMA node 0",
-    "podLogsDir: logs": 'pod logs path "logs" must be absolute path',
+    "podLogsDir: /var//log": 'pod logs path "/var//log" must be normalized',
     "hairpinMode: nope": 'option "nope" specified for hairpinMode (--hairpin-mode)',
 }  # fmt: skip
 
@@ -223,7 +231,19 @@ def test_values_that_1_36_refuses(load: Load, text: str) -> None:
         ("tlsCipherSuites: [NOPE]", "Cipher suite NOPE not supported or doesn't exist"),
         ("tlsCurvePreferences: [5]", "curve preference 5 is not supported"),
         ("cpuManagerPolicy: nope", 'unknown policy: "nope"'),
-        ("cpuManagerPolicy: static", "the static policy requires systemreserved.cpu"),
+        ("cpuManagerPolicy: static", "unable to determine reserved CPU resources for static policy"),
+        ("cpuManagerPolicy: static\nkubeReserved: {cpu: '0'}", "the static policy requires systemreserved.cpu"),
+        ("cpuManagerPolicyOptions: {full-pcpus-only: 'true'}", "new none policy error: None policy: received unsupported options=map[full-pcpus-only:true]"),
+        ("reservedSystemCPUs: 0-4000", "reserved-cpus: 0-4000 is not a subset of online-cpus: 0"),
+        ("kubeReserved: {cpu: '-1'}", '--kube-reserved value failed to parse: resource quantity for "cpu" cannot be negative: -1'),
+        ("systemReserved: {cpu: x}", '--system-reserved value failed to parse: failed to parse quantity "x" for "cpu" resource: quantities must match'),
+        ("qosReserved: {cpu: 50%}", '--qos-reserved value failed to parse: cannot reserve "cpu" resource'),
+        ("qosReserved: {memory: '50'}", """failed to parse percentage "50" for "memory" resource: percentage expected, got '50'"""),
+        ("tlsCertFile: /nonexist\ntlsPrivateKeyFile: /nonexist", "failed to create kubelet: failed to initialize file based certificate manager: unable to set up dynamic certificate manager for kubelet server cert files: open /nonexist: no such file or directory"),
+        ("logging: {format: nope}", 'initialize logging: logging.format: Invalid value: "nope": Unsupported log format'),
+        ("logging: {options: {json: {splitStream: true}}}", "initialize logging: logging.options.json.splitStream: Forbidden: Feature LoggingAlphaOptions is disabled"),
+        ("logging: {options: {text: {infoBufferSize: 1Ki}}}", "initialize logging: logging.options.text.infoBufferSize: Forbidden: Feature LoggingAlphaOptions is disabled"),
+        ("featureGates: {Nope: 5}", "cannot unmarshal number into Go struct field KubeletConfiguration.featureGates of type bool"),
         ("memoryManagerPolicy: nope", 'unknown policy: "nope"'),
         ("configMapAndSecretChangeDetectionStrategy: nope", "unknown configmap and secret manager mode: nope"),
         ("containerLogMaxSize: lots", 'failed to parse container log max size "lots"'),
@@ -240,11 +260,34 @@ def test_values_that_are_refused_later_in_the_start(
     path.write_text(
         f"{HEAD}authorization: {{mode: AlwaysAllow}}\nauthentication: {{webhook: {{enabled: false}}, anonymous: {{enabled: true}}}}\n{text}\n"
     )
-    ended = run(
-        36, *needed(36), f"--root-dir={tmp_path}", "--fail-swap-on=false", f"--config={path}"
-    )
+    given = [] if "tlsCertFile" in text else [*CERTIFICATES]
+    words = [f"--root-dir={tmp_path}", f"--cert-dir={tmp_path}", "--fail-swap-on=false"]
+    ended = run(36, *given, "--fail-cgroupv1=false", *words, f"--config={path}")
     assert ended.status == 1
     assert problem in ended.problem.replace('\\"', '"')
+
+
+def test_swap_that_needs_cgroup_v2(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    play(36)
+    values = {"memorySwap.swapBehavior": "LimitedSwap"}
+    monkeypatch.setattr(choices, "has_cgroup_v2", lambda: False)
+    with pytest.raises(Failure, match="it is only supported with cgroupv2"):
+        choices.check_choices(values)
+    choices.check_choices({**values, "featureGates": {"NodeSwap": False}})
+    monkeypatch.setattr(choices, "has_cgroup_v2", lambda: True)
+    choices.check_choices(values)
+
+
+def test_relative_paths_start_at_the_file(load: Load, tmp_path: Any) -> None:
+    names = ("staticPodPath", "resolvConf", "volumePluginDir", "podLogsDir")
+    loaded = load(36, HEAD + "".join(f"{name}: some/{name}\n" for name in names))
+    for name in names:
+        assert loaded.shown[name] == f"{tmp_path}/some/{name}"
+
+
+def test_a_flag_that_is_no_field(load: Load) -> None:
+    assert load(36, HEAD, "--seccomp-default").shown["seccompDefault"] is False
+    assert load(36, f"{HEAD}seccompDefault: true\n").shown["seccompDefault"] is True
 
 
 def test_cipher_suites_without_one_that_http2_needs() -> None:

@@ -99,6 +99,94 @@ def test_a_kubeconfig_without_a_server(run: Run, tmp_path: Path, number: int) ->
     assert ("nknown authorization mode Nope" in ended.problem) == (number < 10)
 
 
+@pytest.mark.parametrize(
+    ("number", "version", "refused"),
+    [
+        (16, "v1alpha1", False), (23, "v1alpha1", False), (24, "v1alpha1", True),
+        (36, "v1beta1", False), (21, "v1", True), (22, "v1", False), (36, "v2", True),
+    ],
+)  # fmt: skip
+def test_versions_of_exec_plugins(play: Play, number: int, version: str, refused: bool) -> None:
+    play(number)
+    name = f"client.authentication.k8s.io/{version}"
+    config = ClientConfig("https://a", plugin={"command": "x", "apiVersion": name})
+    if not refused:
+        ApiServer(config)
+        return
+    with pytest.raises(Failure, match=f'exec plugin: invalid apiVersion "{name}"'):
+        ApiServer(config)
+
+
+def test_an_exec_plugin_of_v1_says_whether_it_is_interactive(play: Play, tmp_path: Path) -> None:
+    play(36)
+    path = tmp_path / "kubeconfig"
+    plugin = {"command": "x", "apiVersion": "client.authentication.k8s.io/v1"}
+    path.write_text(one_cluster(user={"exec": plugin}))
+    with pytest.raises(Failure, match="interactiveMode must be specified for u to use exec"):
+        client_config(str(path))
+
+
+def one_cluster(server: str = "https://127.0.0.1:1", user: object = None, **cluster: str) -> str:
+    document = {
+        "clusters": [{"name": "c", "cluster": {"server": server, **cluster}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+        "users": [{"name": "u", "user": user or {}}],
+    }
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(("number", "refused"), [(9, True), (17, True), (18, False), (36, False)])
+def test_a_certificate_in_a_file_that_holds_none(
+    play: Play, tmp_path: Path, number: int, refused: bool
+) -> None:
+    # A real 1.9.8 refuses it; a real 1.36.3 reads it for each connection.
+    play(number)
+    empty, path = tmp_path / "empty", tmp_path / "kubeconfig"
+    empty.write_text("nothing")
+    user = {"client-certificate": str(empty), "client-key": str(empty)}
+    path.write_text(one_cluster(user=user))
+    problem = "failed to find any PEM data in certificate input"
+    if refused:
+        with pytest.raises(Failure, match=problem):
+            ApiServer(client_config(str(path)))
+        return
+    with pytest.raises(ApiError, match=problem):
+        ApiServer(client_config(str(path))).request("GET", "/api")
+
+
+@pytest.mark.parametrize(("number", "refused"), [(9, False), (16, False), (30, True), (36, True)])
+def test_an_authority_in_a_file_that_holds_none(
+    play: Play, tmp_path: Path, number: int, refused: bool
+) -> None:
+    play(number)
+    empty, path = tmp_path / "empty", tmp_path / "kubeconfig"
+    empty.write_text("nothing")
+    path.write_text(one_cluster(**{"certificate-authority": str(empty)}))
+    if not refused:
+        ApiServer(client_config(str(path)))
+        return
+    with pytest.raises(Failure, match="unable to load root certificates: unable to parse bytes"):
+        ApiServer(client_config(str(path)))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (one_cluster("https://127.0.0.1:1/%zz"), 'invalid URL escape "%zz"'),
+        (one_cluster().replace('"user": "u"', '"namespace": true'), "cannot unmarshal bool"),
+    ],
+)
+def test_what_a_real_kubelet_refuses_in_a_kubeconfig(
+    play: Play, tmp_path: Path, text: str, problem: str
+) -> None:
+    play(36)
+    path = tmp_path / "kubeconfig"
+    path.write_text(text)
+    with pytest.raises(Failure, match=problem):
+        ApiServer(client_config(str(path)))
+
+
 @pytest.mark.parametrize("form", ["json", "indented with tabs", "quoted", "block scalars"])
 def test_kubeconfigs_in_all_forms(pki: Pki, tmp_path: Path, form: str) -> None:
     key = pki.client.data()[1]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import socket
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hollow_common.errors import Failure
+from hollow_common.tls import ServingTls
+from hollow_kubelet.checks import check_cloud
+from hollow_kubelet.flags import FlagSet
+from hollow_kubelet.serving import check_given, lacks_certificate
+
+from tests.unit.kubelet.hollow.support import Pki, Play
+
+
+def flags(*words: str) -> FlagSet:
+    given = FlagSet()
+    given.parse(list(words))
+    return given
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "values", "lacks"),
+    [
+        (9, [], {}, False),
+        (9, ["--feature-gates=RotateKubeletServerCertificate=true"], {}, True),
+        (36, [], {}, False),
+        (36, [], {"serverTLSBootstrap": True}, True),
+        (30, ["--tls-cert-file=/a"], {}, False),
+        (36, ["--tls-cert-file=/a"], {}, True),
+        (36, ["--tls-cert-file=/a", "--tls-private-key-file=/b"], {"serverTLSBootstrap": True}, False),
+    ],
+)  # fmt: skip
+def test_who_has_no_certificate(
+    play: Play, number: int, words: list[str], values: dict[str, Any], lacks: bool
+) -> None:
+    play(number)
+    assert lacks_certificate(flags(*words), values, False) is lacks
+    assert not lacks_certificate(flags(), values, standalone=True)
+
+
+def test_no_handshake_without_a_certificate() -> None:
+    server, client = socket.socketpair()
+    tls = ServingTls(b"", b"", None, "")
+    with ThreadPoolExecutor() as pool:
+        accepted = pool.submit(tls.accept, server)
+        context = ssl.create_default_context()
+        with pytest.raises(ssl.SSLError, match="internal error"):
+            context.wrap_socket(client, server_hostname="node1")
+        assert isinstance(accepted.exception(10), OSError)
+    for one in (server, client):
+        one.close()
+
+
+def test_a_given_pair_is_loaded_before_the_start_from_1_31_on(
+    play: Play, pki: Pki, tmp_path: Path
+) -> None:
+    words = ["--tls-cert-file=/nonexist", "--tls-private-key-file=/nonexist"]
+    play(30)
+    check_given(flags(*words))
+    play(36)
+    with pytest.raises(Failure, match="cert files: open /nonexist: no such file or directory"):
+        check_given(flags(*words))
+    (tmp_path / "text").write_text("nothing")
+    words = [f"--tls-cert-file={tmp_path}/text", f"--tls-private-key-file={tmp_path}/text"]
+    with pytest.raises(Failure, match="failed to find any PEM data in certificate input"):
+        check_given(flags(*words))
+    check_given(
+        flags(f"--tls-cert-file={pki.serving.crt}", f"--tls-private-key-file={pki.serving.key}")
+    )
+
+
+def test_cloud_providers(play: Play) -> None:
+    play(36)
+    check_cloud(flags("--cloud-provider=external"))
+    with pytest.raises(Failure, match=r'^failed to create kubelet: cloud provider "aws" was spec'):
+        check_cloud(flags("--cloud-provider=aws"))
