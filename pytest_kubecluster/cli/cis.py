@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from pytest_kubecluster.cli.common import (
     record_of,
     session_of,
 )
+from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.spec.parts import NO_ADDRESS
 
 if TYPE_CHECKING:
@@ -52,7 +54,11 @@ def _cis(arguments: argparse.Namespace) -> int:
     session = session_of(arguments.options)
     waivers = session.settings.spec_file.waivers
     every: list[dict[str, Any]] = []
+    problems = []
     for name, seen in _looks(arguments.name, session):
+        if isinstance(seen, KubeClusterError):
+            problems.append(f"{name} cannot be judged: {seen}")
+            continue
         try:
             check_waivers(waivers, seen.read_as)
         except ValueError as error:
@@ -71,11 +77,15 @@ def _cis(arguments: argparse.Namespace) -> int:
             print(summary(rows))
     if arguments.json:
         print(json.dumps(every, indent=1))
-    return FAILED if has_failed(every) else DONE
+    for problem in problems:
+        print(f"kubecluster: {problem}", file=sys.stderr)
+    return FAILED if problems or has_failed(every) else DONE
 
 
-def _looks(name: str | None, session: ClusterSession) -> Iterator[tuple[str, Observation]]:
-    """Yield what is seen of each node."""
+def _looks(
+    name: str | None, session: ClusterSession
+) -> Iterator[tuple[str, Observation | KubeClusterError]]:
+    """Yield what is seen of each node, or why nothing is."""
     from pytest_kubecluster.layouts.cluster import spec_of
     from pytest_kubecluster.nodes.node import Node
     from pytest_kubecluster.spec.topology import Machine
@@ -83,15 +93,21 @@ def _looks(name: str | None, session: ClusterSession) -> Iterator[tuple[str, Obs
     if session.settings.machines.existing:
         with existing_cluster(session) as cluster:
             for node in cluster.nodes:
-                yield node.name, node.kubelet
+                try:
+                    yield node.name, node.kubelet
+                except KubeClusterError as error:
+                    yield node.name, error
         return
     folder = cluster_folder(name)
     machines = [Machine(*one, NO_ADDRESS) for one in record_of(folder).nodes.items()]
     spec = spec_of(machines, None, session.settings.version, layout="found")
 
-    def look(name: str) -> Observation:
-        with kept_access(folder, name) as access:
-            return Node(spec[name], access).look()
+    def look(name: str) -> Observation | KubeClusterError:
+        try:
+            with kept_access(folder, name) as access:
+                return Node(spec[name], access).look()
+        except KubeClusterError as error:
+            return error
 
     with ThreadPoolExecutor(max_workers=16) as pool:
         names = [node.name for node in spec]
