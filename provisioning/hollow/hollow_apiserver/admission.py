@@ -113,7 +113,8 @@ def restrict_node(
         problem = f"is not allowed to modify node {quote(name)}"
         if not since(17):
             problem = f"cannot modify node {shown(name)}"
-        raise refused(kind, name, f"node {shown(node)} {problem}")
+        named = name if thing is not None or since(8) else "Unknown"
+        raise refused(kind, named, f"node {shown(node)} {problem}")
     if thing is None or (before is not None and not since(11)):
         return
     labels = modified(before, thing)
@@ -182,7 +183,7 @@ def restrict_pod(
     if before is None and thing is not None:
         annotations = thing["metadata"].get("annotations") or {}
         if MIRROR not in annotations:
-            mark = quote(MIRROR) if since(9) else MIRROR
+            mark = quote(MIRROR)
             problem = f"pod does not have {mark} annotation, {who} can only create mirror pods"
         elif not mine:
             problem = f"{who} can only create pods with spec.nodeName set to itself"

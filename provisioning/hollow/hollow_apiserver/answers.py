@@ -39,6 +39,8 @@ def text_answer(text: str, status: int = 200) -> Answer:
 
 def failure_answer(failure: RequestFailure) -> Answer:
     """Answer with the Status of a failure."""
+    if failure.plain:
+        return text_answer(str(failure), failure.code)
     return json_answer(failure.status(), failure.code)
 
 

@@ -58,6 +58,11 @@ class Authorization:
     def refusal(asked: Attributes, reason: str) -> RequestFailure:
         """Return the failure in the words of responsewriters/errors.go."""
         text = forbidden_message(asked)
+        if not since(8):
+            shown = f": {quote(reason)}" if reason else ""
+            refusal = RequestFailure(403, "Forbidden", text + shown)
+            refusal.plain = True
+            return refusal
         if reason:
             text = f"{text}: {reason}"
         qualified = asked.resource

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 class RequestFailure(Exception):
     """A request that fails with a Status object."""
 
+    plain = False
+    """Whether the answer is a text: in 1.7 that what is not allowed is."""
+
     def __init__(
         self, code: int, reason: str, message: str, details: dict[str, Any] | None = None
     ) -> None:

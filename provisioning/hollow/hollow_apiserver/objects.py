@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 FIXED = ("name", "namespace", "uid", "creationTimestamp", "generateName", "deletionTimestamp")
 """Metadata that an update cannot change."""
+NODE_INFO = (
+    "machineID", "systemUUID", "bootID", "kernelVersion", "osImage", "containerRuntimeVersion",
+    "kubeletVersion", "kubeProxyVersion", "operatingSystem", "architecture",
+)  # fmt: skip
 WITH_STATUS = ("nodes", "namespaces", "pods", "services", "certificatesigningrequests")
 COUNTED = ("csidrivers", "services")
 NAME_ADVICE = (
@@ -172,7 +176,10 @@ def defaulted(kind: Kind, thing: dict[str, Any], user: User) -> dict[str, Any]:
     if kind.plural == "nodes":
         thing.setdefault("spec", {})
         thing["spec"] = {name: value for name, value in thing["spec"].items() if value}
-        thing.setdefault("status", {})
+        status = dict(thing.get("status") or {})
+        status.setdefault("daemonEndpoints", {"kubeletEndpoint": {"Port": 0}})
+        status["nodeInfo"] = {**dict.fromkeys(NODE_INFO, ""), **(status.get("nodeInfo") or {})}
+        thing["status"] = status
         if not since(11):
             thing["spec"].setdefault("externalID", metadata["name"])
         for taint in thing["spec"].get("taints") or ():
@@ -268,7 +275,7 @@ def taint_causes(taints: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
             text = f"Invalid value: {quote(str(taint.get('value')))}: {problem}"
             causes.append((f"{field}.value", "FieldValueInvalid", text))
         if taint.get("effect") not in effects:
-            listed = ", ".join(map(quote, effects))
+            listed = ", ".join(map(quote, effects) if since(8) else effects)
             text = f"Unsupported value: {quote(str(taint.get('effect', '')))}: supported values: "
             causes.append((f"{field}.effect", "FieldValueNotSupported", text + listed))
         pair = taint.get("key"), taint.get("effect")

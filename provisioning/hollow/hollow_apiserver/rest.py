@@ -388,10 +388,11 @@ class Rest:
             shown = found if "/" in found else f"/{found}"
             group, _, version = shown.rpartition("/")
             source = f"{group.rpartition('.')[2]}{version}.{given}".replace("/", "")
+            package = "core" if since(9) else "api"
             problem = "unknown conversion" if since(12) else "Data not present in src"
             raise bad_request(
                 f'{given} in version "{version}" cannot be handled as a {kind.kind}: '
-                f"converting ({source}) to (core.{kind.kind}): {problem}"
+                f"converting ({source}) to ({package}.{kind.kind}): {problem}"
             )
         return from_version(kind, {**thing, "kind": kind.kind})
 

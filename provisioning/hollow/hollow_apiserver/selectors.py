@@ -9,6 +9,7 @@ from hollow_common.facts import since
 from hollow_common.go import quote
 
 from hollow_apiserver.failures import bad_request
+from hollow_apiserver.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,6 +90,9 @@ def field_selector(text: str, plural: str) -> Callable[[Mapping[str, Any]], bool
         if not found:
             raise bad_request(f"invalid selector: {quote(text)}; can't understand {quote(term)}")
         if found[1] not in known:
+            if not since(8):
+                kind = next(one.kind for one in KINDS if one.plural == plural)
+                raise bad_request(f"field label {quote(found[1])} not supported for {quote(kind)}")
             if plural in FIELDS:
                 raise bad_request(f"field label not supported: {found[1]}")
             names = ", ".join(map(quote, sorted(known)))

@@ -14,6 +14,13 @@ def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+class QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that went away is no news."""
+
+
 class FakeEtcd:
     """Keys with their history; compacted revisions are gone."""
 
@@ -62,8 +69,7 @@ class FakeEtcd:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = QuietServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
         self.thread.start()
