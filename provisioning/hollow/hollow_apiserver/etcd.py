@@ -244,6 +244,7 @@ class Etcd:
         for endpoint in self.in_turn():
             try:
                 connection = self.connect(endpoint, seconds)
+                keep_alive(connection.sock)
                 connection.request("POST", "/v3/watch", json.dumps({"create_request": create}))
                 response = connection.getresponse()
             except (OSError, HTTPException) as error:
@@ -251,6 +252,14 @@ class Etcd:
                 continue
             return Stream(connection, response)
         raise EtcdFailure("; ".join(problems))
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Notice within half a minute that the other end is gone, however silent it is."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
 class Stream:

@@ -14,7 +14,7 @@ from hollow_common.go import timestamp
 from hollow_common.log import log
 
 from hollow_apiserver.authentication import decoded, expired
-from hollow_apiserver.etcd import EtcdFailure
+from hollow_apiserver.etcd import Compacted, EtcdFailure
 from hollow_apiserver.failures import RequestFailure
 from hollow_apiserver.kinds import stored
 from hollow_apiserver.objects import prepare_new
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PERIOD = 1.0
 NAME = "hollow-controller"
 HOLD_SECONDS = 15
+COMPACTION_SECONDS = 300.0
 SILENT = "NodeStatusUnknown", "Kubelet stopped posting node status."
 NEVER = "NodeStatusNeverUpdated", "Kubelet never posted node status."
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
@@ -61,6 +62,8 @@ class Lifecycle:
         self.leading = False
         self.renewal = 0.0
         self.other: tuple[str, float] = ("", 0.0)
+        self.revision = 0
+        self.compaction = 0.0
 
     def follow(self) -> None:
         """Look after the nodes, forever."""
@@ -68,7 +71,8 @@ class Lifecycle:
             try:
                 if self.leads():
                     self.look()
-            except (EtcdFailure, RequestFailure) as error:
+                    self.compact()
+            except (Compacted, EtcdFailure, RequestFailure) as error:
                 log("E", "node_lifecycle_controller.go:597", f"cannot look after nodes: {error}")
             time.sleep(PERIOD)
 
@@ -178,6 +182,16 @@ class Lifecycle:
         }
         made = prepare_new(stored("events"), event, "default", "", ITSELF)
         self.storage.create(stored("events"), "default", made, 3600)
+
+    def compact(self) -> None:
+        """Forget old states of objects: storage/etcd3/compact.go, every five minutes."""
+        now = time.monotonic()
+        if now < self.compaction:
+            return
+        self.compaction = now + COMPACTION_SECONDS
+        if self.revision:
+            self.storage.etcd.compact(self.revision)
+        self.revision = self.storage.etcd.range("/", limit=1, keys_only=True).revision
 
     def remove_tokens(self) -> None:
         """Remove bootstrap tokens that expired: pkg/controller/bootstrap/tokencleaner.go."""

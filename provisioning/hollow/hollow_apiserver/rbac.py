@@ -60,6 +60,24 @@ class Rbac:
                 return allowed_by("RoleBinding", binding, subject)
         return ""
 
+    def rules_of(self, user: User, namespace: str) -> dict[str, Any]:
+        """Return all rules that are bound to a user, as a SelfSubjectRulesReview has them."""
+        self.refresh()
+        bindings = [(one, "") for one in self.known["clusterrolebindings"]]
+        bindings += [
+            (one, namespace)
+            for one in self.known["rolebindings"]
+            if one["metadata"]["namespace"] == namespace
+        ]
+        rules = [
+            rule for one, where in bindings if bound(one, user) for rule in self.rules(one, where)
+        ]
+        found = {
+            "resourceRules": [one for one in rules if one.get("resources")],
+            "nonResourceRules": [one for one in rules if one.get("nonResourceURLs")],
+        }
+        return {**found, "incomplete": bool(user.node)}
+
     def refresh(self) -> None:
         """Read roles and bindings, unless that was just done."""
         if time.monotonic() < self.until:

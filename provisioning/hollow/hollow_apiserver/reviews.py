@@ -39,7 +39,8 @@ class Reviews:
             metadata = {"creationTimestamp": timestamp()}
             status = {"userInfo": to_json(request.user)}
         elif review.kind == "SelfSubjectRulesReview":
-            status = {"resourceRules": [], "nonResourceRules": [], "incomplete": True}
+            rbac = self.authorization.rbac
+            status = rbac.rules_of(request.user, str(spec.get("namespace") or ""))
         else:
             own = review.kind == "SelfSubjectAccessReview"
             status = self.access(spec, request.user if own else user_from_review(spec))

@@ -44,6 +44,7 @@ def sow(storage: Storage, service_range: str, address: str, port: int) -> None:
     first = str(ipaddress.ip_network(service_range.split(",")[0], strict=False)[1])
     create(storage, stored("services"), "default", service(first, port))
     create(storage, stored("endpoints"), "default", endpoints(address, port))
+    storage.update(stored("endpoints"), "default", "kubernetes", lambda one: joined(one, address))
 
 
 def create(storage: Storage, kind: Kind, namespace: str, thing: dict[str, Any]) -> None:
@@ -87,6 +88,14 @@ def service(address: str, port: int) -> dict[str, Any]:
         },
         "status": {"loadBalancer": {}},
     }
+
+
+def joined(thing: dict[str, Any], address: str) -> dict[str, Any]:
+    """Return the endpoints of the API with this server among them."""
+    subset = (thing.get("subsets") or [{}])[0]
+    there = {str(one.get("ip")) for one in subset.get("addresses") or ()}
+    addresses = [{"ip": one} for one in sorted({*there, address})]
+    return {**thing, "subsets": [{**subset, "addresses": addresses}]}
 
 
 def endpoints(address: str, port: int) -> dict[str, Any]:

@@ -112,6 +112,18 @@ def test_one_of_several_servers_leads(cluster: Cluster) -> None:
     assert not first.leads()
 
 
+def test_old_states_are_forgotten(cluster: Cluster) -> None:
+    controller = Lifecycle(cluster.server.rest.storage)
+    controller.compact()
+    first = cluster.etcd.revision
+    cluster.post("/api/v1/nodes", node("node1"))
+    controller.compact()
+    assert cluster.etcd.compacted == 0, "not before five minutes passed"
+    controller.compaction = 0.0
+    controller.compact()
+    assert cluster.etcd.compacted == first
+
+
 def test_tokens_that_expired_are_removed(cluster: Cluster) -> None:
     cluster.post(SECRETS, token_secret(expiration=soon(-1)))
     cluster.post(SECRETS, {"metadata": {"name": "other"}})
