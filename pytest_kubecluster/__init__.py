@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_kubecluster.errors import KubeClusterError, NetworkTakenError
+    from pytest_kubecluster.layouts.cluster import with_layout
     from pytest_kubecluster.nodes.node import Node
     from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, NodeSpec, SpecError
     from pytest_kubecluster.spec.parts import (
@@ -36,6 +37,7 @@ __all__ = [
     "NodeSpec",
     "SpecError",
     "Taint",
+    "with_layout",
 ]
 
 _HOMES = {
@@ -52,6 +54,7 @@ _HOMES = {
     "NodeSpec": "spec.model",
     "SpecError": "spec.model",
     "Taint": "spec.parts",
+    "with_layout": "layouts.cluster",
 }
 
 

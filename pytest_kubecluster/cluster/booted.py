@@ -231,7 +231,7 @@ class Booting:
     def _provision_kept(self, wanted: Fingerprint, deadline: float) -> None:
         cluster = self._cluster
         # Until the playbook has ended, nothing is known of what is on the nodes.
-        cluster.folder.write(provisioning="", layout=cluster.settings.layout)
+        cluster.folder.write(provisioning="", layout=cluster.layout)
         cluster.provision_in_phase(deadline)
         if len(cluster.usable()) == len(cluster.nodes):
             cluster.folder.write(provisioning=wanted.provisioning)

@@ -21,6 +21,7 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import BROUGHT, USUAL
 from pytest_kubecluster.machines.ssh import Ssh
 from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.spec.defaults import LayoutName
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.process import Commands, end_children_with
 from pytest_kubecluster.util.progress import Progress, count
@@ -88,6 +89,11 @@ class Cluster:
         return self._logs
 
     @property
+    def layout(self) -> LayoutName:
+        """The layout of the nodes."""
+        return self.spec.nodes[0].kubelet.layout
+
+    @property
     def python(self) -> str:
         """The path of the Python on the nodes, now or once it is installed."""
         return BROUGHT if self.settings.python else USUAL
@@ -117,7 +123,7 @@ class Cluster:
         nodes = {node.name: node.role for node in self.spec}
         self.folder.write(
             nodes=nodes,
-            layout=self.settings.layout,
+            layout=self.layout,
             provider=self.settings.machines.name,
             python=self.python,
             **recorded,
@@ -151,7 +157,7 @@ class Cluster:
         Raises KubeClusterError; the cluster stays.
         """
         self.follow(spec, settings)
-        self.folder.write(layout=settings.layout)
+        self.folder.write(layout=self.layout)
         deadline = time.monotonic() + settings.timeout
         self.deployment.provision_running(self.usable(), deadline)
 

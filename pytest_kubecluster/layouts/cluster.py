@@ -79,6 +79,25 @@ def spec_of(
     return replace(spec, **_KUBEADM_API_SERVER) if layout == "kubeadm" else spec
 
 
+def with_layout(spec: ClusterSpec, layout: LayoutName) -> ClusterSpec:
+    """Return the same machines and version in another layout, for the hook that changes the spec.
+
+    Whatever else was changed before is as the layout has it: call this first. Raises SpecError for
+    a version that the layout does not have.
+    """
+    machines = [Machine(node.name, node.role, node.address) for node in spec]
+    kubelet = spec.nodes[0].kubelet
+    other = spec_of(
+        machines,
+        spec.network,
+        spec.version,
+        layout=layout,
+        cgroup_v1=kubelet.cgroup_v1,
+        swap=kubelet.swap,
+    )
+    return replace(other, api_server_url=spec.api_server_url, control_plane=spec.control_plane)
+
+
 _KUBEADM_API_SERVER: Mapping[str, Any] = {"api_server_port": 6443, "api_server_master": 1}
 
 

@@ -72,13 +72,15 @@ def pin_node(
 ) -> Pin:
     """Look at a node and return the spec file that it satisfies.
 
-    A node with the layout ``found`` is described in full: settings, labels, taints, files, unit,
-    identity and API server, if it has them; with ``minimal`` without settings that are the
+    A node of any layout but ``classic`` is described in full: settings, labels, taints, files,
+    unit, identity and API server, if it has them; with ``minimal`` without settings that are the
     version's default. Of one with the layout ``classic``, only what differs from the article's is
     stated.
     Raises KubeClusterError if no known kubelet runs there.
     """
-    own = layout == "found"
+    # What kubeadm or CIS ask for is no use as a start: the file says all.
+    own = layout != "classic"
+    layout = "found" if own else layout
     machine = Machine(name, role, NO_ADDRESS)
     seen = _look(spec_from({}, machine, KubeVersion(1, 7, 5), layout), name, access)
     version = _version(name, seen)

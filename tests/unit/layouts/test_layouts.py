@@ -5,11 +5,14 @@ from ipaddress import ip_address
 
 import pytest
 
+from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.layouts.classic import classic_kubelet
-from pytest_kubecluster.layouts.cluster import completed, spec_of
+from pytest_kubecluster.layouts.cluster import completed, spec_of, with_layout
 from pytest_kubecluster.layouts.found import found_kubelet
+from pytest_kubecluster.machines.access import Access
+from pytest_kubecluster.nodes import pin
 from pytest_kubecluster.spec.defaults import BUNDLED_LAYOUTS
-from pytest_kubecluster.spec.model import KubeletSpec, NodeSpec
+from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, NodeSpec
 from pytest_kubecluster.spec.parts import Label, Taint
 from pytest_kubecluster.spec.statements import statements_of
 from pytest_kubecluster.spec.topology import Machine
@@ -84,3 +87,27 @@ def test_a_completed_spec_is_the_articles_where_nothing_is_stated() -> None:
         if getattr(kubelet, one.name) != getattr(article, one.name)
     ]
     assert differing == []
+
+
+def test_a_hook_may_choose_the_layout() -> None:
+    classic = spec_of([replace(MACHINE, role="master"), MACHINE], None, V30, swap=True)
+    classic = replace(classic, api_server_url="https://lb:6443")
+    kubeadm = with_layout(classic, "kubeadm")
+    assert [node.kubelet.layout for node in kubeadm] == ["kubeadm", "kubeadm"]
+    assert [node.name for node in kubeadm] == [node.name for node in classic]
+    assert kubeadm.api_server == "https://lb:6443"
+    assert kubeadm.nodes[0].kubelet.configuration["failSwapOn"] is False
+    assert with_layout(kubeadm, "classic") == classic
+
+
+def test_node_of_kubeadm_is_pinned_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def look(spec: ClusterSpec, name: str, access: Access) -> None:
+        looked.append(spec[name].kubelet.layout)
+        raise KubeClusterError("that is enough")
+
+    monkeypatch.setattr(pin, "_look", look)
+    with pytest.raises(KubeClusterError, match="that is enough"):
+        pin.pin_node("w-1", "worker", Access("", ""), "kubeadm")
+    assert looked == ["found"]
