@@ -297,6 +297,13 @@ def _reservations(_: str, value: Any) -> None:
             raise ValueError(f"{name}: invalid value {amount!r} (must be 0 or more)")
 
 
+def _shares(_: str, value: Any) -> None:
+    for name, share in _pairs(value).items():
+        _check_each([name], ("memory",), "resource")
+        if not re.fullmatch(r"\+?\d+%", share) or int(share[:-1]) > 100:
+            raise ValueError(f"{name}: invalid value {share!r} (must be 0% to 100%)")
+
+
 def _log_size(_: str, value: Any) -> None:
     if value and _quantity("size", value).denominator != 1:
         raise ValueError(f"invalid value {value!r} (must be a whole number of bytes)")
@@ -414,6 +421,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], None]] = {
     "eviction-soft-grace-period": _grace_periods,
     "kube-reserved": _reservations,
     "log-flush-frequency": _flush_frequency,
+    "qos-reserved": _shares,
     "register-with-taints": _taints,
     "reserved-cpus": _cpus,
     "reserved-memory": _reserved_memory,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from pytest_kubecluster.spec import rules
+from pytest_kubecluster.spec import catalog, rules
 from pytest_kubecluster.spec.settings import Setting, kinds
 from pytest_kubecluster.spec.values import parse_quantity, split_pairs
 from pytest_kubecluster.spec.version import KubeVersion
@@ -19,6 +19,7 @@ _HTTP2_SUITES = (
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
 )
 
+_LOG_GATE = "LoggingAlphaOptions"
 _NO_THRESHOLD = ("0%", "100%")
 """What is no threshold, from 1.10 on."""
 
@@ -39,7 +40,7 @@ def refusals(
             with suppress(ValueError):
                 values[kind.path or name] = rules.comparable(kind.type, setting.value)
     yield from rules.broken_rules(version.minor_version, values, complete=complete)
-    for check in (_soft_evictions, _static_policy, _enforced_cgroups, _http2, _image_thresholds):
+    for check in _CHECKS:
         yield from check(version.minor, values, complete)
 
 
@@ -99,6 +100,47 @@ def _image_thresholds(minor: int, values: rules.Values, _: bool) -> Iterator[Ref
     low, high = "imageGCLowThresholdPercent", "imageGCHighThresholdPercent"
     if minor < 12 and low in values and high in values and values[low] > values[high]:
         yield f"{low} {values[low]} must not be above {high} {values[high]}", (low, high)
+
+
+def _policy_options(minor: int, values: rules.Values, complete: bool) -> Iterator[Refusal]:
+    """Expect no options of the CPU manager's policy none: pkg/kubelet/cm/cpumanager, from 1.23."""
+    policy, options = "cpuManagerPolicy", "cpuManagerPolicyOptions"
+    known = complete or policy in values
+    if minor >= 23 and known and values.get(options) and values.get(policy) in (None, "", "none"):
+        yield f"{options} require another {policy} than none", (policy, options)
+
+
+def _log_options(minor: int, values: rules.Values, complete: bool) -> Iterator[Refusal]:
+    """Expect the feature gate of the log's alpha options: k8s.io/component-base/logs/api/v1."""
+    gates = values.get("featureGates") or {}
+    stated = [gates[name] for name in (_LOG_GATE, "AllAlpha") if name in gates]
+    if _LOG_GATE not in catalog.feature_gates(f"1.{minor}") or not (stated or complete):
+        return
+    for kind in ("text", "json") if not any(stated[:1]) else ():
+        split, size = (
+            f"logging.options.{kind}.splitStream",
+            f"logging.options.{kind}.infoBufferSize",
+        )
+        for path, used in ((split, values.get(split)), (size, _amount(values.get(size)))):
+            if used:
+                yield f"{path} requires feature gate {_LOG_GATE}", (path, "featureGates")
+
+
+def _amount(text: Any) -> Any:
+    with suppress(ValueError):
+        return parse_quantity(str(text or 0))
+    return 0
+
+
+_CHECKS = (
+    _soft_evictions,
+    _static_policy,
+    _policy_options,
+    _enforced_cgroups,
+    _http2,
+    _image_thresholds,
+    _log_options,
+)
 
 
 def _pairs(value: Any) -> Mapping[str, str]:

@@ -51,6 +51,8 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("1.30.0", "evictionMinimumReclaim", {"memory.available": "x"}, "must be a quantity"),
     ("1.30.0", "evictionMinimumReclaim", {"memory.available": "0%"}, "must be more than 0%"),
     ("1.30.0", "evictionMinimumReclaim", {"memory.available": "-1Gi"}, "must be 0 or more"),
+    ("1.30.0", "qosReserved", {"memory": "50"}, "must be 0% to 100%"),
+    ("1.30.0", "qosReserved", {"cpu": "50%"}, "unknown resource 'cpu'"),
     ("1.30.0", "kubeReserved", {"cpus": "1"}, "unknown resource 'cpus'; did you mean cpu?"),
     ("1.30.0", "systemReserved", {"memory": "-1Gi"}, "must be 0 or more"),
     ("1.30.0", "containerLogMaxSize", "10Q", "must be a quantity"),
@@ -255,6 +257,9 @@ COMBINATIONS: list[tuple[str, dict[str, Any], str]] = [
     ("1.30.0", {"enforceNodeAllocatable": ["pods", "kube-reserved"]}, "kubeReservedCgroup must be set"),
     ("1.30.0", {"tlsCipherSuites": ["TLS_RSA_WITH_AES_128_CBC_SHA"]}, "lacks one that HTTP/2 requires"),
     ("1.10.0", {"imageGCLowThresholdPercent": 90}, "must not be above imageGCHighThresholdPercent 85"),
+    ("1.36.0", {"logging.options.json.splitStream": True}, "requires feature gate LoggingAlphaOptions"),
+    ("1.36.0", {"logging.options.text.infoBufferSize": "1Mi"}, "requires feature gate LoggingAlphaOptions"),
+    ("1.30.0", {"cpuManagerPolicyOptions": {"full-pcpus-only": "true"}}, "require another cpuManagerPolicy"),
     ("1.36.0", {"cgroupsPerQOS": False}, "cgroupsPerQOS must be true"),
     ("1.30.0", {"systemCgroups": "/system"}, "was specified and cgroupRoot"),
 ]  # fmt: skip
@@ -296,6 +301,10 @@ def test_what_a_spec_of_a_found_node_states_must_not_contradict_itself() -> None
 
 def test_serial_pulls_are_off_by_default_where_several_are_allowed() -> None:
     with_settings("1.30.0", {"maxParallelImagePulls": 5}).check()
+    gates = {"LoggingAlphaOptions": True}
+    with_settings(
+        "1.36.0", {"logging.options.json.splitStream": True, "featureGates": gates}
+    ).check()
     found = effective_settings(KubeVersion(1, 30, 0), {}, {"maxParallelImagePulls": 5})
     assert found["serializeImagePulls"].value is False
     found = effective_settings(KubeVersion(1, 30, 0), {}, {"nodeStatusUpdateFrequency": "20s"})
