@@ -80,6 +80,8 @@ def test_site_is_built_without_a_warning(tmp_path: Path) -> None:
 
 def test_pages_name_options_and_commands_that_exist() -> None:
     options = {CLUSTER, *(option.flag for option in OPTIONS)}
+    # Some flags of kubelets begin alike.
+    options |= {f"--{name}" for minor in catalog.MINORS for name in catalog.flags(minor)}
     commands = set(commands_of(make_parser()))
     for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         text = path.read_text()
