@@ -285,7 +285,7 @@ def test_sudo_with_a_password(fleet: Fleet, own: Bench) -> None:
         "    assert kube_node.host.user().name == 'root'\n"
         "    with kube_node.host.sudo('core'):\n"
         "        assert kube_node.host.user().name == 'core'\n"
-        "    assert kube_node.run('cat', stdin=b'first line').stdout == b'first line'\n",
+        "    assert kube_node.run('cat', stdin=b'first line').stdout == 'first line'\n",
     )
     for options in (("--kube-provision",), ("-n", "2")):
         status, output = own.run("--kube-sudo-password=secret", "--kube-report=report", *options)
