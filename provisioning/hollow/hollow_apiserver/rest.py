@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import TYPE_CHECKING, Any
 
 from hollow_common.facts import since
-from hollow_common.go import GO_TYPES, quote, timestamp
+from hollow_common.go import timestamp
 
 from hollow_apiserver.answers import Answer, accepted_form, json_answer
+from hollow_apiserver.bodies import body, parse, parsed
 from hollow_apiserver.certificates import check_new
 from hollow_apiserver.conversion import from_version, to_version
-from hollow_apiserver.etcd import Compacted, after
 from hollow_apiserver.failures import (
     RequestFailure,
     bad_request,
     conflict,
     details,
-    expired,
     method_not_allowed,
     no_such_path,
-    plain_failure,
-    unsupported_media,
 )
-from hollow_apiserver.kinds import KINDS, Kind, find, group_version, stored
+from hollow_apiserver.kinds import KINDS, Kind, stored
 from hollow_apiserver.objects import prepare_changed, prepare_new
 from hollow_apiserver.patches import apply_patch
-from hollow_apiserver.selectors import field_selector, label_selector
-from hollow_apiserver.storage import decode
-from hollow_apiserver.tables import only_metadata, table
-from hollow_apiserver.watches import Watch, lines
+from hollow_apiserver.reading import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from hollow_apiserver.admission import Admission
     from hollow_apiserver.answers import Form
@@ -48,16 +40,13 @@ PATCHES = (
 )
 CHANGES = ("create", "update", "patch", "delete")
 EVENT_SECONDS = 3600
-WATCH_SECONDS = 1800.0
-MEDIA = ("application/json", "application/yaml", "application/x-www-form-urlencoded", "")
-"""Media types of bodies that are read; those after the second are a client's that says none."""
 
 
-class Rest:
+class Rest(Reading):
     """Creates, reads, changes, deletes and watches objects."""
 
     def __init__(self, storage: Storage, admission: Admission, signer: Signer) -> None:
-        self.storage = storage
+        super().__init__(storage)
         self.admission = admission
         self.signer = signer
 
@@ -80,161 +69,9 @@ class Rest:
             raise method_not_allowed()
         return verbs[request.verb](kind, request, form)
 
-    # ------------------------------------------------------------------------------ reading
-
-    def get(self, kind: Kind, request: Request, form: Form) -> Answer:
-        """Answer with an object."""
-        found = self.storage.get(kind, request.namespace, request.name)
-        return json_answer(self.show(kind, request, form, found))
-
-    def show(
-        self, kind: Kind, request: Request, form: Form, thing: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Return an object in the version and the form that a request wants."""
-        shown = to_version(kind, thing, request.version)
-        if form.kind == "Table":
-            metadata = {"resourceVersion": thing["metadata"]["resourceVersion"]}
-            included = request.option("includeObject") or "Metadata"
-            return table(kind.plural, [self.told(kind, thing, shown, included)], metadata,
-                         form.version, included)  # fmt: skip
-        if form.kind:
-            return only_metadata(shown, form.version)
-        return shown
-
-    @staticmethod
-    def told(
-        kind: Kind, thing: dict[str, Any], shown: dict[str, Any], included: str
-    ) -> dict[str, Any]:
-        """Return the object that a table's printer reads: it knows events of the core group."""
-        return shown if included == "Object" and kind.plural != "events" else thing
-
-    def matcher(self, kind: Kind, request: Request) -> Callable[[dict[str, Any]], bool]:
-        """Return whether an object fits a request's selectors and name."""
-        by_label = label_selector(request.option("labelSelector"))
-        by_field = field_selector(request.option("fieldSelector"), kind.plural)
-
-        def matches(thing: dict[str, Any]) -> bool:
-            return by_label(thing) and by_field(thing)
-
-        return matches
-
-    def list_all(self, kind: Kind, request: Request, form: Form) -> Answer:
-        """Answer with a list, in parts if the client wants."""
-        matches = self.matcher(kind, request)
-        prefix = kind.prefix(request.namespace)
-        limit = int(request.option("limit") or 0)
-        start, revision = continued(request.option("continue"), prefix)
-        found: list[dict[str, Any]] = []
-        metadata: dict[str, Any] = {}
-        try:
-            while True:
-                page = self.storage.etcd.range(start, after(prefix), limit, revision)
-                revision = revision or page.revision
-                things = map(decode, page.entries)
-                found += [thing for thing in things if matches(thing)]
-                if page.more:
-                    start = page.entries[-1].key + "\0"
-                if not page.more or len(found) >= limit:
-                    break
-        except Compacted:
-            problem = "The provided continue parameter is too old to display a consistent list"
-            raise RequestFailure(410, "Expired", problem) from None
-        metadata["resourceVersion"] = str(revision)
-        if page.more:
-            metadata["continue"] = token(start, revision)
-        return json_answer(self.show_list(kind, request, form, found, metadata))
-
-    def show_list(
-        self,
-        kind: Kind,
-        request: Request,
-        form: Form,
-        found: list[dict[str, Any]],
-        metadata: dict[str, Any],
-    ) -> dict[str, Any]:
-        """Return a list in the version and the form that a request wants."""
-        shown = [to_version(kind, thing, request.version) for thing in found]
-        if form.kind == "Table":
-            included = request.option("includeObject") or "Metadata"
-            told = [self.told(kind, *pair, included) for pair in zip(found, shown)]  # noqa: B905
-            return table(kind.plural, told, metadata, form.version, included)
-        if form.kind:
-            return {
-                "kind": "PartialObjectMetadataList",
-                "apiVersion": f"meta.k8s.io/{form.version}",
-                "metadata": metadata,
-                "items": [only_metadata(thing, form.version) for thing in shown],
-            }
-        for thing in shown:
-            del thing["kind"], thing["apiVersion"]
-        return {
-            "kind": f"{kind.kind}List",
-            "apiVersion": group_version(kind.group, request.version),
-            "metadata": metadata,
-            "items": shown,
-        }
-
-    def watch(self, kind: Kind, request: Request, form: Form) -> Answer:
-        """Answer with a stream of events."""
-        matches = self.matcher(kind, request)
-        asked = request.option("resourceVersion")
-        if asked and not asked.isdigit():
-            problem = f"strconv.ParseUint: parsing {quote(asked)}: invalid syntax"
-            raise plain_failure(f"resourceVersion: Invalid value: {quote(asked)}: {problem}")
-        first: list[dict[str, Any]] = []
-        initial = None
-        prefix = kind.prefix(request.namespace)
-        if asked in ("", "0") or request.flag("sendInitialEvents"):
-            page = self.storage.etcd.range(prefix, after(prefix))
-            first = [thing for thing in map(decode, page.entries) if matches(thing)]
-            revision = page.revision
-            if request.flag("sendInitialEvents"):
-                initial = self.bookmark(kind, request, revision, ended=True)
-        else:
-            revision = int(asked)
-            self.check_known(prefix, revision)
-        watch = Watch(self.storage.etcd, kind, request.namespace, revision + 1, matches)
-        watch.start()
-        seconds = float(request.option("timeoutSeconds") or WATCH_SECONDS)
-        marks = request.flag("allowWatchBookmarks") and since(15)
-        now: list[int] = [revision]
-
-        def mark() -> dict[str, Any]:
-            # The revision of the mark before: everything up to it was sent long ago.
-            known, now[0] = now[0], self.storage.etcd.range(prefix, keys_only=True).revision
-            return self.bookmark(kind, request, known)
-
-        def shown(thing: dict[str, Any]) -> dict[str, Any]:
-            return self.show(kind, request, form, thing)
-
-        def stream(gone: Callable[[], bool]) -> Iterator[bytes]:
-            return lines(watch, first, shown, seconds, mark if marks else None, gone, initial)
-
-        return Answer(200, stream=stream)
-
-    def check_known(self, prefix: str, revision: int) -> None:
-        """Raise the failure of a watch that begins before what etcd still knows."""
-        try:
-            self.storage.etcd.range(prefix, limit=1, revision=revision, keys_only=True)
-        except Compacted as error:
-            raise expired(error.oldest, revision) from None
-
-    @staticmethod
-    def bookmark(
-        kind: Kind, request: Request, revision: int, ended: bool = False
-    ) -> dict[str, Any]:
-        """Return an object that only tells how far a watch is."""
-        metadata: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
-        if ended:
-            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-        version = group_version(kind.group, request.version)
-        return {"kind": kind.kind, "apiVersion": version, "metadata": metadata}
-
-    # ----------------------------------------------------------------------------- changing
-
     def create(self, kind: Kind, request: Request, form: Form) -> Answer:
         """Create an object."""
-        thing = self.body(kind, request)
+        thing = body(kind, request)
         if kind.namespaced and not request.namespace:
             raise method_not_allowed()
         thing = prepare_new(kind, thing, request.namespace, "", request.user)
@@ -253,7 +90,7 @@ class Rest:
 
     def update(self, kind: Kind, request: Request, form: Form) -> Answer:
         """Replace an object."""
-        thing = self.body(kind, request)
+        thing = body(kind, request)
         given = thing.get("metadata") or {}
         if given.get("name") and given["name"] != request.name:
             problem = f"({given['name']}) does not match the name on the URL ({request.name})"
@@ -346,14 +183,14 @@ class Rest:
         """Bind a pod to a node, or evict it."""
         if request.verb != "create":
             raise method_not_allowed()
-        body = self.parsed(request)
+        target = parsed(request)
         if request.subresource == "eviction":
             before = self.storage.get(kind, request.namespace, request.name)
             self.admission.check(kind, request, before, None)
             if not dry(request):
                 self.storage.delete(kind, request.namespace, request.name)
         else:
-            node = (body.get("target") or {}).get("name") or ""
+            node = (target.get("target") or {}).get("name") or ""
             self.storage.get(stored("nodes"), "", node)
 
             def bound(pod: dict[str, Any]) -> dict[str, Any]:
@@ -368,87 +205,7 @@ class Rest:
         success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
         return json_answer({**success, "code": 201}, 201)
 
-    def parsed(self, request: Request) -> dict[str, Any]:
-        """Return the object in a request's body."""
-        media = request.headers.get("Content-Type", "").partition(";")[0].strip()
-        if media not in MEDIA:
-            raise unsupported_media(", ".join(MEDIA[:2]))
-        wanted = getattr(find(request.group, request.version, request.resource), "kind", "")
-        thing = parse(request.body, wanted)
-        if not isinstance(thing, dict):
-            raise unreadable(request.body, wanted, cannot_unmarshal(thing))
-        return thing
-
-    def body(self, kind: Kind, request: Request) -> dict[str, Any]:
-        """Return the object in a request's body, as it is stored."""
-        thing = self.parsed(request)
-        wanted = group_version(kind.group, request.version)
-        given, found = thing.get("kind") or kind.kind, thing.get("apiVersion") or wanted
-        if (given, found) != (kind.kind, wanted):
-            shown = found if "/" in found else f"/{found}"
-            group, _, version = shown.rpartition("/")
-            source = f"{group.rpartition('.')[2]}{version}.{given}".replace("/", "")
-            package = "core" if since(9) else "api"
-            problem = "unknown conversion" if since(12) else "Data not present in src"
-            raise bad_request(
-                f'{given} in version "{version}" cannot be handled as a {kind.kind}: '
-                f"converting ({source}) to ({package}.{kind.kind}): {problem}"
-            )
-        return from_version(kind, {**thing, "kind": kind.kind})
-
-
-def parse(body: bytes, wanted: str = "") -> Any:
-    """Return what a body in JSON, or in YAML, holds; ``wanted`` is the kind it shall be of."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        pass
-    from hollow_common.yaml_reader import YamlError, load_yaml_or_json
-
-    try:
-        return load_yaml_or_json(body).value
-    except YamlError as error:
-        raise unreadable(body, wanted, str(error)) from None
-
-
-def unreadable(body: bytes, wanted: str, problem: str) -> RequestFailure:
-    """Return the failure of a body that holds no object."""
-    shown = body[:1024].decode(errors="replace") if body.startswith(b"{") else body[:64].hex()
-    of_type = f" (must be of type {wanted})" if wanted else ""
-    reading = "couldn't get version/kind; json parse error"
-    return bad_request(
-        f"the object provided is unrecognized{of_type}: {reading}: {problem} ({shown})"
-    )
-
-
-def cannot_unmarshal(value: Any) -> str:
-    """Return Go's words about a value that is no object."""
-    found = GO_TYPES.get(type(value), "number")
-    fields = r'APIVersion string "json:\"apiVersion,omitempty\""; '
-    fields += r'Kind string "json:\"kind,omitempty\""'
-    return f"json: cannot unmarshal {found} into Go value of type struct {{ {fields} }}"
-
 
 def dry(request: Request) -> bool:
     """Whether a request shall change nothing."""
     return request.option("dryRun") == "All" and since(12)
-
-
-def token(start: str, revision: int) -> str:
-    """Return what a client sends to get the next part of a list."""
-    fields = {"v": "meta.k8s.io/v1", "rv": revision, "start": start}
-    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
-
-
-def continued(text: str, prefix: str) -> tuple[str, int]:
-    """Return where a list goes on, and of which revision it is."""
-    if not text:
-        return prefix, 0
-    try:
-        fields = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        start, revision = str(fields["start"]), int(fields["rv"])
-    except (ValueError, LookupError, TypeError):
-        raise bad_request("invalid continue token: continue key is not valid") from None
-    if not start.startswith(prefix):
-        raise bad_request("invalid continue token: continue key is not valid")
-    return start, revision

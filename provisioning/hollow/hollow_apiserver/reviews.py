@@ -9,10 +9,10 @@ from hollow_common.go import quote, timestamp
 
 from hollow_apiserver.answers import Answer, json_answer
 from hollow_apiserver.authentication import Authentication, to_json, user_from_review
+from hollow_apiserver.bodies import parse
 from hollow_apiserver.failures import RequestFailure, bad_request
 from hollow_apiserver.kinds import Review, group_version
 from hollow_apiserver.rbac import Attributes
-from hollow_apiserver.rest import parse
 
 if TYPE_CHECKING:
     from hollow_apiserver.authorization import Authorization

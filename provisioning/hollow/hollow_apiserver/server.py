@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -67,10 +68,21 @@ class ApiServer:
             answer = failure_answer(failure)
         except EtcdFailure as error:
             answer = failure_answer(internal(f"etcdserver: no member answers: {error}"))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            answer = failure_answer(self.surprise(error, body))
         if log.verbosity >= 3:
             took = (time.monotonic() - started) * 1000
             log("I", "httplog.go:90", f"{method} {target}: ({took:.1f}ms) {answer.status}")
         return answer
+
+    @staticmethod
+    def surprise(error: Exception, body: bytes) -> RequestFailure:
+        """Return the failure of a request that holds what nobody expected."""
+        shown = "".join(traceback.format_exception(type(error), error, error.__traceback__)[-2:])
+        log("E", "wrap.go:54", f"a request could not be understood: {shown.strip()}")
+        if body:
+            return bad_request("the object provided is unrecognized: a field is of another type")
+        return internal(f"{type(error).__name__}: {error}")
 
     def try_to_answer(
         self, method: str, target: str, headers: Any, body: bytes, client: Client, token: str

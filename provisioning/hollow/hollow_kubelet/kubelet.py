@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from contextlib import suppress
 from typing import NoReturn
 
@@ -17,8 +16,6 @@ from hollow_common.log import log, structured
 from hollow_common.tls import ServingTls, load_client_ca
 
 from hollow_kubelet.access import Gate
-from hollow_kubelet.api_server import ApiError, ApiServer
-from hollow_kubelet.bootstrap import Bootstrap
 from hollow_kubelet.checks import (
     check_cloud,
     check_kubelet,
@@ -28,21 +25,18 @@ from hollow_kubelet.checks import (
     check_swap,
 )
 from hollow_kubelet.choices import check_choices, check_sysctls, check_tls, http2_problem
-from hollow_kubelet.client_certificate import Store
 from hollow_kubelet.configuration import Configuration
 from hollow_kubelet.feature_gates import set_feature_gates
 from hollow_kubelet.flags import FlagSet
-from hollow_kubelet.kubeconfig import ClientConfig, client_config
+from hollow_kubelet.joining import Joining
 from hollow_kubelet.lock import take_lock
 from hollow_kubelet.node import Node
 from hollow_kubelet.pages import KubeletPages, cadvisor_port, healthz_port
 from hollow_kubelet.resources import check_resources
-from hollow_kubelet.rotation import Rotation
 from hollow_kubelet.serving import check_given, lacks_certificate, serving_files
 from hollow_kubelet.static_pods import StaticPods
 from hollow_kubelet.validation import check_configuration, check_flags
 
-STANDALONE = "standalone mode, no API client"
 TERMINATING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
 
@@ -53,14 +47,8 @@ class Kubelet:
         self.flags = flags
         self.configuration = configuration
         self.node = Node(flags, configuration.values if since(10) else None)
-        self.standalone = not (
-            flags["require-kubeconfig"]
-            or (flags["kubeconfig"] and flags.changed("kubeconfig") and since(8))
-            or (flags["api-servers"] and not since(8))
-        )
-        self.broken_client = False
+        self.joining = Joining(flags, self.node)
         self.files = ("", "")
-        self.joining: Bootstrap | None = None
         self.client_ca: bytes | None = None
 
     def secure(self) -> None:
@@ -82,7 +70,7 @@ class Kubelet:
         shown = self.configuration.shown()
         if since(8) and not since(10):
             self.secure()
-        api = self.api_server()
+        api = self.joining.api_server()
         if not since(8):
             self.secure()
         if flags["client-ca-file"] and since(36):
@@ -90,7 +78,7 @@ class Kubelet:
         gate = Gate(flags, self.node.name, api)
         self.make_root()
         self.serve_cadvisor()
-        if self.broken_client:
+        if self.joining.broken:
             raise Panic("runtime error: invalid memory address or nil pointer dereference")
         if not api:
             problem = "No api server defined - no events will be sent to API server."
@@ -116,12 +104,12 @@ class Kubelet:
             raise Failure("runonce failed: the hollow kubelet runs no pods")
         log("I", "server.go:943", f"Started kubelet {version()}")
         if api:
-            in_background(self.follow, api)
+            in_background(self.joining.follow, api)
         else:
             problem = "No api server defined - no node status update will be sent."
             log("W", "kubelet.go:1313", problem)
         in_background(self.node.initial)  # looking up an address may take its time
-        pages = KubeletPages(self.node, pods, shown, self.standalone)
+        pages = KubeletPages(self.node, pods, shown, self.joining.standalone)
         self.serve(pages, gate)
         if since(10):
             notify_systemd("READY=1")
@@ -140,7 +128,7 @@ class Kubelet:
             take_lock(flags["lock-file"], flags["exit-on-lock-contention"])
         check_cloud(flags)
         if not since(11):
-            self.bootstrap()
+            self.joining.bootstrap()
 
     def handle_signals(self) -> None:
         """End on signals: until 1.10 as dockershim does (pkg/util/interrupt), if it is used."""
@@ -150,118 +138,6 @@ class Kubelet:
         elif self.flags["container-runtime"] == "docker":
             for number in TERMINATING:
                 signal.signal(number, lambda *_: os._exit(1))
-
-    def bootstrap(self) -> None:
-        """Get the node's certificate and kubeconfig if there are none, as the version does.
-
-        From 1.11 on a kubelet that rotates certificates starts without, and gets it meanwhile.
-        """
-        flags = self.flags
-        path = flags["bootstrap-kubeconfig"] or flags["experimental-bootstrap-kubeconfig"]
-        joining = Bootstrap(flags["kubeconfig"], path, flags["cert-dir"], self.node.name)
-        if not joining.needed():
-            return
-        if self.rotates() and since(11):
-            config = joining.load()
-            self.joining = joining
-            joining.write_kubeconfig(config)
-        else:
-            joining.join()
-
-    def rotates(self) -> bool:
-        """Whether the kubelet renews its client certificate."""
-        return since(8) and bool(self.flags["rotate-certificates"])
-
-    def follow(self, api: ApiServer) -> None:
-        """Work with the API server: get or renew the certificate, register and report."""
-        if self.joining:
-            while True:
-                try:
-                    pair = self.joining.first()
-                    break
-                except (ApiError, Failure) as error:
-                    problem = "Failed while requesting a signed certificate from the master"
-                    log("E", "certificate_manager.go:437", f"{problem}: {error}")
-                    time.sleep(2)
-            api.use(*pair)
-        if self.rotates() and api.secure:
-            certificate = pair.certificate if self.joining else api.config.certificate
-            if certificate:
-                store = Store(self.flags["cert-dir"])
-                in_background(Rotation(api, store, self.node.name, certificate).follow)
-        self.node.follow(api)
-
-    def api_server(self) -> ApiServer | None:
-        """Return the connection to the API server that the flags ask for.
-
-        In 1.7 --kubeconfig counts only with --require-kubeconfig or --api-servers; until 1.9 a
-        wrong one is no error without --require-kubeconfig, and one that is right but whose
-        credentials cannot be used leaves a nil client behind.
-        """
-        if since(11):
-            return self.new_api_server()
-        flags = self.flags
-        if flags["require-kubeconfig"] and since(8):
-            advice = "Set --kubeconfig without using --require-kubeconfig."
-            log("W", "server.go:285", f"--require-kubeconfig is deprecated. {advice}")
-        try:
-            config = self.client_config()
-        except Failure as error:
-            if flags["require-kubeconfig"] or (since(10) and not self.standalone):
-                raise Failure(f"invalid kubeconfig: {error}") from None
-            if self.standalone:
-                text = STANDALONE if since(8) else f"No API client: {error}"
-                log("W", "server.go:496", text)
-            else:
-                log("W", "server.go:493", f"{'i' if since(8) else 'I'}nvalid kubeconfig: {error}")
-            return None
-        try:
-            return ApiServer(config)
-        except Failure as error:
-            for line in (471, 479):
-                where = f"server.go:{line}"
-                log("W", where, f"New kubeClient from clientConfig error: {error}")
-            log("W", "server.go:487", f"Failed to create API Server client: {error}")
-            self.broken_client = True
-            return None
-
-    def new_api_server(self) -> ApiServer | None:
-        """Return the connection to the API server as from 1.11 on: all that is wrong is fatal."""
-        if self.standalone:
-            text = structured("Standalone mode, no API client") if since(21) else STANDALONE
-            log("I" if since(21) else "W", "server.go:556", text)
-            return None
-        self.bootstrap()
-        try:
-            # The certificate that the kubeconfig names is not there before the node has joined.
-            path = self.joining.bootstrap_kubeconfig if self.joining else self.flags["kubeconfig"]
-            config = client_config(path)
-            if self.joining:
-                config = config._replace(token="", certificate=b"", key=b"")
-        except Failure as error:
-            raise Failure(f"invalid kubeconfig: {error}") from None
-        try:
-            return ApiServer(config)
-        except Failure as error:
-            raise Failure(f"failed to initialize kubelet client: {error}") from None
-
-    def client_config(self) -> ClientConfig:
-        """Return how to reach the API server: createClientConfig, until 1.10."""
-        flags = self.flags
-        path = flags["kubeconfig"]
-        if flags["require-kubeconfig"] or (since(8) and not self.standalone):
-            return client_config(path)
-        if self.standalone:
-            raise Failure(STANDALONE if since(8) else "no api servers specified")
-        server = flags["api-servers"][0]
-        try:
-            return client_config(path, server)
-        except Failure as error:
-            if flags.changed("kubeconfig"):
-                raise
-            problem = f"Could not load kubeconfig file {path}: {error}."
-            log("W", "server.go:825", f"{problem} Using default client config instead.")
-            return ClientConfig(server)
 
     def static_pods(self) -> StaticPods:
         """Return the static pods, and follow their path if one is configured."""
@@ -310,7 +186,7 @@ class Kubelet:
         if flags["enable-server"]:
             log("I", "server.go:132", f"Starting to listen on {address}:{port}")
             try:
-                waits = lacks_certificate(flags, self.configuration.values, self.standalone)
+                waits = lacks_certificate(flags, self.configuration.values, self.joining.standalone)
                 certificate, key = (b"", b"") if waits else map(read_file, self.files)
                 tls = ServingTls(certificate, key, self.client_ca, flags["client-ca-file"])
                 problem = http2_problem(self.configuration.values) if since(10) else ""
