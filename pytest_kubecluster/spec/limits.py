@@ -90,7 +90,7 @@ def check_value(minor: str, flag: str | None, path: str | None, kind: str, value
     if field.shape is not None and flag not in _AS_TEXT:
         _check_shape(field.shape, value)
     with suppress(ValueError):
-        value = rules.comparable(kind, value)
+        value = rules.comparable(path, kind, value)
     for rule in rules.broken_by(minor, path, value):
         raise ValueError(_refusal(minor, path, kind, value, rule))
 

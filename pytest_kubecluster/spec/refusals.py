@@ -38,7 +38,8 @@ def refusals(
         kind = known.get(name)
         if kind is not None:
             with suppress(ValueError):
-                values[kind.path or name] = rules.comparable(kind.type, setting.value)
+                path = kind.path or name
+                values[path] = rules.comparable(path, kind.type, setting.value)
     yield from rules.broken_rules(version.minor_version, values, complete=complete)
     for check in _CHECKS:
         yield from check(version.minor, values, complete)

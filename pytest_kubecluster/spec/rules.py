@@ -26,8 +26,17 @@ class Unknown(Exception):
     """A rule asks for something that nothing states."""
 
 
-def comparable(kind: str, value: Any) -> Any:
-    """Return a typed value of a setting as rules compare it: durations in nanoseconds."""
+_RESOLVED = ("podLogsDir",)
+"""Paths with rules that are relative to the configuration file's folder."""
+
+
+def comparable(path: str, kind: str, value: Any) -> Any:
+    """Return a typed value of a setting as rules compare it.
+
+    Durations are in nanoseconds, and a relative path is what it comes to in the root folder.
+    """
+    if path in _RESOLVED and value and not posixpath.isabs(str(value)):
+        return posixpath.normpath(f"/{value}")
     if kind in ("duration", "nanoseconds") and isinstance(value, str):
         return int(parse_duration(value))
     return value
