@@ -78,7 +78,17 @@ def inspect_control_plane(path: Path, kubelets: KubeVersion) -> ControlPlaneBina
             f"{path} has no {', '.join(missing)}; a control plane consists of "
             f"{', '.join(COMPONENTS)}, or of a hyperkube"
         )
-    files = {name: _executable(readable_file(path / name)) for name in COMPONENTS}
+    return inspect_programs({name: path / name for name in COMPONENTS}, kubelets)
+
+
+def inspect_programs(paths: Mapping[str, Path], kubelets: KubeVersion) -> ControlPlaneBinaries:
+    """Look at the three programs of a control plane, by name, or at a hyperkube alone.
+
+    Raises KubeClusterError with the problem, as ``inspect_control_plane``.
+    """
+    if hyperkube := paths.get(_HYPERKUBE):
+        return inspect_control_plane(hyperkube, kubelets)
+    files = {name: _executable(readable_file(path)) for name, path in paths.items()}
     versions = {name: _version(file, name, ["--version"]) for name, file in files.items()}
     server = versions["kube-apiserver"]
     for name, version in versions.items():

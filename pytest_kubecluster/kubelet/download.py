@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.binary import elf_machine
+from pytest_kubecluster.spec.control_plane import COMPONENTS
 from pytest_kubecluster.spec.launcher import executable_name
 from pytest_kubecluster.spec.version import KubeVersion
 from pytest_kubecluster.util.atomic import write_atomically
@@ -61,6 +62,12 @@ class _Release:
     file: str
 
     @property
+    def what(self) -> str:
+        """What messages call it: a hyperkube is downloaded for what it has as a command."""
+        program = self.file if self.file in COMPONENTS else "kubelet"
+        return f"{program} {self.version}"
+
+    @property
     def path(self) -> str:
         """The path of the executable on a mirror."""
         return f"{self.version}/bin/linux/{self.architecture}/{self.file}"
@@ -79,14 +86,30 @@ def download_kubelet(
 
     Raises KubeClusterError if there is no verified kubelet to return, and leaves no part of one.
     """
-    release = _release(version)
+    release = _release(version, executable_name(version))
+    return _download(release, mirror, cache, progress)
+
+
+def download_control_plane(
+    version: KubeVersion, *, mirror: str | None, cache: Path, progress: Callable[[str], None]
+) -> Mapping[str, Path]:
+    """Return the official programs of a control plane by name, as ``download_kubelet`` does.
+
+    Up to 1.16 it is one ``hyperkube``. Raises KubeClusterError.
+    """
+    hyperkube = executable_name(version)
+    names = (hyperkube,) if hyperkube == "hyperkube" else COMPONENTS
+    return {name: _download(_release(version, name), mirror, cache, progress) for name in names}
+
+
+def _download(release: _Release, mirror: str | None, cache: Path, progress: _Say) -> Path:
     source = _mirror(mirror)
     shelf = _Shelf(cache / "kubelets" / release.version / release.architecture, release.file)
     # The cache may be read-only: the lock is taken only if something must be written.
     found, _ = shelf.find(source.name)
     if found is not None:
         return found
-    with shelf.locked(lambda: progress(f"another run is downloading kubelet {release.version}")):
+    with shelf.locked(lambda: progress(f"another run is downloading {release.what}")):
         found, broken = shelf.find(source.name)
         if found is not None:
             return found
@@ -107,16 +130,14 @@ def download_kubelet(
         return fetched
 
 
-def _release(version: KubeVersion) -> _Release:
+def _release(version: KubeVersion, file: str) -> _Release:
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
         raise KubeClusterError(
-            f"there is no official kubelet for this machine ({machine}), only for "
+            f"there is no official release for this machine ({machine}), only for "
             f"{', '.join(_ARCHITECTURES)}\n  build one and give its path"
         )
-    return _Release(
-        f"v{version.number}", _ARCHITECTURES[machine], machine, executable_name(version)
-    )
+    return _Release(f"v{version.number}", _ARCHITECTURES[machine], machine, file)
 
 
 def _fetch(release: _Release, source: _Mirror, shelf: _Shelf, progress: _Say) -> Path:
@@ -124,7 +145,7 @@ def _fetch(release: _Release, source: _Mirror, shelf: _Shelf, progress: _Say) ->
     kept = shelf.path(checksum)
     # The same bytes may have come from another mirror.
     if not shelf.holds(checksum):
-        where, what = f"{source.name}/{release.path}", f"kubelet {release.version}"
+        where, what = f"{source.name}/{release.path}", release.what
         with shelf.writing(kept) as temporary, source.open(release.path) as body:
             if body is None:
                 raise _no_such_release(release, source)
@@ -192,7 +213,7 @@ def _check_executable(path: Path, release: _Release, where: str) -> None:
 
 def _no_such_release(release: _Release, source: _Mirror) -> KubeClusterError:
     return KubeClusterError(
-        f"there is no kubelet {release.version} for {release.architecture}: "
+        f"there is no {release.what} for {release.architecture}: "
         f"{source.name}/{release.path} was not found\n"
         "  that version may not exist; choose another, or a mirror that has it"
     )

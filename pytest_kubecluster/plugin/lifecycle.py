@@ -321,7 +321,7 @@ class Lifecycle:
 
 
 def prepare(settings: Settings, progress: Progress) -> Settings:
-    """Return the settings with the kubelet and the Python downloaded, if they are to be.
+    """Return the settings with kubelet, control plane and Python downloaded, if they are to be.
 
     Raises KubeClusterError.
     """
@@ -336,6 +336,17 @@ def prepare(settings: Settings, progress: Progress) -> Settings:
             progress=progress.say,
         )
         settings = replace(settings, kubelet=inspect_kubelet(path).of(settings.version))
+    if isinstance(settings.control_plane, Download):
+        from pytest_kubecluster.kubelet.control_plane import inspect_programs
+        from pytest_kubecluster.kubelet.download import download_control_plane
+
+        paths = download_control_plane(
+            settings.version,
+            mirror=settings.control_plane.mirror,
+            cache=cache_folder(),
+            progress=progress.say,
+        )
+        settings = replace(settings, control_plane=inspect_programs(paths, settings.version))
     if settings.python and settings.python.is_remote:
         python = settings.python.fetched(cache_folder(), progress.say)
         settings = replace(settings, python=python)

@@ -193,7 +193,7 @@ def test_machine_without_releases(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
-    assert r"no official kubelet for this machine (riscv64)" in failure(site.url, tmp_path)
+    assert r"no official release for this machine (riscv64)" in failure(site.url, tmp_path)
     assert site.asked == []
 
 
