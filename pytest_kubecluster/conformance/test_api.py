@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pytest_kubecluster.conformance.judge import judge
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.verdict import registration
+from pytest_kubecluster.nodes.writer import writes_itself_alone
 
 
 def test_node_is_registered(kube_node: Node) -> None:
@@ -41,3 +44,10 @@ def test_node_is_heard_from(kube_node: Node) -> None:
 
 def test_configz_through_the_api_server_agrees(kube_node: Node) -> None:
     judge(kube_node, registration.configz_through_the_api_server_agrees)
+
+
+def test_node_cannot_change_another_node(kube_node: Node, kube_nodes: tuple[Node, ...]) -> None:
+    others = [node for node in kube_nodes if node is not kube_node]
+    if not others:
+        pytest.skip(f"{kube_node.name}: there is no other node")
+    judge(kube_node, lambda case: writes_itself_alone(kube_node, others[0]))

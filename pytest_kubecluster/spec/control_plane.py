@@ -93,6 +93,7 @@ def api_server_flags(cluster: ClusterSpec, node: NodeSpec) -> dict[str, str]:
         "etcd-servers": etcd_urls(cluster),
         "kubelet-client-certificate": f"{FOLDER}/apiserver-kubelet-client.crt",
         "kubelet-client-key": f"{FOLDER}/apiserver-kubelet-client.key",
+        "kubelet-preferred-address-types": "InternalIP,ExternalIP,Hostname",
         "secure-port": str(cluster.api_server_port),
         "service-account-key-file": f"{FOLDER}/sa.pub",
         "service-cluster-ip-range": str(plane.service_network),

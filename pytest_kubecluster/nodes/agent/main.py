@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def run(command: str, request: dict[str, Any]) -> Any:
-    """Return the result of a subcommand: ``look``, ``wait`` or ``disturb``."""
+    """Return the result of a subcommand: ``look``, ``wait``, ``as-node`` or ``disturb``."""
     if command == "look":
         from .look import look
 
@@ -32,6 +32,10 @@ def run(command: str, request: dict[str, Any]) -> Any:
         from .wait import wait
 
         return wait(**request)
+    if command == "as-node":
+        from .as_node import as_node
+
+        return as_node(**request)
     from .disturb import disturb
 
     return disturb(**request)

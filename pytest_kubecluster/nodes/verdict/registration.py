@@ -200,8 +200,11 @@ def _stated_labels(case: Case) -> Mapping[str, str]:
 def _own_labels(seen: NodeObject) -> Mapping[str, str]:
     info = (seen.document.get("status") or {}).get("nodeInfo") or {}
     own = {key: info.get(field, "") for key, field in _SELF_SET.items()}
-    # A node's name may have a domain, and its address Hostname is what the label repeats.
-    return {**own, "kubernetes.io/hostname": next(iter(seen.addresses_of("Hostname")), seen.name)}
+    # It is the host's name, which a cloud's node need not have.
+    label = "kubernetes.io/hostname"
+    hostname = seen.labels.get(label)
+    known = hostname in (seen.name, *seen.addresses_of("Hostname"))
+    return {**own, label: hostname if hostname and known else seen.name}
 
 
 def _needed(case: Case) -> tuple[str, ...]:

@@ -1,0 +1,167 @@
+"""Breaks a Node object in each way a check is there for, and sees exactly the right checks fail."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.nodes.control_plane import masters_of
+from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.spec.model import ClusterSpec
+from pytest_kubecluster.util.poll import poll
+
+pytestmark = pytest.mark.kube_disruptive
+
+Document = dict[str, Any]
+ROLE = "node-role.kubernetes.io/worker"
+
+
+@pytest.fixture
+def node(kube_spec: ClusterSpec, kube_nodes: tuple[Node, ...]) -> Iterator[Node]:
+    """A node that is registered again afterwards, as it was."""
+    if kube_spec.control_plane is None:
+        pytest.skip("needs --kube-control-plane")
+    node = kube_nodes[-1]
+    yield node
+    assert node.api is not None
+    with suppress(KubeClusterError):  # it may be what was broken
+        node.api.delete(path(node))
+    # Many starts in a row are more than systemd allows.
+    node.run("systemctl", "reset-failed", "kubelet")
+    assert node.run("systemctl", "restart", "kubelet").rc == 0
+    assert poll(lambda: ready(node), 60, every=0.3)
+
+
+def path(node: Node) -> str:
+    return f"/api/v1/nodes/{node.registered_name}"
+
+
+def ready(node: Node) -> bool:
+    try:
+        return node.object.ready
+    except KubeClusterError:
+        return False
+
+
+def failing(node: Node, nodes: tuple[Node, ...]) -> set[str]:
+    from pytest_kubecluster.conformance import test_api
+
+    given = {"kube_node": node, "kube_nodes": nodes}
+    failed = set()
+    for name, check in inspect.getmembers(test_api, inspect.isfunction):
+        if not name.startswith("test_"):
+            continue
+        try:
+            check(**{key: given[key] for key in inspect.signature(check).parameters})
+        except AssertionError:
+            failed.add(name.removeprefix("test_"))
+        except pytest.skip.Exception:
+            continue
+    return failed
+
+
+def addresses(kind: str, value: str) -> Callable[[Document], Document]:
+    def change(document: Document) -> Document:
+        found = [one for one in document["status"]["addresses"] if one["type"] != kind]
+        return {"status": {"addresses": [*found, {"type": kind, "address": value}]}}
+
+    return change
+
+
+def condition(**fields: str) -> Callable[[Document], Document]:
+    def change(document: Document) -> Document:
+        conditions = deepcopy(document["status"]["conditions"])
+        next(one for one in conditions if one["type"] == "Ready").update(fields)
+        return {"status": {"conditions": conditions}}
+
+    return change
+
+
+def always(document: Document) -> Callable[[Document], Document]:
+    return lambda _: document
+
+
+TAINT = {"key": "example.com/broken", "value": "", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize(
+    ("change", "subresource", "check"),
+    [
+        (always({"metadata": {"labels": {ROLE: None}}}), "", "node_has_the_labels"),
+        (always({"metadata": {"labels": {"rack": "3"}}}), "", "node_has_the_labels"),
+        (always({"spec": {"taints": [TAINT]}}), "", "node_has_the_taints"),
+        # There is a kubelet, too, which the API server can ask.
+        (addresses("InternalIP", "127.0.0.1"), "/status", "node_has_its_internal_ip"),
+        (addresses("Hostname", "other"), "/status", "node_has_its_hostname"),
+        (
+            always({"status": {"nodeInfo": {"kubeletVersion": "v1.0.0"}}}),
+            "/status",
+            "node_reports_the_version",
+        ),
+        (condition(status="False"), "/status", "node_is_ready"),
+    ],
+)
+def test_broken_object(
+    node: Node,
+    kube_nodes: tuple[Node, ...],
+    change: Callable[[Document], Document],
+    subresource: str,
+    check: str,
+) -> None:
+    api = node.api
+    assert api is not None
+    for _ in range(3):
+        # Its kubelet may have written its own status in between.
+        document = api.get(path(node))
+        api.patch(path(node) + subresource, change(document))
+        if failed := failing(node, kube_nodes):
+            assert failed == {check}
+            return
+    pytest.fail(f"{check} did not fail")
+
+
+def test_old_heartbeat(node: Node, kube_nodes: tuple[Node, ...]) -> None:
+    api = node.api
+    assert api is not None
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{node.registered_name}"
+    for _ in range(3):
+        document = api.get(path(node))
+        old = condition(lastHeartbeatTime="2020-01-01T00:00:00Z")(document)
+        api.patch(f"{path(node)}/status", old)
+        with suppress(KubeClusterError):  # of a version without leases
+            api.patch(lease, {"spec": {"renewTime": "2020-01-01T00:00:00.000000Z"}})
+        if failed := failing(node, kube_nodes):
+            assert failed == {"node_is_heard_from"}
+            return
+    pytest.fail("node_is_heard_from did not fail")
+
+
+def test_node_that_is_gone(node: Node, kube_nodes: tuple[Node, ...]) -> None:
+    assert node.api is not None
+    assert node.run("systemctl", "stop", "kubelet").rc == 0
+    node.api.delete(path(node))
+    assert failing(node, kube_nodes) == {"node_is_registered"}
+
+
+def test_kubelet_that_the_server_cannot_ask(node: Node, kube_nodes: tuple[Node, ...]) -> None:
+    assert node.run("systemctl", "stop", "kubelet").rc == 0
+    assert failing(node, kube_nodes) == {"configz_through_the_api_server_agrees"}
+
+
+def test_control_plane_that_is_down(node: Node, kube_masters: tuple[Node, ...]) -> None:
+    (*_, master) = masters_of(kube_masters)
+    master.kill()
+    try:
+        assert master.etcd().startswith("not reached")
+        with pytest.raises(KubeClusterError, match="does not answer"):
+            master.server.text("/healthz")
+    finally:
+        master.start()
+    assert master.becomes_healthy()
+    assert poll(lambda: ready(node), 30, every=0.3)
