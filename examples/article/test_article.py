@@ -36,9 +36,9 @@ def test_workers_take_pods(kube_worker):
     assert kube_worker.kubelet.taints == ()
 
 
-def test_kubelets_turn_to_the_third_master(kube_node, kube_spec):
+def test_kubelets_turn_to_the_last_master(kube_node, kube_spec):
     (cluster,) = kube_node.kubelet.kubeconfig["clusters"]
-    assert cluster["cluster"]["server"] == f"https://{kube_spec['master03'].address}:443"
+    assert cluster["cluster"]["server"] == f"https://{kube_spec.masters[-1].address}:443"
 
 
 def test_nobody_gets_in_without_a_certificate(kube_node):
