@@ -176,3 +176,10 @@ def replace(path: Path, texts: dict[str, str]) -> None:
         assert old in text
         text = text.replace(old, new)
     path.write_text(text)
+
+
+def test_article_with_fewer_masters(example: Example) -> None:
+    bench = example("article")
+    status, output = bench.run("--kube-masters=1", *QUICK)
+    assert status == 0, output
+    assert passed(output) == 13
