@@ -602,7 +602,8 @@ def test_client_ca_swapped(node: Node, kube_spec: ClusterSpec, other_pki: Pki) -
     # then it no longer accepts its own certificate.
     failed = failing(node, kube_spec)
     reloads = kube_spec.version.minor >= 17
-    assert failed == on_disk or (reloads and failed == on_disk | refused)
+    # It may see the new one between two requests of one look.
+    assert on_disk <= failed <= on_disk | (refused if reloads else set())
     shell(node, "systemctl restart kubelet")
     node.wait_until_healthy(HEALTHY_SECONDS)
     assert failing(node, kube_spec) == on_disk | refused
