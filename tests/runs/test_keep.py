@@ -143,8 +143,14 @@ def test_command(bench: Bench) -> None:
     assert command(bench, "ssh", "master01", "--name", "demo", "--", "exit 7")[0] == 7
     assert command(bench, "ssh", "master01", "--", "sh", "-c", "exit 7")[0] == 7
     assert "demo has no node worker09; it has: master01" in command(bench, "ssh", "worker09")[1]
-    status, output = command(bench, "provision", "demo", *options)
-    assert (status, "0 changes on 1 node" in output) == (0, True), output
+    status, output = command(bench, "provision", "demo", "--json", *options)
+    events = [json.loads(line) for line in output.splitlines()]
+    assert (status, events[-1]) == (0, {"event": "cluster", "name": "demo", "verdict": "up"})
+    ends = {one["phase"]: one["detail"] for one in events if one.get("status") == "done"}
+    assert ends["provision"] == "0 changes on 1 node"
+    nodes = [one for one in events if one["event"] == "node"]
+    assert {one["node"] for one in nodes} == {"master01"}
+    assert "Start and enable kubelet service" in {one.get("task") for one in nodes}
     status, output = bench.run("--kube-reuse=demo")
     assert status == 0, output
     docker("stop", "--time=1", "demo-master01")
