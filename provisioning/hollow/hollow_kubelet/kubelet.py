@@ -30,6 +30,7 @@ from hollow_kubelet.feature_gates import set_feature_gates
 from hollow_kubelet.flags import FlagSet
 from hollow_kubelet.joining import Joining
 from hollow_kubelet.lock import take_lock
+from hollow_kubelet.mirror_pods import MirrorPods
 from hollow_kubelet.node import Node
 from hollow_kubelet.pages import KubeletPages, cadvisor_port, healthz_port
 from hollow_kubelet.resources import check_resources
@@ -105,6 +106,7 @@ class Kubelet:
         log("I", "server.go:943", f"Started kubelet {version()}")
         if api:
             in_background(self.joining.follow, api)
+            in_background(MirrorPods(pods, self.node).follow, api)
         else:
             problem = "No api server defined - no node status update will be sent."
             log("W", "kubelet.go:1313", problem)
