@@ -77,6 +77,7 @@ FIELDS = {
         "status.nominatedNodeName", "status.phase", "status.podIP",
     },
     "secrets": {"type"},
+    "services": {"spec.clusterIP", "spec.type"},
 }  # fmt: skip
 """The fields beside name and namespace by which each kind can be selected."""
 

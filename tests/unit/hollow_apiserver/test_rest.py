@@ -190,6 +190,11 @@ def test_pods_are_bound_and_evicted(cluster: Cluster) -> None:
     assert cluster.get(f"{pods}/p").status == 404
 
 
+def test_a_kubelet_lists_the_services_that_have_an_address(cluster: Cluster) -> None:
+    listed = cluster.get("/api/v1/services?fieldSelector=spec.clusterIP%21%3DNone").body["items"]
+    assert [one["metadata"]["name"] for one in listed] == ["kubernetes"]
+
+
 def test_secrets_take_plain_text(cluster: Cluster) -> None:
     path = "/api/v1/namespaces/default/secrets"
     made = cluster.post(path, {"metadata": {"name": "s"}, "stringData": {"a": "b"}}).body
