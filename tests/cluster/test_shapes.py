@@ -24,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
 from pytest_kubecluster.layouts.found import found_kubelet
 from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.nodes.pin import pin_node
 from pytest_kubecluster.nodes.verdict import NothingToCheck, checks, compare
 
 pytestmark = pytest.mark.kube_disruptive
@@ -48,7 +49,9 @@ for unit in kubelet.path kubelet.service kubelet-container.service second.servic
   systemctl disable --quiet $unit 2>/dev/null || true
 done
 rm -rf /etc/systemd/system/kubelet.* /usr/lib/systemd/system/kubelet.* /etc/kubernetes
-rm -rf /etc/systemd/system/service.d /var/lib/kubelet /etc/default/kubelet /opt/start /opt/kubelet
+rm -rf /etc/systemd/system/service.d /etc/default/kubelet /opt/start /opt/kubelet
+# A real kubelet makes a mount of its folder.
+mkdir -p /var/lib/kubelet; find /var/lib/kubelet -mindepth 1 -delete
 rm -f {KUBELET} /usr/local/bin/podman /var/run/lock/kubelet.lock /var/log/started
 systemctl daemon-reload; systemctl reset-failed
 """
@@ -509,6 +512,9 @@ def test_shape(machine: Node, kube_pki: Pki, make: Callable[[Parts], Shape]) -> 
     node.wait_until_healthy(HEALTHY_SECONDS, restarts=True)
     assert failing(node) == {}
     assert node.kubelet == kubelet
+    for minimal in (False, True):
+        pin = pin_node(node.name, node.spec.role, node.access, "found", minimal=minimal)
+        assert pin.differences == (), pin.text
     for fault in shape.faults:
         shell(node, fault.script)
         assert fault.check in failing(node), fault

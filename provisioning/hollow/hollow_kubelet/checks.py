@@ -87,6 +87,11 @@ def check_kubelet(flags: FlagSet) -> None:
     if plugin not in ("", "cni", "kubenet"):
         raise Failure(f"Network plugin {quote(plugin)} not found.")
     check_runtime(flags)
+    driver = flags["cgroup-driver"]
+    docker = flags["container-runtime"] == "docker" and not since(24)
+    if docker and driver not in ("cgroupfs", "systemd"):
+        problem = f"kubelet cgroup driver: {quote(driver)} is different from docker cgroup driver"
+        raise Failure(f'misconfiguration: {problem}: "cgroupfs"')
     thresholds = {}
     for level in ("High", "Low"):
         threshold = flags[f"image-gc-{level.lower()}-threshold"]

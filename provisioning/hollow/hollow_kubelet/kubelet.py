@@ -33,7 +33,7 @@ from hollow_kubelet.lock import take_lock
 from hollow_kubelet.mirror_pods import MirrorPods
 from hollow_kubelet.node import Node
 from hollow_kubelet.pages import KubeletPages, cadvisor_port, healthz_port
-from hollow_kubelet.resources import check_resources
+from hollow_kubelet.resources import check_capacity, check_resources
 from hollow_kubelet.serving import check_given, lacks_certificate, serving_files
 from hollow_kubelet.static_pods import StaticPods
 from hollow_kubelet.validation import check_configuration, check_flags
@@ -111,6 +111,7 @@ class Kubelet:
             problem = "No api server defined - no node status update will be sent."
             log("W", "kubelet.go:1313", problem)
         in_background(self.node.initial)  # looking up an address may take its time
+        check_capacity(flags)
         pages = KubeletPages(self.node, pods, shown, self.joining.standalone)
         self.serve(pages, gate)
         if since(10):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from typing import Any
 
-from hollow_common.errors import Failure
+from hollow_common.errors import Exit, Failure, Fatal
 from hollow_common.facts import FACTS, since
 from hollow_common.go import parse_duration, quote
+from hollow_common.log import structured
+from hollow_common.machine import memory_bytes
 from hollow_common.quantity import parse_percentage, parse_quantity
 
 from hollow_kubelet.flags import FlagSet
@@ -27,6 +31,46 @@ def check_resources(flags: FlagSet) -> None:
     if not flags["experimental-allocatable-ignore-eviction"]:
         parse_evictions(flags["eviction-hard"])
     check_shares(flags["experimental-qos-reserved"])
+
+
+def check_capacity(flags: FlagSet) -> None:
+    """End if more is reserved than the machine has: validateNodeAllocatable in pkg/kubelet/cm."""
+    capacity = {"cpu": (os.cpu_count() or 1) * 1000, "memory": memory_bytes()}
+    reserved = {"cpu": 0.0, "memory": 0.0}
+    for flag in ("kube-reserved", "system-reserved"):
+        for name in reserved:
+            reserved[name] += parse_quantity(flags[flag].get(name, "0"))
+    reserved["cpu"] *= 1000
+    if not flags["experimental-allocatable-ignore-eviction"]:
+        limit = parse_evictions(flags["eviction-hard"]).get("memory.available", "0")
+        share = parse_percentage(limit) / 100 if limit.endswith("%") else 0
+        reserved["memory"] += share * capacity["memory"] if share else parse_quantity(limit)
+    problems = [
+        shortage(name, math.ceil(reserved[name]), capacity[name])
+        for name in sorted(reserved)
+        if reserved[name] > capacity[name]
+    ]
+    if not problems:
+        return
+    problem = f"nvalid Node Allocatable configuration. {' '.join(problems)}"
+    if since(21):
+        problem = structured("Failed to start ContainerManager", err=f"i{problem}")
+        raise Exit("kubelet.go:1400", problem)
+    start = "i" if since(16) else "I"
+    raise Fatal("kubelet.go:1300", f"Failed to start ContainerManager {start}{problem}")
+
+
+def shortage(name: str, reserved: int, capacity: int) -> str:
+    """Return the words for a resource of which more is reserved than there is."""
+    scale, form = (-3, "DecimalSI") if name == "cpu" else (0, "BinarySI")
+    shown = [
+        f"{{{{{amount} {scale}}} {{<nil>}}  {form}}}"
+        for amount in (reserved, capacity, capacity - reserved)
+    ]
+    if since(21):
+        words = f"has a reservation of {shown[0]} but capacity of {shown[1]}. Expected"
+        return f"Resource {quote(name)} {words} capacity >= reservation."
+    return f"Resource {quote(name)} has an allocatable of {shown[0]}, capacity of {shown[2]}"
 
 
 def check_shares(shares: dict[str, str], parsed: bool = False) -> None:

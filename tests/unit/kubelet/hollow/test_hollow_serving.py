@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hollow_common.errors import Failure
+from hollow_common.errors import Exit, Failure, Fatal
 from hollow_common.tls import ServingTls
-from hollow_kubelet.checks import check_cloud
+from hollow_kubelet.checks import check_cloud, check_kubelet
 from hollow_kubelet.flags import FlagSet
+from hollow_kubelet.resources import check_capacity
 from hollow_kubelet.serving import check_given, lacks_certificate
 
 from tests.unit.kubelet.hollow.support import Pki, Play
@@ -71,6 +72,40 @@ def test_a_given_pair_is_loaded_before_the_start_from_1_31_on(
     check_given(
         flags(f"--tls-cert-file={pki.serving.crt}", f"--tls-private-key-file={pki.serving.key}")
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "resource"),
+    [
+        (["--kube-reserved=cpu=4000"], "cpu"),
+        (["--system-reserved=memory=900Ti"], "memory"),
+        (["--eviction-hard=memory.available<900Ti"], "memory"),
+        (["--kube-reserved=memory=1Mi", "--eviction-hard=memory.available<100%"], ""),
+        (["--kube-reserved=cpu=1m,memory=1Mi"], ""),
+    ],
+)
+@pytest.mark.parametrize("number", [9, 36])
+def test_more_is_reserved_than_the_machine_has(
+    play: Play, number: int, words: list[str], resource: str
+) -> None:
+    play(number)
+    if not resource and number == 9:
+        words = [words[0]]
+    if not resource:
+        check_capacity(flags(*words))
+        return
+    with pytest.raises(Exit if number == 36 else Fatal) as end:
+        check_capacity(flags(*words))
+    assert "nvalid Node Allocatable configuration. Resource" in str(end.value)
+    assert f'"{resource}' in str(end.value).replace("\\", "")
+
+
+def test_docker_has_another_cgroup_driver(play: Play) -> None:
+    play(9)
+    problem = 'kubelet cgroup driver: "foo" is different from docker cgroup driver: "cgroupfs"'
+    with pytest.raises(Failure, match=problem):
+        check_kubelet(flags("--cgroup-driver=foo"))
+    check_kubelet(flags("--cgroup-driver=systemd"))
 
 
 def test_cloud_providers(play: Play) -> None:
