@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,10 +91,10 @@ class ControlPlane:
             def answers() -> bool:
                 nonlocal reason
                 try:
-                    reason = server.text("/healthz")
+                    reason = f"{server.url}/healthz answers {server.text('/healthz')!r}"
                 except KubeClusterError as error:
                     reason = str(error)
-                return reason == "ok"
+                return reason.endswith("'ok'")
 
             if not poll(answers, self._seconds(_SERVER_SECONDS, deadline), every=0.2):
                 raise KubeClusterError(self._down(node, reason))
@@ -120,7 +121,13 @@ class ControlPlane:
                     labelled.add(name)
             return all(ready.get(node_name(node)) for node in wanted)
 
-        poll(all_ready, self._seconds(_NODE_SECONDS, deadline), every=0.2)
+        def ready_in_time() -> bool:
+            # While etcd elects a leader, a request may fail.
+            with suppress(KubeClusterError):
+                return all_ready()
+            return False
+
+        poll(ready_in_time, self._seconds(_NODE_SECONDS, deadline), every=0.2)
         for node in wanted:
             if not ready.get(node_name(node)):
                 state = "is not Ready" if node_name(node) in ready else "has not registered"
@@ -133,7 +140,7 @@ class ControlPlane:
         return max(1.0, min(most * factor, deadline - time.monotonic()))
 
     def _down(self, node: Node, reason: str) -> str:
-        lines = [f"{node.name}: the API server does not answer: {reason}"]
+        lines = [f"{node.name}: {reason}"]
         lines += [f"  {line}" for line in self.etcd_problems()]
         for unit in ("kube-apiserver", ETCD):
             lines.append(f"  the last lines of {unit} on {node.name} (journalctl -u {unit}):")

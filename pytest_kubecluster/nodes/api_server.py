@@ -180,7 +180,9 @@ class ApiServer:
     def _unreachable(self, error: Exception) -> str:
         reason = getattr(error, "reason", None) or error
         text = str(reason).rpartition(": ")[2].strip("'\")") or type(reason).__name__
-        if isinstance(reason, urllib3.exceptions.ConnectTimeoutError):
+        if isinstance(reason, urllib3.exceptions.SSLError):
+            text = str(reason)
+        elif isinstance(reason, urllib3.exceptions.ConnectTimeoutError):
             text = "no connection within 3 s"
         elif isinstance(reason, urllib3.exceptions.ReadTimeoutError):
             text = "no answer within 10 s"
