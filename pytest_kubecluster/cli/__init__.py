@@ -86,6 +86,6 @@ def make_parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run, takes_options=options)
         return made
 
-    for group in (clusters, status, api, matrix, compare, inspect, cis, doctor, init):
+    for group in (init, doctor, clusters, status, api, matrix, compare, inspect, cis):
         group.add_commands(add)
     return parser

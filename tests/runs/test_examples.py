@@ -182,4 +182,4 @@ def test_article_with_fewer_masters(example: Example) -> None:
     bench = example("article")
     status, output = bench.run("--kube-masters=1", *QUICK)
     assert status == 0, output
-    assert passed(output) == 13
+    assert passed(output) == 14

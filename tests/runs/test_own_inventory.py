@@ -217,7 +217,7 @@ def test_nothing_odd_about_a_machine_is_in_the_way(fleet: Fleet, own: Bench) -> 
         "def test_it(kube_node):\n"
         "    assert str(kube_node.address) == ADDRESSES[kube_node.name]\n"
         "    assert kube_node.kubelet.healthz.status == 200\n"
-        "    assert kube_node.run('ip', '-V').returncode == 0\n"
+        "    assert kube_node.run('ip', '-V').rc == 0\n"
         "    assert kube_node.host.check_output('echo yes') == 'yes'\n",
     )
     network = addresses["worker02"].rpartition(".")[0]

@@ -40,7 +40,7 @@ PYTHON = "/opt/python/bin/python3"
 
 def test_box_has_what_it_is_tested_for(kube_node):
     assert not kube_node.host.exists("python3")
-    assert kube_node.run("touch", "/usr/lib/coreos/x").returncode != 0
+    assert kube_node.run("touch", "/usr/lib/coreos/x").rc != 0
     assert kube_node.host.file("/run/box-wrapper").exists
     assert not kube_node.host.file("/usr/lib/coreos/kubelet-wrapper").contains("rkt")
 
@@ -53,9 +53,9 @@ def test_provisioning_again_changes_nothing(kube_cluster):
 
 def test_half_a_python_is_repaired(kube_node, kube_cluster):
     kube_node.run("sh", "-c", "rm -r /opt/python/lib/python3.*/json && mkdir /opt/python.fresh")
-    assert kube_node.run(PYTHON, "-c", "import json").returncode != 0
+    assert kube_node.run(PYTHON, "-c", "import json").rc != 0
     assert kube_cluster.provision().changed == {kube_node.name: 1}
-    assert kube_node.run(PYTHON, "-c", "import json").returncode == 0
+    assert kube_node.run(PYTHON, "-c", "import json").rc == 0
     assert kube_node.host.check_output("ls -d /opt/python*") == "/opt/python"
 """
 
