@@ -30,6 +30,7 @@ class Flags(Mapping[str, str]):
         self._flags = {normal_name(name): value for name, value in dict(flags).items()}
 
     def __getitem__(self, name: str) -> str:
+        __tracebackhide__ = True
         try:
             return self._flags[normal_name(name)]
         except KeyError:

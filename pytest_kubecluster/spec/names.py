@@ -40,6 +40,7 @@ class Named(dict[str, T]):
         self._what = what
 
     def __missing__(self, name: str) -> T:
+        __tracebackhide__ = True
         raise UnknownNameError(self._what, name, self)
 
     def __reduce__(self) -> tuple[type[Named[T]], tuple[str, dict[str, T]]]:

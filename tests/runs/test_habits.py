@@ -90,8 +90,6 @@ def test_worker_sees_what_another_has_changed(bench: Bench) -> None:
 
         @pytest.mark.parametrize("n", range(8))
         def test_it(n, kube_node):
-            labels = kube_node.run("cat", "/run/labels")
-            unit = "/etc/systemd/system/kubelet.service"
             now = kube_node.kubelet
             assert now.unit["ExecMainStartTimestampMonotonic"] == started(kube_node)
             kube_node.run("systemctl", "restart", "kubelet")
