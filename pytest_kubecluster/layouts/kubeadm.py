@@ -111,6 +111,8 @@ def kubeadm_kubelet(machine: Machine, version: KubeVersion, *, first: bool = Fal
         own_files=(FileStatement(f"{_CA}.key", absent=True, said_in="the layout kubeadm"),),
         identity=identity,
         host=HostStatement(resolver=False),
+        # The packages' unit is not ordered after the runtime; a kubelet that finds none ends.
+        restarts_at_boot=1,
         local_api_server=minor >= _LOCAL_API_SERVER,
     )
 

@@ -136,6 +136,8 @@ class KubeletSpec:
     """The file with the kernel's settings that the unit applies before the kubelet starts."""
     limits_addresses: bool = False
     """Whether the unit lets the kubelet talk to the cluster's own networks alone."""
+    restarts_at_boot: int = 0
+    """How often systemd may restart the kubelet: its unit may not wait for the runtime at boot."""
     local_api_server: bool = False
     """Whether a master's kubelet uses the API server of its own node."""
     cgroup_v1: bool = False

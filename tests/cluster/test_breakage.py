@@ -211,8 +211,7 @@ BREAKAGES = {
         mkdir -p /run/systemd/system/kubelet.service.d
         printf '[Service]\\nRestartSec=0\\n' >/run/systemd/system/kubelet.service.d/now.conf
         systemctl daemon-reload
-        systemctl kill --signal=KILL --kill-who=main kubelet
-        sleep 1
+        for i in 1 2; do systemctl kill --signal=KILL --kill-who=main kubelet; sleep 1; done
         rm -r /run/systemd/system/kubelet.service.d
         systemctl daemon-reload
         """,

@@ -186,3 +186,9 @@ def test_what_another_layout_has_is_foreign() -> None:
 def test_a_user_may_choose_other_modes() -> None:
     kubelet = replace(cluster()["worker01"].kubelet, modes=(("kubelet.yaml", 0o600),))
     assert {file.name: file.mode for file in kubelet.files}["kubelet.yaml"] == 0o600
+
+
+def test_unit_that_does_not_wait_for_the_runtime_may_restart_once_at_boot() -> None:
+    assert cluster()["worker01"].kubelet.restarts_at_boot == 1
+    article = cluster_spec(version=KubeVersion.parse("1.30.0"))
+    assert article["worker01"].kubelet.restarts_at_boot == 0
