@@ -30,8 +30,10 @@ cluster: $(INSTALLED) host
 test: $(INSTALLED) host
 	@provisioning/host/prepare --try kubernetes-client kubectl
 	@provisioning/host/prepare --try chromium
+	$(VENV)/bin/coverage erase
 	$(VENV)/bin/coverage run -m pytest -n 2 tests/unit tests/plugin
-	$(VENV)/bin/coverage combine --quiet
+	@# Processes that tests kill leave data that cannot be read.
+	@$(VENV)/bin/coverage combine --quiet 2>/dev/null; rm -f .coverage.*
 	$(VENV)/bin/coverage report
 	@# Runs that fail are run once more, alone: with two at a time, another may have been in the way.
 	@$(PYTEST) -n 2 --dist loadgroup tests/runs || $(PYTEST) --last-failed tests/runs

@@ -174,7 +174,7 @@ def test_deadline_names_the_task_that_was_running(bench: Bench) -> None:
     wait += "    - name: Wait for a load balancer\n      ansible.builtin.command: sleep 600\n"
     bench.write("own.yml", wait)
     bench.write("test_it.py", "def test_it(kube_node): pass\n")
-    status, output = bench.run("--kube-playbook=own.yml", "--kube-timeout=60")
+    status, output = bench.run("--kube-playbook=own.yml", "--kube-timeout=30")
     assert status == 1, output
     assert "provisioning took longer than" in output
     assert "task that was running: Wait for a load balancer" in output
