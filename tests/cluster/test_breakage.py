@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import inspect
 import re
-import textwrap
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -35,6 +34,7 @@ from pytest_kubecluster.spec.defaults import BUNDLED_LAYOUTS, LayoutName
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.spec.parts import FileStatement, IdentityStatement
 from pytest_kubecluster.spec.version import NEWEST
+from tests.cluster.support import HEALTHY_SECONDS, shell
 
 pytestmark = pytest.mark.kube_disruptive
 
@@ -56,7 +56,6 @@ PROGRAMS = (
     " [ ! -d $folder ] || find $folder -type f -writable -exec chmod {mode} {{}} +; done"
 )
 CONFIG_BYTES = "kubeconfig_has_the_rendered_bytes"
-HEALTHY_SECONDS = 60
 
 
 def checks(*modules: ModuleType) -> dict[str, Callable[..., None]]:
@@ -89,26 +88,6 @@ def failing(node: Node, spec: ClusterSpec) -> set[str]:
         except pytest.skip.Exception:
             continue
     return failed
-
-
-def places(node: Node) -> str:
-    """Return assignments of the variables that scripts use."""
-    kubelet = node.spec.kubelet
-    in_a_file = [file.path for file in kubelet.files if file.name == "kubeadm-flags.env"]
-    found = {
-        "UNIT": kubelet.unit_path,
-        "FLAGS": (in_a_file or [kubelet.unit_path])[0],
-        "CONFIG": kubelet.kubeconfig,
-        "FILE": kubelet.config_path,
-        "CA": kubelet.client_ca_file,
-        "MANIFESTS": kubelet.manifests,
-    }
-    return "".join(f"{name}={path}\n" for name, path in found.items())
-
-
-def shell(node: Node, script: str) -> None:
-    done = node.run("sh", "-euc", places(node) + textwrap.dedent(script))
-    assert done.rc == 0, done.stderr
 
 
 def flag(pattern: str, replacement: str, *, restart: bool = True) -> str:

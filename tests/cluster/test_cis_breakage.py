@@ -8,7 +8,7 @@ import pytest
 
 from pytest_kubecluster.nodes.cis import FAIL, WARN, findings
 from pytest_kubecluster.nodes.node import Node
-from tests.cluster.test_breakage import HEALTHY_SECONDS, shell
+from tests.cluster.support import HEALTHY_SECONDS, shell
 
 pytestmark = pytest.mark.kube_disruptive
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,12 +11,7 @@ from pathlib import Path
 
 import pytest
 
-
-def command(project: Path, *words: str, **environment: str) -> tuple[int, str]:
-    argv = [sys.executable, "-m", "pytest_kubecluster", *words]
-    env = {**os.environ, **environment}
-    done = subprocess.run(argv, cwd=project, env=env, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
+from tests.plugin.support import command
 
 
 def modes(folder: Path, *names: str) -> list[str]:

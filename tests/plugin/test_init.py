@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pytest_kubecluster.cli.project import Found, look_into, project_files
-from tests.plugin.test_command import command
+from tests.plugin.support import command
 
 ROOT = Path(__file__).parents[2]
 PLAYBOOK = "- hosts: all\n  tasks: []\n"

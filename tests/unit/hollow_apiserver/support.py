@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
@@ -23,6 +25,10 @@ JANE = Client("jane")
 NOBODY = Client()
 ARTICLE = ("--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
            "--enable-bootstrap-token-auth", "--advertise-address=192.0.2.1")  # fmt: skip
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+TOKEN = "abcdef.0123456789abcdef"
+SECRETS = "/api/v1/namespaces/kube-system/secrets"
+SIGNING = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -115,3 +121,20 @@ def signing_request(folder: Path, subject: str, extra: str = "") -> bytes:
              "-nodes", "-keyout", str(folder / "key"), "-subj", subject]  # fmt: skip
     words += ["-addext", f"subjectAltName={extra}"] if extra else []
     return subprocess.run(words, capture_output=True, check=True).stdout
+
+
+def token_secret(**changes: str) -> dict[str, object]:
+    data = {
+        "token-id": "abcdef", "token-secret": "0123456789abcdef",
+        "usage-bootstrap-authentication": "true",
+        "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token", **changes,
+    }  # fmt: skip
+    return {
+        "metadata": {"name": "bootstrap-token-abcdef"},
+        "type": "bootstrap.kubernetes.io/token",
+        "data": {name: base64.b64encode(text.encode()).decode() for name, text in data.items()},
+    }
+
+
+def soon(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import base64
-import time
-
 import pytest
 from hollow_common.tls import Client
 
 from tests.unit.hollow_apiserver.conftest import Boot
 from tests.unit.hollow_apiserver.support import (
     JANE,
+    LEASES,
     MERGE,
     NOBODY,
     NODE1,
     NODE2,
+    SECRETS,
+    SIGNING,
+    TOKEN,
     Cluster,
     config_map,
     node,
+    soon,
+    token_secret,
 )
 
 NODES = "/api/v1/nodes"
-LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 
 def test_a_stranger_is_told_what_it_cannot_do(boot: Boot) -> None:
@@ -192,28 +194,6 @@ def test_a_node_without_a_name(cluster: Cluster) -> None:
 
 
 # ------------------------------------------------------------------------------------- tokens
-
-
-def token_secret(**changes: str) -> dict[str, object]:
-    data = {
-        "token-id": "abcdef", "token-secret": "0123456789abcdef",
-        "usage-bootstrap-authentication": "true",
-        "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token", **changes,
-    }  # fmt: skip
-    return {
-        "metadata": {"name": "bootstrap-token-abcdef"},
-        "type": "bootstrap.kubernetes.io/token",
-        "data": {name: base64.b64encode(text.encode()).decode() for name, text in data.items()},
-    }
-
-
-def soon(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
-
-
-TOKEN = "abcdef.0123456789abcdef"
-SECRETS = "/api/v1/namespaces/kube-system/secrets"
-SIGNING = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 
 
 def test_a_bootstrap_token_counts(cluster: Cluster) -> None:

@@ -9,8 +9,16 @@ import pytest
 from hollow_apiserver.lifecycle import Lifecycle, grace_seconds
 
 from tests.unit.hollow_apiserver.conftest import Boot
-from tests.unit.hollow_apiserver.support import MERGE, STRATEGIC, Cluster, node
-from tests.unit.hollow_apiserver.test_access import LEASES, SECRETS, soon, token_secret
+from tests.unit.hollow_apiserver.support import (
+    LEASES,
+    MERGE,
+    SECRETS,
+    STRATEGIC,
+    Cluster,
+    node,
+    soon,
+    token_secret,
+)
 
 PATH = "/api/v1/nodes/node1"
 

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from hollow_apiserver.protobuf import Unreadable, read
 
-from tests.unit.hollow_apiserver.support import NODE1, Cluster
-from tests.unit.hollow_apiserver.test_access import LEASES
+from tests.unit.hollow_apiserver.support import LEASES, NODE1, Cluster
 
 KIND = "application/vnd.kubernetes.protobuf"
 

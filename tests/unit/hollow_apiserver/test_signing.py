@@ -11,8 +11,18 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.unit.hollow_apiserver.conftest import Boot
-from tests.unit.hollow_apiserver.support import JANE, NOBODY, NODE1, NODE2, Cluster, signing_request
-from tests.unit.hollow_apiserver.test_access import SECRETS, SIGNING, TOKEN, token_secret
+from tests.unit.hollow_apiserver.support import (
+    JANE,
+    NOBODY,
+    NODE1,
+    NODE2,
+    SECRETS,
+    SIGNING,
+    TOKEN,
+    Cluster,
+    signing_request,
+    token_secret,
+)
 from tests.unit.kubelet.hollow.support import Pki, make_pki
 
 CLIENT = ["digital signature", "key encipherment", "client auth"]

@@ -24,8 +24,7 @@ from hollow_kubelet.rotation import Rotation, deadline
 
 from pytest_kubecluster.kubelet.hollow import hollow_facts
 from tests.unit.hollow_apiserver.fake_etcd import FakeEtcd
-from tests.unit.hollow_apiserver.support import Cluster
-from tests.unit.hollow_apiserver.test_access import SECRETS, SIGNING, TOKEN, token_secret
+from tests.unit.hollow_apiserver.support import SECRETS, SIGNING, TOKEN, Cluster, token_secret
 from tests.unit.kubelet.hollow.support import Pki, version_of
 
 

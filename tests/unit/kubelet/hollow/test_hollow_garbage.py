@@ -15,8 +15,7 @@ from hollow_kubelet.program import prepare
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.kubelet.hollow.support import Loaded, Play, needed
-from tests.unit.kubelet.hollow.test_hollow_fields import KUBEADM
+from tests.unit.kubelet.hollow.support import KUBEADM, Loaded, Play, needed
 
 KUBECONFIG = """\
 apiVersion: v1

@@ -1,0 +1,29 @@
+"""Changes nodes of every layout by shell scripts."""
+
+from __future__ import annotations
+
+import textwrap
+
+from pytest_kubecluster.nodes.node import Node
+
+HEALTHY_SECONDS = 60
+
+
+def places(node: Node) -> str:
+    """Return assignments of the variables that scripts use."""
+    kubelet = node.spec.kubelet
+    in_a_file = [file.path for file in kubelet.files if file.name == "kubeadm-flags.env"]
+    found = {
+        "UNIT": kubelet.unit_path,
+        "FLAGS": (in_a_file or [kubelet.unit_path])[0],
+        "CONFIG": kubelet.kubeconfig,
+        "FILE": kubelet.config_path,
+        "CA": kubelet.client_ca_file,
+        "MANIFESTS": kubelet.manifests,
+    }
+    return "".join(f"{name}={path}\n" for name, path in found.items())
+
+
+def shell(node: Node, script: str) -> None:
+    done = node.run("sh", "-euc", places(node) + textwrap.dedent(script))
+    assert done.rc == 0, done.stderr
