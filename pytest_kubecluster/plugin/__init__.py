@@ -67,6 +67,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(CiPlugin(session, active.lifecycle), "kubecluster-ci")
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
+    """End a run that is interrupted in its summary, after the removal, without a traceback."""
+    try:
+        return (yield)
+    except KeyboardInterrupt:
+        if not session.config.stash[SESSION].enabled:
+            raise
+    pytest.exit("interrupted", returncode=pytest.ExitCode.INTERRUPTED)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove temporary certificates."""
     if SESSION in config.stash:

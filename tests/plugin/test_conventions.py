@@ -175,6 +175,15 @@ def test_boot_error_without_a_terminal_reporter_goes_to_standard_error(
     assert "Traceback (most" not in result.stdout.str() + result.stderr.str()
 
 
+def test_interrupted_summary_ends_without_a_traceback(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("def pytest_terminal_summary(): raise KeyboardInterrupt")
+    pytester.makepyfile("def test_it(): pass")
+    result = pytester.runpytest_subprocess("--kube-cluster")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+    result.stderr.fnmatch_lines(["Exit: interrupted"])
+
+
 def test_ascii_locale(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("LC_ALL", "C"), ("PYTHONCOERCECLOCALE", "0"), ("PYTHONUTF8", "0")):
         monkeypatch.setenv(name, value)
