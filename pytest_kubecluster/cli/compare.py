@@ -15,7 +15,7 @@ def add_commands(add: AddCommand) -> None:
     compare = add(
         "compare",
         _compare,
-        "Show the reports of several runs (--kube-report) as a matrix, a column for each",
+        "Show the reports of several runs and matrices (--kube-report) as one matrix",
     )
     compare.add_argument(
         "reports",
@@ -28,13 +28,13 @@ def add_commands(add: AddCommand) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from pytest_kubecluster.report.compare import compared, read_report
+    from pytest_kubecluster.report.compare import compared
     from pytest_kubecluster.report.matrix import as_text
     from pytest_kubecluster.report.matrix_page import as_html
 
     if arguments.html and not arguments.html.absolute().parent.is_dir():
         raise pytest.UsageError(f"{arguments.html} cannot be written: its folder does not exist")
-    matrix = compared([(path.stem, read_report(path)) for path in arguments.reports])
+    matrix = compared(arguments.reports)
     print(as_text(matrix, terminal_width()), end="")
     if arguments.html:
         arguments.html.write_text(as_html(matrix), encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from pytest_kubecluster.cli.common import DONE, FAILED, AddCommand, session_to_boot, terminal_width
 from pytest_kubecluster.cli.events import JSON_HELP, shown_progress
 from pytest_kubecluster.plugin import parsing
-from pytest_kubecluster.plugin.options import LAYOUT
+from pytest_kubecluster.plugin.options import LAYOUT, REPORT
+from pytest_kubecluster.plugin.settings import read_settings
 from pytest_kubecluster.spec.defaults import BUNDLED_LAYOUTS, LayoutName
 
 
@@ -32,13 +34,21 @@ def add_commands(add: AddCommand) -> None:
     )
     matrix.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
     matrix.add_argument("--json", action="store_true", help=JSON_HELP)
-    matrix.add_argument("--html", type=Path, metavar="FILE", help="write an HTML page")
+    matrix.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help=f"write an HTML page ({REPORT.flag}=FOLDER writes it with data to compare)",
+    )
 
 
 def _matrix(arguments: argparse.Namespace) -> int:
     from pytest_kubecluster.matrix.run import run_matrix
     from pytest_kubecluster.report.matrix import as_junit, as_text
     from pytest_kubecluster.report.matrix_page import as_html
+    from pytest_kubecluster.report.session import write_matrix_report
+    from pytest_kubecluster.util.plain import map_text
+    from pytest_kubecluster.util.redact import redact
 
     layouts, options = _layouts(arguments.options)
     for path in filter(None, (arguments.junit, arguments.html)):
@@ -50,6 +60,7 @@ def _matrix(arguments: argparse.Namespace) -> int:
             matrix = run_matrix(config, arguments.versions, layouts, arguments.remote, progress)
         except ValueError as error:
             raise pytest.UsageError(str(error)) from None
+        matrix = map_text(matrix, cache(redact))
         progress.emit("matrix", verdict="failed" if matrix.failed else "passed")
     if not arguments.json:
         print(f"\n{as_text(matrix, terminal_width())}", end="")
@@ -57,6 +68,8 @@ def _matrix(arguments: argparse.Namespace) -> int:
         arguments.junit.write_bytes(as_junit(matrix))
     if arguments.html:
         arguments.html.write_text(as_html(matrix), encoding="utf-8")
+    if folder := read_settings(config).report:
+        write_matrix_report(folder, matrix)
     return FAILED if matrix.failed else DONE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -85,8 +86,11 @@ def run_matrix(
         for layout in chosen
         for version in read_versions(words, OLDEST_OF[layout])
     ]
+    # A report of the matrix is no report of a session.
     sessions = [
-        ClusterSession(config, read_settings(config, column.version, column.layout))
+        ClusterSession(
+            config, replace(read_settings(config, column.version, column.layout), report=None)
+        )
         for column in columns
     ]
     for session, column in zip(sessions, columns, strict=True):

@@ -175,7 +175,9 @@ def _node(
     )
 
 
-def explained(results: Sequence[Result], titles: Mapping[str, str] | None = None) -> list[Result]:
+def explained(
+    results: Sequence[Result], titles: Mapping[str, str] | None = None
+) -> tuple[Result, ...]:
     """Return the results with what their checks expect, as the checks themselves say it.
 
     ``titles`` are those of the CIS benchmark by number.
@@ -188,7 +190,7 @@ def explained(results: Sequence[Result], titles: Mapping[str, str] | None = None
             name, _, number = one.check.removeprefix("test_").partition("[")
             expects = known.get(name) or (titles or {}).get(number.rstrip("]"), "")
         found.append(replace(one, expects=expects))
-    return found
+    return tuple(found)
 
 
 def _first_line(docstring: str) -> str:

@@ -80,7 +80,7 @@ class Column:
     """
 
     version: KubeVersion
-    results: list[Result] = field(default_factory=list)
+    results: tuple[Result, ...] = ()
     problem: str = ""
     changing: float = 0.0
     """Seconds to change the kubelet of the nodes to this version."""

@@ -16,7 +16,9 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.observation import Observation
 from pytest_kubecluster.report.data import FORMAT, Report
+from pytest_kubecluster.report.matrix_page import as_html
 from pytest_kubecluster.report.page import as_page
+from pytest_kubecluster.report.results import Matrix
 from pytest_kubecluster.util.atomic import write_atomically
 from pytest_kubecluster.util.plain import map_text, to_plain
 from pytest_kubecluster.util.redact import copy_redacted, redact
@@ -63,8 +65,22 @@ def write_page(folder: Path, report: Report, secrets: Sequence[str]) -> None:
     """Write the page and the data."""
     # Each text by itself: what joins them must not hide a secret, nor be taken for one.
     report = map_text(report, cache(partial(redact, secrets=secrets)))
-    _write(folder / DATA, json.dumps({"format": FORMAT, **to_plain(report)}, indent=1) + "\n", str)
+    _write_data(folder, report)
     _write(folder / PAGE, as_page(report), str)
+
+
+def write_matrix_report(folder: Path, matrix: Matrix) -> None:
+    """Write a matrix, which has no secrets, to ``folder``: a page, and the data to compare.
+
+    Only the owner can read them. Raises OSError and KubeClusterError.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write_data(folder, matrix)
+    _write(folder / PAGE, as_html(matrix), str)
+
+
+def _write_data(folder: Path, value: Report | Matrix) -> None:
+    _write(folder / DATA, json.dumps({"format": FORMAT, **to_plain(value)}, indent=1) + "\n", str)
 
 
 def _collect(node: Node, folder: Path) -> None:

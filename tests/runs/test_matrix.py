@@ -17,7 +17,7 @@ FORMS = ("1.7.5", "1.16.15", "1.18.20", "1.23.17", "1.30.0")
 
 
 def test_every_form_of_launcher_passes_on_one_cluster(bench: Bench) -> None:
-    files = ("--junit=matrix.xml", "--html=matrix.html")
+    files = ("--junit=matrix.xml", "--html=matrix.html", "--kube-report=report")
     status, output = command(bench, "matrix", *FORMS, *files, "--kube-masters=1")
     assert status == 0, output
     assert output.count("kubecluster: boot") == 1
@@ -34,7 +34,12 @@ def test_every_form_of_launcher_passes_on_one_cluster(bench: Bench) -> None:
     suites = {suite.name: suite for suite in JUnitXml.fromfile(str(bench.project / "matrix.xml"))}
     assert list(suites) == [f"kubelet v{version}" for version in FORMS]
     assert all(suite.failures == suite.errors == 0 < suite.tests for suite in suites.values())
-    assert "5 of 5 versions pass" in (bench.project / "matrix.html").read_text()
+    page = (bench.project / "matrix.html").read_text()
+    assert "5 of 5 versions pass" in page
+    assert (bench.project / "report" / "index.html").read_text() == page
+    status, output = command(bench, "compare", "report", "report/report.json")
+    assert status == 0, output
+    assert "10 of 10 versions pass" in output
 
 
 def test_own_tests_and_a_version_that_fails(bench: Bench) -> None:

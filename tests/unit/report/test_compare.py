@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.report.compare import compared, read_report
+from pytest_kubecluster.report.data import Report
 from pytest_kubecluster.report.matrix import as_text
 from pytest_kubecluster.report.matrix_page import as_html
-from pytest_kubecluster.report.session import write_session_report
+from pytest_kubecluster.report.results import Column, Matrix
+from pytest_kubecluster.report.session import write_matrix_report, write_session_report
+from pytest_kubecluster.spec.version import KubeVersion
 from tests.unit.report.page_reader import read_page
 from tests.unit.report.reports import EVIL, run, with_evil_names
 
@@ -43,10 +47,18 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         read_report(tmp_path / "nothing")
 
 
-def test_versions_are_columns_and_names_tell_the_same_ones_apart() -> None:
+def written(tmp_path: Path, name: str, report: Report) -> Path:
+    write_session_report(tmp_path / name, report, (), tmp_path)
+    return tmp_path / name
+
+
+def test_versions_are_columns_and_names_tell_the_same_ones_apart(tmp_path: Path) -> None:
     newer = run(failing=())
     newer = replace(newer, about=replace(newer.about, version="1.30.0"))
-    matrix = compared([("monday", run()), ("tuesday", run(failing=())), ("new", newer)])
+    write = partial(written, tmp_path)
+    matrix = compared(
+        [write("monday", run()), write("tuesday", run(failing=())), write("new", newer)]
+    )
     head, first, *_ = as_text(matrix, 140).splitlines()
     assert head.split("  ")[0] == "check"
     assert [column.title for column in matrix.columns] == [
@@ -61,16 +73,47 @@ def test_versions_are_columns_and_names_tell_the_same_ones_apart() -> None:
     assert page.id("version-1.7.5-monday").tag == "details"
 
 
-def test_run_that_did_not_boot_is_a_problem() -> None:
+def test_folders_of_the_same_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    paths = [written(tmp_path, name, run()) for name in ("monday/report", "tuesday/report")]
+    titles = [column.title for column in compared([paths[0], paths[1] / "report.json"]).columns]
+    assert titles == [f"1.7.5 {paths[0]}", f"1.7.5 {paths[1]}/report.json"]
+
+
+def test_matrices_and_runs_are_compared(tmp_path: Path) -> None:
+    results = run().results
+    columns = [Column(KubeVersion(1, minor, 0), results, changing=1.5) for minor in (9, 30)]
+    columns.append(Column(KubeVersion(1, 30, 0), problem="it does not start", layout="kubeadm"))
+    matrix = Matrix(tuple(columns), "hollow", "1 master")
+    for name in ("monday", "tuesday"):
+        write_matrix_report(tmp_path / name, matrix)
+    assert read_report(tmp_path / "monday") == matrix
+    assert (tmp_path / "monday" / "report.json").stat().st_mode & 0o777 == 0o600
+    assert "1.30.0 kubeadm" in (tmp_path / "monday" / "index.html").read_text()
+    one_run = written(tmp_path, "run", run())
+    both = compared([tmp_path / "monday", one_run, tmp_path / "tuesday"])
+    assert [column.title for column in both.columns] == [
+        "1.9.0 monday",
+        "1.30.0 monday",
+        "1.30.0 kubeadm monday",
+        "1.7.5",
+        "1.9.0 tuesday",
+        "1.30.0 tuesday",
+        "1.30.0 kubeadm tuesday",
+    ]
+    assert "1.30.0 kubeadm monday: it does not start" in as_text(both)
+
+
+def test_run_that_did_not_boot_is_a_problem(tmp_path: Path) -> None:
     report = run()
     about = replace(report.about, error="no Docker\n  start it")
-    matrix = compared([("a", replace(report, about=about, results=()))])
+    matrix = compared([written(tmp_path, "a", replace(report, about=about, results=()))])
     assert matrix.failed
     assert "1.7.5: no Docker" in as_text(matrix)
 
 
-def test_names_with_html_are_text() -> None:
-    page = read_page(as_html(compared([(EVIL, with_evil_names()), ("b", run())])))
+def test_names_with_html_are_text(tmp_path: Path) -> None:
+    evil = written(tmp_path, EVIL.replace("/", ""), with_evil_names())
+    page = read_page(as_html(compared([evil, written(tmp_path, "b", run())])))
     assert len(page.all("script")) == 1
     ids = [one["id"] for one in page.all("*") if one["id"]]
     assert len(ids) == len(set(ids))

@@ -30,8 +30,8 @@ def matrix() -> Matrix:
         Result("test_new_thing", "worker01", "skipped", REASON),
     ]
     columns = (
-        Column(OLD, old, changing=1.5, checking=2.5),
-        Column(NEW, new, changing=3.0, checking=1.0),
+        Column(OLD, tuple(old), changing=1.5, checking=2.5),
+        Column(NEW, tuple(new), changing=3.0, checking=1.0),
         Column(DEAD, problem="the kubelet failed to start"),
         Column(BARRED, problem="this host has cgroup v1"),
     )
