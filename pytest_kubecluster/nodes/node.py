@@ -26,6 +26,7 @@ from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec, Role
 from pytest_kubecluster.spec.parts import IPAddress
 from pytest_kubecluster.spec.settings import SettingError, canonical_name
 from pytest_kubecluster.spec.statements import Statements, statements_of
+from pytest_kubecluster.util.poll import poll
 from pytest_kubecluster.util.process import capture
 
 if TYPE_CHECKING:
@@ -280,17 +281,23 @@ class Node:
             self._run("systemctl", "reboot")
         self._ssh.disconnect(self.name)
         reason = ""
-        while time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+
+        def is_back() -> bool:
+            nonlocal reason
             try:
                 self._ssh.connect_now(self.name)
                 if self._started() != started:
-                    return
+                    return True
                 reason = "it did not go down"
                 self._ssh.disconnect(self.name)
             except KubeClusterError as error:
                 reason = str(error)
-        raise KubeClusterError(f"{self.name} did not come back from its reboot in time: {reason}")
+            return False
+
+        if not poll(is_back, deadline - time.monotonic(), every=_POLL_SECONDS):
+            raise KubeClusterError(
+                f"{self.name} did not come back from its reboot in time: {reason}"
+            )
 
     def _started(self) -> bytes:
         """Return what only a reboot changes."""

@@ -35,6 +35,26 @@ def test_node_that_stays_down_after_its_reboot_is_explained(
         Node(cluster_spec()["master01"], Access("config", "files")).reboot(timeout=0.3)
 
 
+class BackAfterReboot(GoneAfterReboot):
+    """An ssh to a node that is away for a moment, and comes back with another start time."""
+
+    connections = 0
+
+    def run(self, node: str, *_: object, **__: object) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.CompletedProcess([], 0, b"UserspaceTimestamp=%d" % self.connections, b"")
+
+    def connect_now(self, node: str) -> None:
+        type(self).connections += 1
+        if self.connections == 1:
+            super().connect_now(node)
+
+
+def test_node_is_waited_for_until_it_has_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_module, "Ssh", BackAfterReboot)
+    Node(cluster_spec()["master01"], Access("config", "files")).reboot(timeout=30)
+    assert BackAfterReboot.connections == 2
+
+
 class Answering:
     """An ssh to a node on which every command prints the same."""
 
