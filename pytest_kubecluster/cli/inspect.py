@@ -45,8 +45,8 @@ def add_commands(add: AddCommand) -> None:
         "--from",
         dest="seen",
         metavar="NODE",
-        help="print the kubecluster.toml that describes this node of a kept cluster or of "
-        "--kube-inventory",
+        help="print the kubecluster.toml that describes this node of a kept cluster, of "
+        "--kube-inventory, or of --kube-kubeconfig (what the API server shows)",
     )
     spec.add_argument(
         "--minimal", action="store_true", help="with --from: omit settings that equal the default"
@@ -113,11 +113,20 @@ def _print_pin(name: str, pin: Pin) -> None:
 def _pin_existing(name: str, session: ClusterSession, *, minimal: bool) -> int:
     """Print the spec of an existing machine."""
     from pytest_kubecluster.nodes.pin import pin_node
+    from pytest_kubecluster.nodes.pin_through_api import LEFT_OUT, pin_through_api
 
-    node = node_of(session, name)
+    role = node_of(session, name).role
     with existing_cluster(session) as cluster:
-        access = next(one.access for one in cluster.nodes if one.name == name)
-        _print_pin(name, pin_node(name, node.role, access, "found", minimal=minimal))
+        node = next(one for one in cluster.nodes if one.name == name)
+        if node.access.ssh_config:
+            _print_pin(name, pin_node(name, role, node.access, "found", minimal=minimal))
+        else:
+            _print_pin(name, pin_through_api(node, minimal=minimal))
+            print(
+                f"{name}: left out, since only ssh can see it: {LEFT_OUT}; "
+                "with --kube-inventory it is written, too",
+                file=sys.stderr,
+            )
     return DONE
 
 

@@ -47,7 +47,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_APART = frozenset(
+APART = frozenset(
     {
         *("config", "hostname-override", "kubeconfig"),
         *("node-ip", "node-labels", "register-with-taints", "registerWithTaints"),
@@ -142,7 +142,7 @@ def _settings(seen: Observation, *, minimal: bool) -> Iterator[tuple[str, Any]]:
         with_file: dict[str, Any] | None = {} if seen.documents else None
         defaults = effective_settings(version, {}, with_file)
     for name, setting in seen.effective.items():
-        if setting.said_in == DEFAULT or name in _APART or _CUT in repr(setting.value):
+        if setting.said_in == DEFAULT or name in APART or _CUT in repr(setting.value):
             continue
         default = defaults.get(name)
         if default and same_value(version, name, default.value, setting.value):
@@ -305,7 +305,7 @@ def _in_files(seen: Observation) -> Iterator[Setting]:
     for setting in seen.effective.values():
         flag = flag_of(seen.read_as, setting.name)
         in_file = setting.said_in != DEFAULT and not setting.said_in.startswith("--")
-        if in_file and flag not in _KEYS and setting.name not in _APART:
+        if in_file and flag not in _KEYS and setting.name not in APART:
             yield setting
 
 

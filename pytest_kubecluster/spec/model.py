@@ -590,7 +590,10 @@ def _check_kubelet(name: str, kubelet: KubeletSpec) -> None:
     if not kubelet.bundled and pathless:
         names = ", ".join(sorted(pathless))
         raise SpecError(f"{name}: modes: the path of {names} is not stated; state it or use files")
-    labels = dict.fromkeys(kubelet.node_labels)
+    labels = set(kubelet.node_labels)
+    if not kubelet.bundled:
+        # It is a statement of the node, whoever set it.
+        labels -= kubelet.labels_for_the_api.keys()
     if refused := refused_labels(labels, version.minor):
         raise SpecError(
             f"{name}: kubelet {version.number} does not start with the node label"

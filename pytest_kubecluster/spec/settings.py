@@ -205,6 +205,22 @@ def means_default(kind: Kind, value: object) -> bool:
     return kind.omitted_when_zero and _is_zero(kind, value)
 
 
+def configz_shows(version: KubeVersion, name: str) -> bool:
+    """Return whether /configz shows a setting as the kubelet runs with it; empty ones it omits."""
+    with suppress(SettingError):
+        return bool(kind_of(version, name).path) and name not in SET_BY_FLAG_ALONE
+    return False
+
+
+def is_empty(value: Value) -> bool:
+    """Return whether JSON may omit a value: a zero, an empty text, list or map, or false."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return not value or parse_duration(value) == 0
+        return False
+    return not value
+
+
 def same_value(version: KubeVersion, name: str, one: object, other: object) -> bool:
     """Return whether two values of a setting mean the same to this version's kubelet.
 

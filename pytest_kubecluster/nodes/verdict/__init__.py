@@ -40,6 +40,7 @@ __all__ = [
     "checks",
     "compare",
     "difference_table",
+    "differences_of",
 ]
 
 
@@ -75,7 +76,11 @@ def compare(
     seen: Observation, spec: NodeSpec | KubeletSpec, stated: Statements | None = None
 ) -> list[Difference]:
     """Return every difference of an observation and a spec, each named once."""
-    case = case_of(seen, spec, stated)
+    return differences_of(case_of(seen, spec, stated))
+
+
+def differences_of(case: Case) -> list[Difference]:
+    """Return what all checks find, each difference named once."""
     found: dict[str, Difference] = {}
     for check in checks().values():
         for one in differences(check, case):

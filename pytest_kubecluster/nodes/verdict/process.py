@@ -259,11 +259,15 @@ def _taints(seen: Observation) -> set[str]:
 
 
 def labels_are_those_of_the_spec(case: Case) -> Iterator[Difference]:
-    """Expect the stated labels, in any order; others may be there unless all are stated."""
-    stated = case.stated.labels
-    if stated is None or not (stated or case.stated.complete):
+    """Expect the stated labels, in any order; others may be there unless all are stated.
+
+    Those that a kubelet may not set itself are looked for in the Node object alone.
+    """
+    if case.stated.labels is None or not (case.stated.labels or case.stated.complete):
         raise NothingToCheck("the spec states no labels")
-    if case.stated.complete and not stated and case.kubelet.labels:
+    for_the_api = case.kubelet.labels_for_the_api
+    stated = {key: text for key, text in case.stated.labels.items() if key not in for_the_api}
+    if not stated and case.kubelet.labels:
         raise NothingToCheck("from 1.16 on a kubelet may not set its role label: only the API can")
     actual = case.seen.labels
     names = dict.fromkeys([*stated, *(actual if case.stated.complete else ())])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -17,6 +17,8 @@ from pytest_kubecluster.spec.settings import (
     SettingError,
     canonical_name,
     configuration_settings,
+    configz_shows,
+    is_empty,
     same_value,
 )
 from pytest_kubecluster.spec.translate import configz_fields
@@ -25,7 +27,7 @@ from pytest_kubecluster.spec.version import KubeVersion
 _SPEC = "the spec"
 _CONTROLLERS = "node.kubernetes.io/"
 """The prefix of taints that the control plane sets and removes: not-ready, unreachable, …"""
-_SELF_SET = {
+SELF_SET = {
     "kubernetes.io/hostname": "",
     "kubernetes.io/os": "operatingSystem",
     "kubernetes.io/arch": "architecture",
@@ -60,7 +62,7 @@ def node_has_the_labels(case: Case) -> Iterator[Difference]:
     for key, value in _own_labels(seen).items():
         wanted.setdefault(key, (value, "the kubelet itself"))
     for key, (expected, place) in wanted.items():
-        if seen.labels.get(key) != expected and (key in seen.labels or key not in _SELF_SET):
+        if seen.labels.get(key) != expected and (key in seen.labels or key not in SELF_SET):
             actual = seen.labels.get(key)
             yield Difference(f"label {key}", expected, actual, Evidence.API, place, view.place)
     missing = [key for key in _needed(case) if key not in seen.labels]
@@ -82,7 +84,7 @@ def node_has_the_taints(case: Case) -> Iterator[Difference]:
     stated = case.stated.taints
     if stated is None:
         raise NothingToCheck("the spec states no taints")
-    actual = {taint for taint in seen.taints if not taint.key.startswith(_CONTROLLERS)}
+    actual = set(set_by_hand(seen.taints))
     if actual != set(stated):
         place = "; ".join(filter(None, (_SPEC, _flag_text(case, "register-with-taints"))))
         yield Difference(
@@ -112,9 +114,12 @@ def node_has_its_internal_ip(case: Case) -> Iterator[Difference]:
 def node_has_its_hostname(case: Case) -> Iterator[Difference]:
     """Expect the name of the host, or the one that replaces it, as the address Hostname."""
     view, seen = _registered(case)
+    flag = _flag_text(case, "hostname-override")
+    if not (flag or case.stated.complete or case.stated.hostname):
+        raise NothingToCheck("the spec states no hostname, and a cloud may give a node another")
     actual = seen.addresses_of("Hostname")
     if actual != (view.name,):
-        place = _flag_text(case, "hostname-override") or "the host's name"
+        place = flag or "the host's name"
         yield Difference(
             "Hostname", view.name, ",".join(actual) or None, Evidence.API, place, view.place
         )
@@ -169,15 +174,22 @@ def configz_through_the_api_server_agrees(case: Case) -> Iterator[Difference]:
     shown = configuration_settings(version, view.configz, "/configz")
     for name, wanted, place in _stated_settings(case):
         found = shown.get(name)
-        if found is not None and not same_value(version, name, wanted, found.value):
+        if not configz_shows(version, name) or (found is None and is_empty(wanted)):
+            continue
+        if found is None or not same_value(version, name, wanted, found.value):
             yield Difference(
                 setting_name(version, name),
                 setting_text(version, name, wanted),
-                setting_text(version, name, found.value),
+                setting_text(version, name, found.value) if found else None,
                 Evidence.API,
                 place,
                 "/configz through the API server",
             )
+
+
+def set_by_hand(taints: Iterable[Taint]) -> Iterator[Taint]:
+    """Yield the taints that the control plane does not set and remove by itself."""
+    return (taint for taint in taints if not taint.key.startswith(_CONTROLLERS))
 
 
 def monitor_grace(version: KubeVersion) -> timedelta:
@@ -199,7 +211,7 @@ def _stated_labels(case: Case) -> Mapping[str, str]:
 
 def _own_labels(seen: NodeObject) -> Mapping[str, str]:
     info = (seen.document.get("status") or {}).get("nodeInfo") or {}
-    own = {key: info.get(field, "") for key, field in _SELF_SET.items()}
+    own = {key: info.get(field, "") for key, field in SELF_SET.items()}
     # It is the host's name, which a cloud's node need not have.
     label = "kubernetes.io/hostname"
     hostname = seen.labels.get(label)

@@ -182,12 +182,16 @@ def test_grace_is_longer_from_1_32_on() -> None:
 
 
 def test_configz_through_the_api_server() -> None:
-    good = {"clusterDomain": "cluster.local"}
+    good = cluster_spec(version=KubeVersion.parse("1.30.0"))["master01"].kubelet.configuration
+    assert good
     check = registration.configz_through_the_api_server_agrees
     assert list(check(case(view(node(), configz=good), "1.30.0"))) == []
-    other = {"clusterDomain": "example.com"}
+    other = {**good, "clusterDomain": "example.com"}
     (difference,) = check(case(view(node(), configz=other), "1.30.0"))
-    assert difference.expected == "cluster.local"
+    assert (difference.expected, difference.actual) == ("cluster.local", "example.com")
+    del other["clusterDomain"]
+    (difference,) = check(case(view(node(), configz=other), "1.30.0"))
+    assert (difference.expected, difference.actual) == ("cluster.local", None)
     (difference,) = check(case(view(node(), configz_problem="403 Forbidden")))
     assert difference.actual == "403 Forbidden"
 
