@@ -12,6 +12,7 @@ from pathlib import Path
 from pytest_kubecluster.cluster.cluster import Cluster, Parting
 from pytest_kubecluster.cluster.config import ASK
 from pytest_kubecluster.cluster.deployment import MachineTraits
+from pytest_kubecluster.cluster.through_api import registered_besides
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.machines.existing.inventory import Inventory
@@ -29,6 +30,7 @@ from pytest_kubecluster.machines.existing.vagrantfile import (
     reboot_command,
 )
 from pytest_kubecluster.machines.ssh import Ssh, write_ssh_config
+from pytest_kubecluster.nodes.api_server import ApiServer
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 from pytest_kubecluster.spec.parts import IPAddress
@@ -110,7 +112,27 @@ class Joining:
             if provisions:
                 cluster.deployment.ready.touch()
                 cluster.provision_in_phase(self._deadline)
+            self._ask_the_api_server()
             cluster.booted.touch()
+
+    def _ask_the_api_server(self) -> None:
+        """Say which nodes an API server has besides; raise KubeClusterError if it cannot be asked.
+
+        A machine that is not registered fails the test that asks for its Node object.
+        """
+        cluster = self._cluster
+        if cluster.settings.kubeconfig is None:
+            return
+        server = ApiServer(cluster.settings.kubeconfig)
+        try:
+            others = registered_besides(server, cluster.nodes)
+        except KubeClusterError as error:
+            raise KubeClusterError(f"--kube-kubeconfig: {error}") from None
+        if others:
+            cluster.progress.say(
+                f"not checked, since the {cluster.settings.machines.name} does not have them: "
+                f"{', '.join(others)}, registered at {server.url}"
+            )
 
     def _enter(self) -> None:
         existing, cluster = self._existing, self._cluster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -75,6 +76,17 @@ def use_registered(cluster: Cluster, found: RegisteredNodes) -> None:
             cluster.nodes = _handles(cluster.spec, found.path)
             phase.detail = f"{nodes} through the API server"
         cluster.booted.touch()
+
+
+def registered_besides(server: ApiServer, nodes: Sequence[Node]) -> list[str]:
+    """Return the names of registered nodes that are none of ``nodes``. Raises KubeClusterError."""
+    names = {node.registered_name for node in nodes}
+    addresses = {str(node.address) for node in nodes}
+    return [
+        one.name
+        for one in map(NodeObject.parse, server.get(NODES)["items"])
+        if one.name not in names and addresses.isdisjoint(one.addresses_of("InternalIP"))
+    ]
 
 
 def _handles(spec: ClusterSpec, path: Path) -> tuple[Node, ...]:

@@ -22,6 +22,7 @@ from pytest_kubecluster.nodes.kubelet import Kubelet
 from pytest_kubecluster.nodes.node_object import NodeObject
 from pytest_kubecluster.nodes.verdict import Case, case_of
 from pytest_kubecluster.nodes.verdict.files import bundled_folders
+from pytest_kubecluster.spec.flags import FlagError
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec, Role
 from pytest_kubecluster.spec.parts import IPAddress
 from pytest_kubecluster.spec.settings import SettingError, canonical_name
@@ -179,8 +180,16 @@ class Node:
 
     @property
     def registered_name(self) -> str:
-        """The name that the kubelet registers its node with."""
-        return self.spec.kubelet.hostname or self.name
+        """The name that the kubelet registers its node with.
+
+        Existing machines may have other names in the inventory: where none is stated, it is the one
+        that their kubelet was seen to use.
+        """
+        kubelet = self.spec.kubelet
+        if self.seen and not (kubelet.hostname or kubelet.bundled):
+            with suppress(FlagError):
+                return self.seen.registered_name
+        return kubelet.hostname or self.name
 
     def look_through_api(self) -> ApiView:
         """Look at the node through the API server. Raises KubeClusterError."""

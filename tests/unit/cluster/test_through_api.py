@@ -6,17 +6,22 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from pytest_kubecluster.cluster.through_api import read_nodes
+from pytest_kubecluster.cluster.through_api import read_nodes, registered_besides
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.layouts.cluster import spec_of
+from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
+from pytest_kubecluster.nodes.api_server import ApiServer
+from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.spec.parts import NO_ADDRESS
+from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.spec.version import KubeVersion
 
 NODES: list[dict[str, Any]] = []
@@ -102,3 +107,15 @@ def test_node_without_an_address_or_a_known_version(kubeconfig: Path) -> None:
 def test_cluster_without_nodes(kubeconfig: Path) -> None:
     with pytest.raises(KubeClusterError, match="has no nodes"):
         read_nodes(kubeconfig, RolePatterns(), with_versions=True)
+
+
+def test_registered_nodes_that_an_inventory_does_not_have(kubeconfig: Path) -> None:
+    registered("a", address="10.0.0.1")
+    registered("called-otherwise", address="10.0.0.2")
+    registered("behind-a-nat", address="10.0.0.3")
+    registered("d", address="10.0.0.4")
+    addresses = {"a": "10.0.0.1", "b": "10.0.0.2", "behind-a-nat": "192.0.2.7"}
+    machines = [Machine(name, "worker", ip_address(ip)) for name, ip in addresses.items()]
+    spec = spec_of(machines, None, KubeVersion.parse("1.30.0"), layout="found")
+    nodes = [Node.of(spec, name, Access("", "")) for name in addresses]
+    assert registered_besides(ApiServer(kubeconfig), nodes) == ["d"]

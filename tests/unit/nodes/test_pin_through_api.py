@@ -166,9 +166,12 @@ def test_a_change_of_configz_is_one_difference(value: int | None, minimal: bool)
 
 
 def test_header_with_a_token_is_not_written_down() -> None:
-    secret = {"staticPodURLHeader": {"Authorization": ["Bearer abcdef"]}}
-    secret |= {"staticPodURL": "https://user:abcdef@example.org/"}
-    assert "abcdef" not in pin_of(view(configz={**view().configz, **secret}), NAME, "master").text
+    configz = {
+        **view().configz,
+        "staticPodURL": "https://user:abcdef@example.org/",
+        "staticPodURLHeader": {"Authorization": ["Bearer abcdef"]},
+    }
+    assert "abcdef" not in pin_of(view(configz=configz), NAME, "master").text
 
 
 def test_addresses_that_a_cloud_gave_are_not_node_ips() -> None:
