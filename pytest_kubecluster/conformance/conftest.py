@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,6 +52,22 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if collection_path.name == "test_control_plane.py":
         return None if session.has_control_plane else True
     return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order what follows a disturbance before the next one, which all nodes suffer together."""
+    places = [place for place, item in enumerate(items) if _step(item)]
+    ordered = sorted((items[place] for place in places), key=_step)
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
+
+
+def _step(item: pytest.Item) -> int:
+    """Return the number in the name of a recovery check; 0 for all others."""
+    found = re.match(r"test_(\d)_", item.name)
+    ours = item.path.parent == Path(__file__).parent and item.path.stem.startswith("test_recovery")
+    return int(found[1]) if found and ours else 0
 
 
 @pytest.fixture(scope="session")
