@@ -77,8 +77,10 @@ def _up(arguments: argparse.Namespace) -> int:
 
 
 def _provision(arguments: argparse.Namespace) -> int:
-    session = session_to_boot(arguments.options)
-    name = cluster_folder(arguments.name).name
+    folder = cluster_folder(arguments.name)
+    name = folder.name
+    made_with = record.options if (record := folder.read()) else ()
+    session = session_to_boot([*made_with, *arguments.options])
     with shown_progress(arguments) as progress:
         Lifecycle(session).open(progress, reuse=name, provision=True).keep()
         progress.emit("cluster", name=name, verdict="up")

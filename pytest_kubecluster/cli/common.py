@@ -145,8 +145,12 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows with the same keys as a table."""
     table = Table(*rows[0], box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*map(_cell, row.values()))
     Console(width=table_width()).print(table)
+
+
+def _cell(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def table_width() -> int | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import pytest
@@ -227,7 +229,7 @@ KEEP = Option(
 )
 REUSE = Option(
     "reuse",
-    "Use a kept cluster: by its name, or the last one of this project",
+    "Use a kept cluster and the options that made it: by its name, or the last one of this project",
     parsing.cluster_name,
     "NAME",
     bare="",
@@ -277,14 +279,39 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def given_options(config: pytest.Config) -> tuple[str, ...]:
-    """Return the options of the command line that say what a cluster must be."""
+    """Return the options of the command line that say what a cluster must be.
+
+    Paths are absolute: the options mean the same in every folder.
+    """
     elsewhere = (REPORT, KEEP, REUSE, SUDO_PASSWORD)
+    here = config.invocation_params.dir
     given = (
-        (option.flag, config.getoption(option.flag))
-        for option in OPTIONS
-        if option not in elsewhere
+        (option, config.getoption(option.flag)) for option in OPTIONS if option not in elsewhere
     )
-    return tuple(f"{flag}={text}" for flag, text in given if text is not None)
+    return tuple(
+        f"{option.flag}={_anywhere(option, text, here)}"
+        for option, text in given
+        if text is not None
+    )
+
+
+def _anywhere(option: Option[Any], text: str, folder: Path) -> str:
+    """Return the text of an option with an absolute path, if it is a path."""
+    value = option.parse(text, folder)
+    if isinstance(value, Path):
+        return str(value)
+    # A box or a tarball may be a URL or a name, too.
+    is_file = "FILE" in option.metavar and (folder / text).exists()
+    return str(folder / text) if is_file else text
+
+
+def add_given_options(config: pytest.Config, given: Iterable[str]) -> None:
+    """Give each of the options in ``given`` that the command line does not have."""
+    for word in given:
+        flag, _, text = word.partition("=")
+        option = next((one for one in OPTIONS if one.flag == flag), None)
+        if option is not None and config.getoption(flag) is None:
+            setattr(config.option, option.ini, text)
 
 
 def bind_bare_options(args: list[str]) -> bool:

@@ -61,9 +61,16 @@ class ClusterSession:
 
     @cached_property
     def settings(self) -> Settings:
-        """The checked options. Raises pytest.UsageError."""
+        """The checked options, with those that made a cluster to reuse.
+
+        Raises pytest.UsageError.
+        """
+        from pytest_kubecluster.plugin.reused import take_options
         from pytest_kubecluster.plugin.settings import read_settings
 
+        # A worker gets the options of its controller.
+        if self.enabled and not self.is_worker:
+            take_options(self.config)
         return read_settings(self.config)
 
     @cached_property

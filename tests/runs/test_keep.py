@@ -138,12 +138,12 @@ def test_command(bench: Bench) -> None:
     status, output = command(bench, "status", "demo", "--json")
     shown = json.loads(output)
     assert (status, shown["state"], shown["nodes"][0]["running"]) == (0, "kept", True)
-    assert "master01  demo-master01  True     as specified" in command(bench, "status")[1]
     assert command(bench, "ssh", "master01", "--", "echo", "it's $HOME") == (0, "it's $HOME\n")
     assert command(bench, "ssh", "master01", "--name", "demo", "--", "exit 7")[0] == 7
     assert command(bench, "ssh", "master01", "--", "sh", "-c", "exit 7")[0] == 7
     assert "demo has no node worker09; it has: master01" in command(bench, "ssh", "worker09")[1]
-    status, output = command(bench, "provision", "demo", "--json", *options)
+    # What made the cluster need not be said again.
+    status, output = command(bench, "provision", "demo", "--json")
     events = [json.loads(line) for line in output.splitlines()]
     assert (status, events[-1]) == (0, {"event": "cluster", "name": "demo", "verdict": "up"})
     ends = {one["phase"]: one["detail"] for one in events if one.get("status") == "done"}
@@ -151,8 +151,12 @@ def test_command(bench: Bench) -> None:
     nodes = [one for one in events if one["event"] == "node"]
     assert {one["node"] for one in nodes} == {"master01"}
     assert "Start and enable kubelet service" in {one.get("task") for one in nodes}
-    status, output = bench.run("--kube-reuse=demo")
-    assert status == 0, output
+    bench.options = ["--kube-cluster"]
+    for reuse in ("--kube-reuse=demo", "--kube-reuse"):
+        status, output = bench.run(reuse)
+        assert status == 0, output
+        assert "cluster demo is up already" in output
+    assert "master01  demo-master01  yes      as specified" in command(bench, "status")[1]
     docker("stop", "--time=1", "demo-master01")
     assert command(bench, "status", "demo")[0] == 1
     assert command(bench, "destroy") == (0, "removed cluster demo\n")
