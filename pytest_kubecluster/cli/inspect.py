@@ -119,7 +119,9 @@ def _pin_existing(name: str, session: ClusterSession, *, minimal: bool) -> int:
     with existing_cluster(session) as cluster:
         node = next(one for one in cluster.nodes if one.name == name)
         if node.access.ssh_config:
-            _print_pin(name, pin_node(name, role, node.access, "found", minimal=minimal))
+            view = node.look_through_api() if node.api else None
+            pin = pin_node(name, role, node.access, "found", minimal=minimal, view=view)
+            _print_pin(name, pin)
         else:
             _print_pin(name, pin_through_api(node, minimal=minimal))
             print(

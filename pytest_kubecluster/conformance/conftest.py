@@ -13,6 +13,7 @@ import pytest
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.verdict import service
 from pytest_kubecluster.plugin.session import SESSION
+from pytest_kubecluster.util.poll import poll
 
 Outcome = Mapping[str, Any]
 
@@ -41,7 +42,15 @@ def reboot(node: Node) -> Outcome:
     node.reboot()
     # It may be started before its container runtime is up, and again after RestartSec.
     node.wait_until_healthy(_MARGIN_SECONDS + restart_seconds(node), restarts=None)
-    return {"before": before, "view": node.refresh()}
+    # Its API server may have been rebooted, too, and have no answer for its authorizer yet.
+    poll(lambda: knows_its_clients(node), _MARGIN_SECONDS * node.access.timeout_factor, every=0.5)
+    return {"before": before, "view": node.kubelet}
+
+
+def knows_its_clients(node: Node) -> bool:
+    """Look at a node; return whether its kubelet could ask the API server who its clients are."""
+    answer = node.refresh().own
+    return not (answer.body.startswith(("TimeoutError", "Authorization error")))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -64,7 +64,7 @@ class Node:
         """Return the handle of a node of ``cluster``."""
         spec = cluster[name]
         rendered = spec.kubelet.bundled
-        server = cluster.api_server_url or (cluster.api_server if rendered else "")
+        server = cluster.api_server_of(spec) if rendered else cluster.api_server_url
         return cls(spec, access, server)
 
     def __repr__(self) -> str:

@@ -20,9 +20,12 @@ from pytest_kubecluster.artifacts.render import write_files
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.layouts.cluster import spec_of
 from pytest_kubecluster.machines.access import Access
+from pytest_kubecluster.nodes.api_view import ApiView
 from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.nodes.node_object import NodeObject
 from pytest_kubecluster.nodes.observation import File, Kubeconfig, Observation, flag_of
-from pytest_kubecluster.nodes.verdict import Difference, compare
+from pytest_kubecluster.nodes.verdict import Difference, case_of, compare, differences_of
+from pytest_kubecluster.nodes.verdict.registration import SELF_SET, set_by_hand
 from pytest_kubecluster.nodes.verdict.service import own_drop_ins
 from pytest_kubecluster.spec.defaults import LayoutName
 from pytest_kubecluster.spec.flags import TRUE, FlagError
@@ -68,14 +71,20 @@ class Pin:
 
 
 def pin_node(
-    name: str, role: Role, access: Access, layout: LayoutName, *, minimal: bool = False
+    name: str,
+    role: Role,
+    access: Access,
+    layout: LayoutName,
+    *,
+    minimal: bool = False,
+    view: ApiView | None = None,
 ) -> Pin:
     """Look at a node and return the spec file that it satisfies.
 
     A node of any layout but ``classic`` is described in full: settings, labels, taints, files,
     unit, identity and API server, if it has them; with ``minimal`` without settings that are the
     version's default. Of one with the layout ``classic``, only what differs from the article's is
-    stated.
+    stated. Labels and taints are those of the Node object where ``view`` shows that, too.
     Raises KubeClusterError if no known kubelet runs there.
     """
     # What kubeadm or CIS ask for is no use as a start: the file says all.
@@ -86,6 +95,8 @@ def pin_node(
     version = _version(name, seen)
     try:
         table = pinned(seen, minimal=minimal) if own else {}
+        if own and view and view.object:
+            table.update(registered(view.object, minimal=minimal))
     except FlagError as error:
         raise KubeClusterError(f"{name}: its command line cannot be read: {error}") from None
     if not own:
@@ -94,7 +105,10 @@ def pin_node(
     document = document_of(name, version, table)
     spec = spec_from(document, machine, version, layout)
     seen = _look(spec, name, access)
-    differences = compare(seen, spec[name])
+    case = case_of(seen, spec[name])
+    if view:
+        case = replace(case, look_through_api=lambda: view)
+    differences = differences_of(case)
     if not own and (files := _files_that_differ(differences, seen)):
         document = document_of(name, version, {**table, "files": files})
         spec = spec_from(document, machine, version, layout)
@@ -131,6 +145,16 @@ def pinned(seen: Observation, *, minimal: bool = False) -> dict[str, Any]:
         table["host"] = host
     if files := list(_files(seen)):
         table["files"] = files
+    return table
+
+
+def registered(seen: NodeObject, *, minimal: bool = False) -> dict[str, Any]:
+    """Return the labels and taints of a Node object but those that Kubernetes sets by itself."""
+    table: dict[str, Any] = {}
+    if (taints := [str(taint) for taint in set_by_hand(seen.taints)]) or not minimal:
+        table["taints"] = taints
+    if labels := {key: text for key, text in seen.labels.items() if key not in SELF_SET}:
+        table["labels"] = labels
     return table
 
 

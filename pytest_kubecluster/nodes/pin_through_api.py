@@ -12,9 +12,8 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.nodes.api_view import ApiView
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.node_object import NodeObject
-from pytest_kubecluster.nodes.pin import APART, Pin, document_of, spec_from, toml_of
+from pytest_kubecluster.nodes.pin import APART, Pin, document_of, registered, spec_from, toml_of
 from pytest_kubecluster.nodes.verdict import Case, differences_of
-from pytest_kubecluster.nodes.verdict.registration import SELF_SET, set_by_hand
 from pytest_kubecluster.spec.model import Role
 from pytest_kubecluster.spec.parts import NO_ADDRESS
 from pytest_kubecluster.spec.settings import (
@@ -35,6 +34,11 @@ LEFT_OUT = "kubeconfig, identity, unit, files, host, and settings that /configz 
 
 _SECRET = frozenset({"staticPodURL", "staticPodURLHeader", "manifest-url", "manifest-url-header"})
 """Settings that may hold a token."""
+_OWN_CERTIFICATE = ("/kubelet.crt", "/kubelet.key")
+"""What a kubelet that is given no certificate makes in --cert-dir, and /configz shows as given.
+
+From InitializeTLS in cmd/kubelet/app/server.go.
+"""
 _ONE_OF_EACH_FAMILY = 2
 
 
@@ -70,10 +74,7 @@ def described(view: ApiView, version: KubeVersion, *, minimal: bool = False) -> 
     table: dict[str, Any] = {}
     if addresses := _node_ip(seen):
         table["node_ip"] = addresses
-    if (taints := [str(taint) for taint in set_by_hand(seen.taints)]) or not minimal:
-        table["taints"] = taints
-    if labels := {key: text for key, text in seen.labels.items() if key not in SELF_SET}:
-        table["labels"] = labels
+    table.update(registered(seen, minimal=minimal))
     if settings := dict(_settings(view.configz, version, minimal=minimal)):
         table["settings"] = settings
     return table
@@ -92,6 +93,8 @@ def _settings(
     defaults = effective_settings(version, {}, {}) if minimal else {}
     for name, setting in configuration_settings(version, configz, "/configz").items():
         if name in APART or name in _SECRET or not configz_shows(version, name):
+            continue
+        if name.startswith("tls") and str(setting.value).endswith(_OWN_CERTIFICATE):
             continue
         default = defaults.get(name)
         if default and same_value(version, name, default.value, setting.value):

@@ -64,6 +64,11 @@ class Case:
             raise NothingToCheck("only ssh can see this, and the node is judged through the API")
         return self.observed
 
+    @property
+    def leaves_more_to_the_api(self) -> bool:
+        """Whether labels and taints may be in the Node object alone: who set them is not stated."""
+        return self.look_through_api is not None and not self.stated.complete
+
     @cached_property
     def api(self) -> ApiView:
         """What the API server has. Raises NothingToCheck without one, and KubeClusterError."""

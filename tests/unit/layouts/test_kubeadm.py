@@ -13,6 +13,8 @@ from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
 from pytest_kubecluster.artifacts.render import render_node
 from pytest_kubecluster.layouts.cluster import cluster_spec, foreign_paths
 from pytest_kubecluster.layouts.kubeadm import OLDEST
+from pytest_kubecluster.machines.access import Access
+from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.spec.catalog import MINORS
 from pytest_kubecluster.spec.model import ClusterSpec, SpecError
 from pytest_kubecluster.spec.parts import FileStatement
@@ -124,6 +126,9 @@ def test_masters_use_their_own_api_server_from_1_33_on(version: str, local: bool
     assert spec.api_server == first
     assert spec.api_server_of(spec["master02"]) == (own if local else first)
     assert spec.api_server_of(spec["worker01"]) == first
+    for node in spec:
+        expected = Node.of(spec, node.name, Access("", "")).api_server
+        assert expected == spec.api_server_of(node)
     elsewhere = spec.with_api_server("https://lb:6443", node="master02")
     assert elsewhere.api_server_of(elsewhere["master02"]) == "https://lb:6443"
 

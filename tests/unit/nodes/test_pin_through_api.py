@@ -174,6 +174,14 @@ def test_header_with_a_token_is_not_written_down() -> None:
     assert "abcdef" not in pin_of(view(configz=configz), NAME, "master").text
 
 
+def test_certificate_that_the_kubelet_made_is_not_a_setting() -> None:
+    pki = "/var/lib/kubelet/pki"
+    made = {"tlsCertFile": f"{pki}/kubelet.crt", "tlsPrivateKeyFile": f"{pki}/kubelet.key"}
+    assert made.keys().isdisjoint(table(view(configz={**view().configz, **made}))["settings"])
+    given = {"tlsCertFile": "/etc/kubernetes/serving.crt"}
+    assert given.items() <= table(view(configz=given))["settings"].items()
+
+
 def test_addresses_that_a_cloud_gave_are_not_node_ips() -> None:
     document = deepcopy(dict(DOCUMENT))
     document["status"]["addresses"].append({"type": "InternalIP", "address": "10.0.1.7"})

@@ -10,10 +10,17 @@ import yaml
 
 from pytest_kubecluster.artifacts.pki import ensure_pki
 from pytest_kubecluster.layouts.found import found_kubelet
+from pytest_kubecluster.nodes.api_view import ApiView
 from pytest_kubecluster.nodes.verdict import case_of, checks, compare, difference_table
 from pytest_kubecluster.nodes.verdict.difference import Difference, Evidence, NothingToCheck
 from pytest_kubecluster.spec.model import KubeletSpec
-from pytest_kubecluster.spec.parts import FileStatement, HostStatement, IdentityStatement
+from pytest_kubecluster.spec.parts import (
+    FileStatement,
+    HostStatement,
+    IdentityStatement,
+    Label,
+    Taint,
+)
 from tests.unit.nodes.conftest import FakeNode
 
 Classic = Callable[..., FakeNode]
@@ -412,3 +419,33 @@ def test_key_of_another_is_named(classic: Classic, tmp_path: Any) -> None:
     document["users"][0]["user"]["client-key-data"] = base64.b64encode(key).decode()
     node.write(KUBECONFIG, yaml.safe_dump(document))
     assert "client_key_matches_its_certificate" in failing(node, found(node))
+
+
+def beside_the_api(node: FakeNode, check: str, **stated: Any) -> list[Difference]:
+    """Return what a check of the flags finds where the Node object is judged, too."""
+    case = case_of(node.look(), found(node, **stated))
+    with_api = replace(case, look_through_api=lambda: ApiView(node.spec.name, "https://server"))
+    return list(checks()[check](with_api))
+
+
+def test_operator_may_set_labels_and_taints_that_no_flag_states(classic: Classic) -> None:
+    node = classic("1.30.4", "worker")
+    node.argv = [one for one in node.argv if not one.startswith("--node-labels")]
+    node.argv.append("--node-labels=zone=a,rack=3")
+    check = "labels_are_those_of_the_spec"
+    labels = (Label("zone", "a"), Label("tier", "gold"), Label("node-role.kubernetes.io/infra"))
+    assert beside_the_api(node, check, labels=labels) == []
+    (difference,) = checks()[check](case_of(node.look(), found(node, labels=labels)))
+    assert (difference.expected, difference.actual) == ("tier=gold,zone=a", "zone=a")
+    (difference,) = beside_the_api(node, check, labels=(Label("zone", "b"),))
+    assert (difference.expected, difference.actual) == ("zone=b", "zone=a")
+
+
+def test_flag_may_state_fewer_taints_than_the_object_has(classic: Classic) -> None:
+    node = classic("1.30.4", "worker")
+    node.argv.append("--register-with-taints=a=b:NoSchedule")
+    check = "taints_are_those_of_the_role"
+    taints = (Taint("a", "b", "NoSchedule"), Taint("c", "", "NoExecute"))
+    assert beside_the_api(node, check, taints=taints) == []
+    assert beside_the_api(node, check, taints=taints[1:])
+    assert list(checks()[check](case_of(node.look(), found(node, taints=taints))))
