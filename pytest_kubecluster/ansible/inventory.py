@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -193,13 +194,29 @@ def _host(source: InventorySource, target: Target, archives: Path) -> dict[str, 
         "kubelet_archive": str(archive),
         "kubelet_foreign": [] if source.existing else list(foreign_paths(node.kubelet)),
         **control_plane,
+        **_joining(target),
         "kube_files": {name: str(path) for name, path in _rendered(target).items()},
+    }
+
+
+def _joining(target: Target) -> dict[str, Any]:
+    """Return the variables of a node that joins by TLS bootstrap."""
+    kubelet = target.spec.kubelet
+    if not kubelet.bootstrap_kubeconfig:
+        return {}
+    kubeconfig = _rendered(target)["kubeconfig"].read_bytes()
+    return {
+        "kubelet_bootstrap_kubeconfig": kubelet.bootstrap_kubeconfig,
+        "kubelet_joined_kubeconfig": kubelet.kubeconfig,
+        "kubelet_joined_digest": hashlib.sha256(kubeconfig).hexdigest(),
+        "kubelet_joined_certificate": CERTIFICATE,
     }
 
 
 def _rendered(target: Target) -> dict[str, Path]:
     folder = Path(target.access.files)
-    return {file.name: folder / file.name for file in target.spec.kubelet.files}
+    files = target.spec.kubelet.files
+    return {file.name: folder / file.name for file in files if not file.made_there}
 
 
 def _members(source: InventorySource, target: Target) -> Iterator[Member]:
@@ -237,6 +254,8 @@ def _what_it_reads(target: Target) -> Iterator[Member]:
         yield Member("/var/lib/kubelet")
         yield Member(str(PurePosixPath(CERTIFICATE).parent))
     for file in kubelet.files:
+        if file.written:
+            continue
         content, path = _rendered(target)[file.name].read_bytes(), file.path
         if file.rotated:
             path = rotated_path(path, content)

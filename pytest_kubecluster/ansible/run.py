@@ -197,7 +197,7 @@ def provision(
 
 def _secrets(work: Provisioning) -> list[str]:
     """Return the secrets that a playbook can come by, and print."""
-    return [*work.pki.keys(), *(node.access.sudo_password for node in work.nodes)]
+    return [*work.pki.secrets(), *(node.access.sudo_password for node in work.nodes)]
 
 
 def _playbook(work: Provisioning) -> Path:

@@ -26,6 +26,7 @@ from pytest_kubecluster.spec.control_plane import (
     component_flags,
     etcd_flags,
     pod_network,
+    signs_certificates,
 )
 from pytest_kubecluster.spec.flags import Flags
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
@@ -68,8 +69,10 @@ def control_plane_files(
         if component in programs:
             config = kubeconfig(api_server_url(cluster, node.address), pki, component, identity)
             yield PlacedFile(f"{FOLDER}/{component}.kubeconfig", config, _SECRET)
-    if "kube-controller-manager" in programs:
-        # It signs the certificates that kubelets ask for.
+    plane = cluster.control_plane
+    assert plane is not None
+    if "kube-controller-manager" in programs or (plane.hollow and signs_certificates(cluster)):
+        # What signs the certificates that kubelets ask for.
         yield PlacedFile(f"{FOLDER}/ca.key", pki.ca_key, _SECRET)
     yield _unit(ETCD, "/usr/bin/etcd", etcd_flags(cluster, node), user="etcd")
     for component, program in programs.items():

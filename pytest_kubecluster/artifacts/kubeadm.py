@@ -6,16 +6,15 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+from pytest_kubecluster.artifacts.bootstrap import joined_kubeconfig, kubeconfig_of
 from pytest_kubecluster.artifacts.certificates import KeyPair
 from pytest_kubecluster.artifacts.go_yaml import go_yaml
-from pytest_kubecluster.layouts.kubeadm import CERTIFICATE
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 
 Template = Callable[..., bytes]
 """Renders a template of this package by its name."""
 
 _QUOTED_SINCE = 15
-_WITHOUT_PREFERENCES_SINCE = 34
 _IN_FRONT = ("bootstrap-kubeconfig", "kubeconfig", "config")
 
 
@@ -47,37 +46,16 @@ def kubeadm_files(
 def _kubeconfig(
     cluster: ClusterSpec, node: NodeSpec, ca: bytes, identity: KeyPair
 ) -> dict[str, Any]:
-    """Return what ``kubeadm init`` writes on the first master, and the kubelet on a joined node.
-
-    The latter's names are those of cmd/kubelet: certificate/bootstrap.
-    """
-    joined = any(file.rotated for file in node.kubelet.files)
-    name = f"system:node:{node.name.lower()}"
-    at, user = "kubernetes", name
-    context: dict[str, Any] = {"cluster": at, "user": user}
-    context_name = f"{name}@{at}"
+    """Return what ``kubeadm init`` writes on the first master, and the kubelet on a joined node."""
+    if any(file.rotated for file in node.kubelet.files):
+        return joined_kubeconfig(cluster, node, ca)
+    user = f"system:node:{node.name.lower()}"
     credentials = {
         "client-certificate-data": _base64(identity.cert),
         "client-key-data": _base64(identity.key),
     }
-    if joined:
-        at, user, context_name = "default-cluster", "default-auth", "default-context"
-        context = {"cluster": at, "namespace": "default", "user": user}
-        credentials = {"client-certificate": CERTIFICATE, "client-key": CERTIFICATE}
-    server = {
-        "certificate-authority-data": _base64(ca),
-        "server": cluster.api_server_of(node),
-    }
-    old = node.kubelet.version.minor < _WITHOUT_PREFERENCES_SINCE
-    return {
-        "apiVersion": "v1",
-        "clusters": [{"cluster": server, "name": at}],
-        "contexts": [{"context": context, "name": context_name}],
-        "current-context": context_name,
-        "kind": "Config",
-        **({"preferences": {}} if old else {}),
-        "users": [{"name": user, "user": credentials}],
-    }
+    context = {"cluster": "kubernetes", "user": user}
+    return kubeconfig_of(cluster, node, ca, context, f"{user}@kubernetes", credentials)
 
 
 def _base64(pem: bytes) -> str:

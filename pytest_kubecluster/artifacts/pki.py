@@ -15,6 +15,7 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from pytest_kubecluster.artifacts.bootstrap import BootstrapToken
 from pytest_kubecluster.artifacts.certificates import (
     UNUSABLE,
     Authority,
@@ -26,8 +27,10 @@ from pytest_kubecluster.artifacts.certificates import (
 )
 from pytest_kubecluster.spec.parts import IPAddress
 from pytest_kubecluster.util.atomic import locked, private_folder, write_atomically
+from pytest_kubecluster.util.redact import secrets_in
 
 _LOCK = "pki.lock"
+TOKEN_FILE = "bootstrap-token"
 _FILES = {"ca.crt": 0o644, "ca.key": 0o600, "kubelet.crt": 0o644, "kubelet.key": 0o600}
 _Pair = TypeVar("_Pair", bound=KeyPair)
 
@@ -92,9 +95,23 @@ class Pki:
         name = node.strip().lower()
         return self.issued(f"nodes/{name}-serving", node_serving(name, addresses))
 
-    def keys(self) -> list[str]:
-        """Return all private keys that are kept, as PEM."""
-        return [path.read_text() for path in sorted(self.directory.rglob("*.key"))]
+    def bootstrap_token(self) -> BootstrapToken:
+        """Return the token that the nodes join with, made when it is first asked for.
+
+        Raises KubeClusterError if it cannot be written.
+        """
+        path = self.directory / TOKEN_FILE
+        private_folder(self.directory)
+        with locked(self.directory / _LOCK):
+            if path.exists():
+                return BootstrapToken(*path.read_text().split("."))
+            token = BootstrapToken.create()
+            write_atomically(path, token.text.encode(), 0o600)
+            return token
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return all that is kept secret: private keys as PEM, and the token."""
+        return secrets_in(self.directory)
 
     def other_authority(self, name: str, subject: x509.Name) -> Authority:
         """Return another CA than the cluster's, kept under ``name``: etcd's, for example.

@@ -12,6 +12,8 @@ from typing import Any
 import jinja2
 import yaml
 
+from pytest_kubecluster.artifacts.bootstrap import bootstrap_kubeconfig, joined_kubeconfig
+from pytest_kubecluster.artifacts.go_yaml import go_yaml
 from pytest_kubecluster.artifacts.kubeadm import kubeadm_files
 from pytest_kubecluster.artifacts.pki import Pki
 from pytest_kubecluster.layouts.cluster import completed
@@ -36,7 +38,12 @@ def render_node(cluster: ClusterSpec, node: NodeSpec, pki: Pki) -> dict[str, byt
     if node.kubelet.layout == "hardened":
         contents.update(_hardened_files(cluster, node, pki))
     contents["ca.crt"] = pki.ca_cert
-    return {file.name: contents[file.name] for file in node.kubelet.files}
+    if node.kubelet.bootstrap_kubeconfig:
+        token = pki.bootstrap_token()
+        first = bootstrap_kubeconfig(cluster, node, pki.ca_cert, token)
+        contents["bootstrap-kubeconfig"] = go_yaml(first)
+        contents["kubeconfig"] = go_yaml(joined_kubeconfig(cluster, node, pki.ca_cert))
+    return {file.name: contents[file.name] for file in node.kubelet.files if not file.made_there}
 
 
 def _classic_files(cluster: ClusterSpec, node: NodeSpec, pki: Pki) -> dict[str, bytes]:
@@ -81,7 +88,11 @@ def write_files(
         folder = directory / node.name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         contents = render_node(cluster, node, pki)
-        files = [file for file in node.kubelet.files if not (foreign_pki and file.from_pki)]
+        files = [
+            file
+            for file in node.kubelet.files
+            if not (file.made_there or (foreign_pki and file.from_pki))
+        ]
         for file in files:
             mode = 0o600 if file.secret else 0o644
             write_atomically(folder / file.name, contents[file.name], mode)

@@ -164,7 +164,8 @@ class Cluster:
     def provision(self) -> ProvisioningResult:
         """Run the playbook again on all nodes and return what it changed.
 
-        If it changed anything, wait until all kubelets are healthy. Raises KubeClusterError.
+        If it changed anything, wait until all kubelets are healthy, and where there is a control
+        plane, until their nodes are Ready. Raises KubeClusterError.
         """
         nodes, deadline = self.usable(), time.monotonic() + self.settings.timeout
         try:
@@ -174,6 +175,8 @@ class Cluster:
                 node.forget()
         if any(result.changed.values()):
             self.deployment.wait_for_kubelets(nodes, deadline)
+        if self.spec.control_plane:
+            self.deployment.wait_for_nodes(nodes, deadline)
         return result
 
     def provision_in_phase(self, deadline: float) -> None:

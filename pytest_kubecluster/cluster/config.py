@@ -101,7 +101,12 @@ class Settings:
             return None
         binaries = self.control_plane_binaries
         version = binaries.version if binaries else self.version
-        return ControlPlaneSpec(version, hollow=isinstance(self.control_plane, Hollow))
+        return ControlPlaneSpec(
+            version,
+            hollow=isinstance(self.control_plane, Hollow),
+            # A playbook of the user's own installs the files that it knows.
+            tls_bootstrap=self.playbook is None,
+        )
 
     @property
     def layout(self) -> LayoutName:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any
 
 import requests
 
+from pytest_kubecluster.artifacts.bootstrap import BINDINGS, SECRETS, bindings
 from pytest_kubecluster.artifacts.control_plane import (
     PlacedFile,
     control_plane_files,
@@ -21,10 +25,11 @@ from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.control_plane import HOLLOW
 from pytest_kubecluster.kubelet.hollow_apiserver import render_hollow_apiserver
-from pytest_kubecluster.nodes.api_server import ApiServer
+from pytest_kubecluster.layouts.kubeadm import CERTIFICATE
+from pytest_kubecluster.nodes.api_server import ApiError, ApiServer
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.node_object import NodeObject
-from pytest_kubecluster.spec.control_plane import ETCD, ETCD_CLIENTS
+from pytest_kubecluster.spec.control_plane import ETCD, ETCD_CLIENTS, signs_certificates
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 from pytest_kubecluster.util.parallel import each_in_parallel
 from pytest_kubecluster.util.poll import poll
@@ -35,6 +40,17 @@ _NODE_SECONDS = 60.0
 _ETCD_SECONDS = 2.0
 _LINES = 12
 _NODES = "/api/v1/nodes"
+_PAUSE = 0.2
+_ADMISSION_SECONDS = 20.0
+_TENTHS = "300"
+_FINISH = """\
+for _ in $(seq "$2"); do
+    [ ! -s "$1" ] || exec rm -f "$3"
+    sleep 0.1
+done
+exit 1
+"""
+"""Removes a bootstrap kubeconfig as soon as there is a certificate, as ``kubeadm join`` does."""
 
 
 def files_of_masters(
@@ -77,6 +93,11 @@ class ControlPlane:
     nodes: Sequence[Node]
     progress: Progress
 
+    @cached_property
+    def _server(self) -> ApiServer:
+        """The API server that kubelets use."""
+        return ApiServer(self.kubeconfig, ours=True)
+
     def wait_for_api_servers(self, deadline: float) -> None:
         """Wait until every master's API server answers.
 
@@ -101,12 +122,62 @@ class ControlPlane:
 
         each_in_parallel(wait, masters, limit=len(masters))
 
+    def admit(self) -> None:
+        """Let nodes join: create the access that a kubelet without a certificate needs.
+
+        Raises KubeClusterError while the API server cannot create it.
+        """
+        server = self._server
+        if signs_certificates(self.spec):
+            for binding in bindings():
+                _ensure(server, BINDINGS, binding)
+        if any(node.spec.kubelet.bootstrap_kubeconfig for node in self.nodes):
+            _ensure(server, SECRETS, self.pki.bootstrap_token().document())
+
+    @contextmanager
+    def admitting(self) -> Iterator[None]:
+        """Admit nodes as soon as an API server answers, in the meantime."""
+        ended = Event()
+
+        def admit() -> bool:
+            with suppress(KubeClusterError):
+                self.admit()
+                return True
+            return ended.wait(_PAUSE)
+
+        def follow() -> None:
+            while not (ended.is_set() or admit()):
+                pass
+
+        thread = Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+            thread.join(_ADMISSION_SECONDS)
+        finally:
+            ended.set()
+
+    def finish_joining(self) -> None:
+        """Take from joined nodes what they joined with, and forget the token once all have."""
+        joining = [node for node in self.nodes if node.spec.kubelet.bootstrap_kubeconfig]
+        usable = [node for node in joining if not node.access.problem]
+
+        def finish(node: Node) -> bool:
+            words = ["sh", "-c", _FINISH, "finish", CERTIFICATE, _TENTHS]
+            done = node.run(*words, node.spec.kubelet.bootstrap_kubeconfig)
+            return bool(done.rc == 0)
+
+        joined = each_in_parallel(finish, usable, limit=max(1, len(usable)))
+        if joining and len(usable) == len(joining) and all(joined):
+            with suppress(KubeClusterError):  # it expires
+                self._server.delete(self.pki.bootstrap_token().path)
+
     def wait_for_nodes(self, deadline: float) -> str:
         """Label the nodes as an operator does, wait until all are Ready, and say how many are.
 
         A node that is not Ready in time is warned of: the tests that judge its Node object fail.
         """
-        server = ApiServer(self.kubeconfig, ours=True)
+        server = self._server
         wanted = [node.spec for node in self.nodes if not node.access.problem]
         labelled: set[str] = set()
         ready: dict[str, bool] = {}
@@ -158,6 +229,16 @@ class ControlPlane:
                 f"{needed} needed"
             )
             yield from (f"  {name}: {state}" for name, state in states.items())
+
+
+def _ensure(server: ApiServer, collection: str, document: Mapping[str, Any]) -> None:
+    """Create an object, or change the one of the same name into it."""
+    try:
+        server.create(collection, document)
+    except ApiError as error:
+        if not error.exists:
+            raise
+        server.patch(f"{collection}/{document['metadata']['name']}", document)
 
 
 def node_name(node: NodeSpec) -> str:

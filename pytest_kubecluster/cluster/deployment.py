@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,8 @@ class Deployment:
             self.progress.record(span)
 
         step = self.progress.step
-        return provision(work, self.commands, timeout=timeout, on_task=step, on_end=on_end)
+        with self._control_plane(nodes).admitting() if self.spec.control_plane else nullcontext():
+            return provision(work, self.commands, timeout=timeout, on_task=step, on_end=on_end)
 
     def provision_running(self, nodes: Sequence[Node], deadline: float) -> Mapping[str, int]:
         """Run the playbook on nodes that are up, wait for their kubelets, and return the changes.
@@ -150,20 +152,29 @@ class Deployment:
             seconds = max(1.0, deadline - time.monotonic()) / node.access.timeout_factor
             with self.progress.on_node("start", node.name):
                 node.wait_until_healthy(seconds, restarts=0)
-                look(node)
+                if not node.spec.kubelet.bootstrap_kubeconfig:
+                    look(node)
 
         each_in_parallel(wait, nodes, limit=self.machines.forks)
 
     def wait_for_nodes(self, nodes: Sequence[Node], deadline: float) -> str:
         """Wait for the API servers and until all nodes are Ready; return how many are, as text.
 
-        Raises KubeClusterError for an API server that does not answer.
+        Nodes that join are looked at then. Raises KubeClusterError for an API server that does not
+        answer.
         """
+        plane = self._control_plane(nodes)
+        plane.wait_for_api_servers(deadline)
+        ready = plane.wait_for_nodes(deadline)
+        plane.finish_joining()
+        joined = [node for node in nodes if node.spec.kubelet.bootstrap_kubeconfig]
+        each_in_parallel(look, joined, limit=self.machines.forks)
+        return ready
+
+    def _control_plane(self, nodes: Sequence[Node]) -> ControlPlane:
         kubeconfig = self.admin_kubeconfig()
         assert kubeconfig is not None
-        plane = ControlPlane(self.spec, self.pki(), kubeconfig, nodes, self.progress)
-        plane.wait_for_api_servers(deadline)
-        return plane.wait_for_nodes(deadline)
+        return ControlPlane(self.spec, self.pki(), kubeconfig, nodes, self.progress)
 
     def _install(self) -> KubeletInstall:
         """Return how the kubelet gets onto the nodes; its file is at hand afterwards."""

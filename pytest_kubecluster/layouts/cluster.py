@@ -20,7 +20,7 @@ from pytest_kubecluster.spec.defaults import (
     LayoutName,
 )
 from pytest_kubecluster.spec.launcher import launcher_for
-from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, NodeSpec
+from pytest_kubecluster.spec.model import ClusterSpec, ControlPlaneSpec, KubeletSpec, NodeSpec
 from pytest_kubecluster.spec.parts import NO_ADDRESS
 from pytest_kubecluster.spec.topology import Machine, article_machines
 from pytest_kubecluster.spec.version import NEWEST, OLDEST, KubeVersion
@@ -95,7 +95,33 @@ def with_layout(spec: ClusterSpec, layout: LayoutName) -> ClusterSpec:
         cgroup_v1=kubelet.cgroup_v1,
         swap=kubelet.swap,
     )
-    return replace(other, api_server_url=spec.api_server_url, control_plane=spec.control_plane)
+    return with_control_plane(
+        replace(other, api_server_url=spec.api_server_url), spec.control_plane
+    )
+
+
+_BOOTSTRAP: Mapping[LayoutName, str] = {
+    "kubeadm": kubeadm.BOOTSTRAP,
+    "hardened": hardened.BOOTSTRAP,
+}
+
+
+def with_control_plane(spec: ClusterSpec, plane: ControlPlaneSpec | None) -> ClusterSpec:
+    """Return a cluster whose masters run a control plane, or none.
+
+    Nodes whose layout has a certificate that the kubelet rotates then get it by TLS bootstrap: in
+    ``kubeadm`` those that join, in ``hardened`` all, as no API server needs a kubelet here.
+    """
+    spec = replace(spec, control_plane=plane)
+    if plane is None or not plane.tls_bootstrap:
+        return spec
+    return spec.with_kubelets(_bootstrapped)
+
+
+def _bootstrapped(kubelet: KubeletSpec) -> KubeletSpec:
+    if not any(file.rotated for file in kubelet.files):
+        return kubelet
+    return replace(kubelet, bootstrap_kubeconfig=_BOOTSTRAP[kubelet.layout])
 
 
 _KUBEADM_API_SERVER: Mapping[str, Any] = {"api_server_port": 6443, "api_server_master": 1}
@@ -154,6 +180,7 @@ def _all_paths() -> tuple[str, ...]:
         for minor in range(OLDEST_OF[layout], NEWEST + 1)
     ]
     found = {_merged(file.path) for kubelet in kubelets for file in kubelet.files}
+    found |= set(_BOOTSTRAP.values())
     return tuple(sorted(found))
 
 

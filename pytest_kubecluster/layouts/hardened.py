@@ -22,6 +22,9 @@ from pytest_kubecluster.spec.version import KubeVersion
 OLDEST = 10
 """The first minor that can have a serving certificate of its own and the gate that CIS asks for."""
 
+BOOTSTRAP = "/etc/kubernetes/bootstrap-kubeconfig"
+"""The kubeconfig with which a node joins, where there is a control plane."""
+
 _SERVING = "/etc/kubernetes/pki/kubelet"
 _SYSCTLS = "/etc/sysctl.d/90-kubelet.conf"
 _CIPHERS = (

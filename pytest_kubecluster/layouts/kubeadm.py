@@ -27,6 +27,9 @@ OLDEST = 11
 CERTIFICATE = "/var/lib/kubelet/pki/kubelet-client-current.pem"
 """Where a kubelet keeps the client certificate that it rotates."""
 
+BOOTSTRAP = "/etc/kubernetes/bootstrap-kubelet.conf"
+"""The kubeconfig that ``kubeadm join`` gives the kubelet, and removes when it has joined."""
+
 _CA = "/etc/kubernetes/pki/ca"
 _CONFIG = "/var/lib/kubelet/config.yaml"
 _FLAGS = "/var/lib/kubelet/kubeadm-flags.env"
@@ -142,7 +145,7 @@ def _more_files(minor: int, *, first: bool) -> Iterator[FileSpec]:
 
 def _base(version: KubeVersion) -> Base:
     first = (
-        ("bootstrap-kubeconfig", "/etc/kubernetes/bootstrap-kubelet.conf"),
+        ("bootstrap-kubeconfig", BOOTSTRAP),
         ("kubeconfig", "/etc/kubernetes/kubelet.conf"),
         ("config", _CONFIG),
     )

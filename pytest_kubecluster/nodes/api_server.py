@@ -31,7 +31,7 @@ _TIMEOUT = urllib3.Timeout(connect=3.0, read=10.0)
 _RESOURCE = re.compile(r"/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/[^/]+(?=/))?/([a-z]+)")
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _MERGE, _JSON = "application/merge-patch+json", "application/json"
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT = 401, 403, 404, 409
 
 
 class ApiError(KubeClusterError):
@@ -45,6 +45,11 @@ class ApiError(KubeClusterError):
     def not_found(self) -> bool:
         """Whether there is no such object."""
         return self.status == _NOT_FOUND
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such an object already."""
+        return self.status == _CONFLICT
 
 
 @dataclass(frozen=True)

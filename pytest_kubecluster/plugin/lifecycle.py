@@ -258,14 +258,14 @@ class Lifecycle:
             return
         from pytest_kubecluster.report.collect import collect, look_again
         from pytest_kubecluster.report.session import write_session_report
-        from pytest_kubecluster.util.redact import private_keys
+        from pytest_kubecluster.util.redact import secrets_in
 
         session, nodes = self.session, cluster.nodes if cluster.exists else ()
         registered: Mapping[str, Mapping[str, str]] = {}
         with self._complaining(folder):
             if cluster.exists:
-                keys = private_keys(cluster.folder.path / "pki")
-                self._secrets = (*keys, session.settings.sudo_password)
+                kept = secrets_in(cluster.folder.path / "pki")
+                self._secrets = (*kept, session.settings.sudo_password)
                 registered = look_again(nodes)
             self._report = collect(
                 session.spec,

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.kubelet.host_requirements import CGROUP_V1, SWAP, kernel_traits
-from pytest_kubecluster.layouts.cluster import spec_of
+from pytest_kubecluster.layouts.cluster import spec_of, with_control_plane
 from pytest_kubecluster.spec.defaults import DEFAULT_NETWORK
 from pytest_kubecluster.spec.model import ClusterSpec, SpecError
 from pytest_kubecluster.spec.parts import IPAddress
@@ -80,7 +80,7 @@ def spec_steps(
         cgroup_v1=CGROUP_V1 in allowed,
         swap=SWAP in allowed,
     )
-    spec = replace(spec, control_plane=settings.control_plane_spec)
+    spec = with_control_plane(spec, settings.control_plane_spec)
     yield "the article, and the options", spec
     if settings.spec_file.path:
         for table, changed in settings.spec_file.steps(spec):

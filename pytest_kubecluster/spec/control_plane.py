@@ -10,7 +10,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import Literal
 
-from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
+from pytest_kubecluster.spec.model import ClusterSpec, ControlPlaneSpec, NodeSpec
 from pytest_kubecluster.spec.parts import IPAddress
 
 Component = Literal["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
@@ -111,6 +111,8 @@ def api_server_flags(cluster: ClusterSpec, node: NodeSpec) -> dict[str, str]:
     # Until 1.10, the number of endpoints of the service `kubernetes` is that of this flag.
     if minor < 11 and len(cluster.masters) > 1:
         flags["apiserver-count"] = str(len(cluster.masters))
+    if all(node.kubelet.signed_serving for node in cluster):
+        flags["kubelet-certificate-authority"] = f"{FOLDER}/ca.crt"
     # The port without TLS is on by default until 1.19: kubernetes#91506
     if minor < 20:
         flags["insecure-port"] = "0"
@@ -126,21 +128,44 @@ def component_flags(cluster: ClusterSpec, node: NodeSpec, component: Component) 
     plane = cluster.control_plane
     assert plane is not None
     if component == "kube-apiserver":
-        return api_server_flags(cluster, node)
+        flags = api_server_flags(cluster, node)
+        # The hollow one signs in place of a controller manager.
+        signing = signing_flags(plane) if plane.hollow and signs_certificates(cluster) else {}
+        return dict(sorted({**flags, **signing}.items()))
     flags = {"kubeconfig": f"{FOLDER}/{component}.kubeconfig", "leader-elect": "true"}
     # The port without TLS is gone in 1.20 and later: kubernetes#91506, #92822
     if plane.version.minor < 20:
         flags["address"] = "127.0.0.1"
     if component == "kube-controller-manager":
         flags |= {
-            "cluster-signing-cert-file": f"{FOLDER}/ca.crt",
-            "cluster-signing-key-file": f"{FOLDER}/ca.key",
+            **signing_flags(plane),
             "controllers": "*,bootstrapsigner,tokencleaner",
             "root-ca-file": f"{FOLDER}/ca.crt",
             "service-account-private-key-file": f"{FOLDER}/sa.key",
             "use-service-account-credentials": "true",
         }
     return dict(sorted(flags.items()))
+
+
+def signs_certificates(cluster: ClusterSpec) -> bool:
+    """Return whether kubelets of a cluster ask its control plane to sign their certificates."""
+    return cluster.control_plane is not None and any(
+        node.kubelet.settings.get("rotate-certificates") == "true" for node in cluster
+    )
+
+
+def signing_flags(plane: ControlPlaneSpec) -> dict[str, str]:
+    """Return the flags of the program that signs the certificates of kubelets."""
+    flags = {
+        "cluster-signing-cert-file": f"{FOLDER}/ca.crt",
+        "cluster-signing-key-file": f"{FOLDER}/ca.key",
+    }
+    if plane.signing_duration:
+        # Renamed in 1.19: kubernetes#91154
+        old = plane.version.minor < 19 and not plane.hollow
+        name = "experimental-cluster-signing-duration" if old else "cluster-signing-duration"
+        flags[name] = plane.signing_duration
+    return flags
 
 
 def pod_network(cluster: ClusterSpec, node: NodeSpec) -> IPv4Network:

@@ -79,6 +79,15 @@ class FileSpec:
     """True if the content is derived from the cluster's keys: without them it is unknown."""
     rotated: bool = False
     """True if ``path`` is a link to a file that is named after the certificate's date."""
+    written: bool = False
+    """True if the kubelet writes it itself when it joins, so that it is not installed."""
+    used_up: bool = False
+    """True if a node joins with it, and does not have it afterwards."""
+
+    @property
+    def made_there(self) -> bool:
+        """Whether its content is made on the node, and known nowhere else."""
+        return self.written and self.rotated
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,9 @@ class KubeletSpec:
     unit_text: str = ""
     """The text of the unit file, where it is not the rendered one."""
     kubeconfig: str = ""
+    bootstrap_kubeconfig: str = ""
+    """The kubeconfig with which the node joins by TLS bootstrap; empty where its certificate is
+    rendered."""
     client_ca_file: str = ""
     ca_key_file: str = ""
     cni_conf_dir: str = ""
@@ -292,6 +304,7 @@ class KubeletSpec:
     def _fields(self) -> Mapping[str, str]:
         """The fields as flags, in the article's order; what states nothing is empty."""
         return {
+            "bootstrap-kubeconfig": self.bootstrap_kubeconfig,
             "kubeconfig": self.kubeconfig,
             "client-ca-file": self.client_ca_file,
             "anonymous-auth": _bool_text(self.anonymous_auth),
@@ -319,10 +332,24 @@ class KubeletSpec:
             # CIS Kubernetes Benchmark 4.1.9 asks for this mode of the configuration file.
             FileSpec("kubelet.yaml", self._rendered_config, 0o600),
             *self.more_files,
+            FileSpec(
+                "bootstrap-kubeconfig",
+                self.bootstrap_kubeconfig,
+                0o600,
+                secret=True,
+                from_pki=True,
+                used_up=True,
+            ),
         )
-        modes = dict(self.modes)
+        modes, joins = dict(self.modes), bool(self.bootstrap_kubeconfig)
         return tuple(
-            replace(file, mode=modes.get(file.name, file.mode)) for file in files if file.path
+            replace(
+                file,
+                mode=modes.get(file.name, file.mode),
+                written=joins and (file.rotated or file.name == "kubeconfig"),
+            )
+            for file in files
+            if file.path
         )
 
     @property
@@ -413,6 +440,10 @@ class ControlPlaneSpec:
     """The addresses of services; the article's cluster DNS, 10.3.0.10, is one of them."""
     pod_network: IPv4Network = IPv4Network("10.2.0.0/16")
     """The addresses of pods, of which each node has a subnet."""
+    tls_bootstrap: bool = True
+    """Whether nodes of a layout that has TLS bootstrap get their certificates by it."""
+    signing_duration: str = ""
+    """How long the certificates of kubelets are valid, such as ``48h``; a year unless stated."""
 
 
 @dataclass(frozen=True)

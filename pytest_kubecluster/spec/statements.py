@@ -206,6 +206,8 @@ def _unit(
 
 
 def _rendered(file: FileSpec, rendered: Mapping[str, bytes]) -> FileStatement:
+    if file.used_up:
+        return FileStatement(file.path, absent=True, said_in="TLS bootstrap")
     content = rendered.get(file.path)
     return FileStatement(
         file.path,

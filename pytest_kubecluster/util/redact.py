@@ -23,7 +23,7 @@ REDACTED = "REDACTED"
 
 _SECRET_NAME = (
     r"client-key-data|clientKeyData|clientSecret|(?:id|access|refresh|bearer)Token"
-    r"|(?:[\w.-]*[-_])?(?:password|passwd|passphrase|token|client[-_]secret|secret[-_](?:access[-_])?key)"
+    r"|(?:[\w.-]*[-_])?(?:password|passwd|passphrase|token(?:[-_]secret)?|client[-_]secret|secret[-_](?:access[-_])?key)"
     r"|ansible_(?:become|ssh|sudo|su)_pass"
 )
 _IS_SECRET_NAME = re.compile(_SECRET_NAME, re.IGNORECASE)
@@ -60,6 +60,7 @@ _TOKEN = re.compile(
     # A JSON Web Token, as service accounts have; a bootstrap token of kubeadm.
     r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|(?<![\w.-])[a-z0-9]{6}\.[a-z0-9]{16}(?![\w.-])"
 )
+_BOOTSTRAP_TOKEN = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}")
 _URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@\"']*):[^/\s@\"']+(?=@)")
 # The n of an escaped newline is not part of the word behind it.
 _BASE64_WORD = re.compile(r"((?<=\\)[nr])?([A-Za-z0-9+/_-]{16,}={0,2})")
@@ -96,12 +97,15 @@ def copy_redacted(source: Path, target: Path, secrets: Iterable[str] = ()) -> No
     write_atomically(target, redact(text, secrets).encode(), 0o600)
 
 
-def private_keys(*folders: Path) -> tuple[str, ...]:
-    """Return the content of every private key file below ``folders``."""
-    return tuple(_private_keys(folders))
+def secrets_in(*folders: Path) -> tuple[str, ...]:
+    """Return every private key and every bootstrap token that a file below ``folders`` holds.
+
+    The second half of a token, which is the secret one, is a secret of its own.
+    """
+    return tuple(_secrets_in(folders))
 
 
-def _private_keys(folders: Iterable[Path]) -> Iterator[str]:
+def _secrets_in(folders: Iterable[Path]) -> Iterator[str]:
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             try:
@@ -112,6 +116,8 @@ def _private_keys(folders: Iterable[Path]) -> Iterator[str]:
                 continue
             if text.startswith("-----BEGIN") and _PEM.match(text):
                 yield text
+            elif _BOOTSTRAP_TOKEN.fullmatch(text):
+                yield from (text, text.partition(".")[2])
 
 
 class _Redaction:

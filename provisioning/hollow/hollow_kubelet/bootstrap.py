@@ -128,11 +128,12 @@ class Bootstrap:
             data = base64.b64encode(config.ca).decode()
             cluster = f"    certificate-authority-data: {data}\n{cluster}"
         current = self.store.current
+        preferences = "" if since(34) else "preferences: {}\n"
         text = (
             f"apiVersion: v1\nclusters:\n- cluster:\n{cluster}  name: default-cluster\n"
             "contexts:\n- context:\n    cluster: default-cluster\n    namespace: default\n"
             "    user: default-auth\n  name: default-context\ncurrent-context: default-context\n"
-            "kind: Config\npreferences: {}\nusers:\n- name: default-auth\n  user:\n"
+            f"kind: Config\n{preferences}users:\n- name: default-auth\n  user:\n"
             f"    client-certificate: {current}\n    client-key: {current}\n"
         )
         folder = os.path.dirname(self.kubeconfig)

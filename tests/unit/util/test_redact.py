@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
-from pytest_kubecluster.util.redact import REDACTED, copy_redacted, private_keys, redact
+from pytest_kubecluster.util.redact import REDACTED, copy_redacted, redact, secrets_in
 
 TOKEN = "correct-horse-battery"
 
@@ -273,12 +273,12 @@ def test_copied_log_is_redacted_and_private(tmp_path: Path, key: str) -> None:
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-def test_private_keys_of_a_folder_are_collected(tmp_path: Path, pki: Pki) -> None:
+def test_secrets_in_of_a_folder_are_collected(tmp_path: Path, pki: Pki) -> None:
     (tmp_path / "noise").write_bytes(b"\xff" * 100)
     (tmp_path / "gone").symlink_to("nowhere")
     (tmp_path / "ssh").mkdir()
     (tmp_path / "ssh" / "key").write_bytes(pki.ca_key)
-    assert set(private_keys(tmp_path, pki.directory)) == {
+    assert set(secrets_in(tmp_path, pki.directory)) == {
         pki.ca_key.decode(),
         pki.kubelet_key.decode(),
     }

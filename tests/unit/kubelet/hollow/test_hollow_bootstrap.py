@@ -22,7 +22,12 @@ from hollow_kubelet.client_certificate import Pair, Store, digested_name, new_ke
 from hollow_kubelet.kubeconfig import client_config
 from hollow_kubelet.rotation import Rotation, deadline
 
+from pytest_kubecluster.artifacts.bootstrap import joined_kubeconfig
+from pytest_kubecluster.artifacts.go_yaml import go_yaml
 from pytest_kubecluster.kubelet.hollow import hollow_facts
+from pytest_kubecluster.layouts.cluster import cluster_spec
+from pytest_kubecluster.layouts.kubeadm import CERTIFICATE
+from pytest_kubecluster.spec.version import KubeVersion
 from tests.unit.hollow_apiserver.fake_etcd import FakeEtcd
 from tests.unit.hollow_apiserver.support import SECRETS, SIGNING, TOKEN, Cluster, token_secret
 from tests.unit.kubelet.hollow.support import Pki, version_of
@@ -98,6 +103,25 @@ def test_a_node_joins(joining: Bootstrap, cluster: Cluster) -> None:
     assert not joining.needed(), "it has joined"
     names = [one["metadata"]["name"] for one in cluster.get(SIGNING).body["items"]]
     assert [name.startswith("node-csr-") for name in names] == [True]
+
+
+@pytest.mark.parametrize("minor", [11, 33, 34])
+def test_the_kubeconfig_is_what_the_spec_expects(
+    joining: Bootstrap, pki: Pki, monkeypatch: pytest.MonkeyPatch, minor: int
+) -> None:
+    version = KubeVersion(1, minor, 0)
+    spec = cluster_spec(1, 1, version=version, layout="kubeadm").with_api_server(
+        "https://192.0.2.1"
+    )
+    wanted = joined_kubeconfig(spec, spec["worker01"], pki.ca.crt.read_bytes())
+    monkeypatch.setattr(joining.store, "current", CERTIFICATE)
+    before = dict(FACTS)
+    play_facts(hollow_facts(version))
+    try:
+        joining.write_kubeconfig(joining.load())
+    finally:
+        play_facts(before)
+    assert Path(joining.kubeconfig).read_bytes() == go_yaml(wanted)
 
 
 def test_a_key_is_kept_until_it_is_certified(
