@@ -40,6 +40,7 @@ test: $(INSTALLED) host
 	@$(PYTEST) --kube-cluster -n 2 --dist loadgroup tests/cluster/test_cluster.py $(CONFORMANCE) -m "not kube_disruptive" $(ARGS)
 	@$(PYTEST) --kube-cluster tests/cluster $(CONFORMANCE) $(ARGS)
 	@$(PYTEST) --kube-cluster --kube-control-plane=hollow tests/cluster/test_breakage_api.py $(CONFORMANCE) -k "api or control_plane"
+	@$(PYTEST) --kube-cluster --kube-control-plane=hollow --kube-layout=hardened --kube-hyperkube=1.30.0 --kube-masters=1 tests/cluster/test_breakage_joining.py $(CONFORMANCE) -k "conformance or joining"
 	@$(PYTEST) --kube-cluster --kube-hyperkube=1.30.0 --kube-masters=1 --kube-workers=0 tests/cluster/test_breakage.py tests/cluster/test_cis_breakage.py tests/cluster/test_shapes.py -k "configuration or broken_node or shape"
 	@for layout in kubeadm hardened; do $(PYTEST) --kube-cluster --kube-layout=$$layout --kube-hyperkube=1.30.0 --kube-masters=1 --kube-workers=0 $(CONFORMANCE) tests/cluster/test_breakage.py -k "conformance or CA or certificate or configuration" || exit; done
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_kubecluster.conformance.judge import judge
+from pytest_kubecluster.nodes import joining
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.verdict import registration
 from pytest_kubecluster.nodes.writer import writes_itself_alone
@@ -44,6 +45,18 @@ def test_node_is_heard_from(kube_node: Node) -> None:
 
 def test_configz_through_the_api_server_agrees(kube_node: Node) -> None:
     judge(kube_node, registration.configz_through_the_api_server_agrees)
+
+
+def test_bootstrap_token_is_used_up(kube_node: Node) -> None:
+    judge(kube_node, lambda case: joining.token_is_used_up(kube_node))
+
+
+def test_client_certificate_was_requested(kube_node: Node) -> None:
+    judge(kube_node, lambda case: joining.certificate_was_requested(kube_node))
+
+
+def test_client_certificate_is_rotated(kube_node: Node) -> None:
+    judge(kube_node, joining.certificate_is_rotated)
 
 
 def test_node_cannot_change_another_node(kube_node: Node, kube_nodes: tuple[Node, ...]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_kubecluster.nodes import joining
 from pytest_kubecluster.nodes.control_plane import Master, kept_by, masters_of
 from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.nodes.verdict import difference_table
 from pytest_kubecluster.spec.control_plane import SURVIVES_A_LOSS
 
 
@@ -17,6 +19,12 @@ def test_api_server_answers(kube_master: Node) -> None:
 def test_etcd_member_is_healthy(kube_master: Node) -> None:
     (master,) = masters_of([kube_master])
     assert master.etcd() == "healthy"
+
+
+def test_bootstrap_tokens_expire(kube_master: Node) -> None:
+    (master,) = masters_of([kube_master])
+    differences = list(joining.tokens_expire(master.server))
+    assert not differences, "\n".join(difference_table(differences))
 
 
 @pytest.mark.kube_disruptive

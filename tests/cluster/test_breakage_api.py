@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import deepcopy
@@ -15,6 +14,7 @@ from pytest_kubecluster.nodes.control_plane import masters_of
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.poll import poll
+from tests.cluster.support import failing_in_the_api, ready
 
 pytestmark = pytest.mark.kube_disruptive
 
@@ -40,30 +40,6 @@ def node(kube_spec: ClusterSpec, kube_nodes: tuple[Node, ...]) -> Iterator[Node]
 
 def path(node: Node) -> str:
     return f"/api/v1/nodes/{node.registered_name}"
-
-
-def ready(node: Node) -> bool:
-    try:
-        return node.object.ready
-    except KubeClusterError:
-        return False
-
-
-def failing(node: Node, nodes: tuple[Node, ...]) -> set[str]:
-    from pytest_kubecluster.conformance import test_api
-
-    given = {"kube_node": node, "kube_nodes": nodes}
-    failed = set()
-    for name, check in inspect.getmembers(test_api, inspect.isfunction):
-        if not name.startswith("test_"):
-            continue
-        try:
-            check(**{key: given[key] for key in inspect.signature(check).parameters})
-        except AssertionError:
-            failed.add(name.removeprefix("test_"))
-        except pytest.skip.Exception:
-            continue
-    return failed
 
 
 def addresses(kind: str, value: str) -> Callable[[Document], Document]:
@@ -120,7 +96,7 @@ def test_broken_object(
         # Its kubelet may have written its own status in between.
         document = api.get(path(node))
         api.patch(path(node) + subresource, change(document))
-        if failed := failing(node, kube_nodes):
+        if failed := failing_in_the_api(node, kube_nodes):
             assert failed == {check}
             return
     pytest.fail(f"{check} did not fail")
@@ -136,7 +112,7 @@ def test_old_heartbeat(node: Node, kube_nodes: tuple[Node, ...]) -> None:
         api.patch(f"{path(node)}/status", old)
         with suppress(KubeClusterError):  # of a version without leases
             api.patch(lease, {"spec": {"renewTime": "2020-01-01T00:00:00.000000Z"}})
-        if failed := failing(node, kube_nodes):
+        if failed := failing_in_the_api(node, kube_nodes):
             assert failed == {"node_is_heard_from"}
             return
     pytest.fail("node_is_heard_from did not fail")
@@ -146,12 +122,12 @@ def test_node_that_is_gone(node: Node, kube_nodes: tuple[Node, ...]) -> None:
     assert node.api is not None
     assert node.run("systemctl", "stop", "kubelet").rc == 0
     node.api.delete(path(node))
-    assert failing(node, kube_nodes) == {"node_is_registered"}
+    assert failing_in_the_api(node, kube_nodes) == {"node_is_registered"}
 
 
 def test_kubelet_that_the_server_cannot_ask(node: Node, kube_nodes: tuple[Node, ...]) -> None:
     assert node.run("systemctl", "stop", "kubelet").rc == 0
-    assert failing(node, kube_nodes) == {"configz_through_the_api_server_agrees"}
+    assert failing_in_the_api(node, kube_nodes) == {"configz_through_the_api_server_agrees"}
 
 
 def test_control_plane_that_is_down(node: Node, kube_masters: tuple[Node, ...]) -> None:

@@ -35,6 +35,17 @@ def describe(path: str, root: str, clients: list[Any]) -> dict[str, Any]:
     return found
 
 
+def token_of(path: str) -> str:
+    """Return the token of a kubeconfig's user, for this process alone; empty without one."""
+    try:
+        _, user, _ = _current(mapping(read(path, "/")))
+        if file := user.get("tokenFile"):
+            return read(os.path.join(os.path.dirname(path), str(file)), "/").decode().strip()
+    except (OSError, DocumentError, Unreadable, UnicodeDecodeError):
+        return ""
+    return str(user.get("token") or "")
+
+
 def _current(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
     """Return the cluster and the user of the current context, and the three names."""
     context = str(document.get("current-context") or "")

@@ -23,7 +23,10 @@ def main() -> None:
 
 
 def run(command: str, request: dict[str, Any]) -> Any:
-    """Return the result of a subcommand: ``look``, ``wait``, ``as-node`` or ``disturb``."""
+    """Return the result of a subcommand.
+
+    That is ``look``, ``wait``, ``as-node``, ``bootstrap`` or ``disturb``.
+    """
     if command == "look":
         from .look import look
 
@@ -36,6 +39,10 @@ def run(command: str, request: dict[str, Any]) -> Any:
         from .as_node import as_node
 
         return as_node(**request)
+    if command == "bootstrap":
+        from .bootstrap import bootstrap
+
+        return bootstrap(**request)
     from .disturb import disturb
 
     return disturb(**request)
