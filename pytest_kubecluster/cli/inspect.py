@@ -29,8 +29,8 @@ from pytest_kubecluster.machines.existing.survey import address_advice
 from pytest_kubecluster.plugin.session import ClusterSession
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import normal_name
+from pytest_kubecluster.spec.kinds import SettingError
 from pytest_kubecluster.spec.parts import NO_ADDRESS
-from pytest_kubecluster.spec.settings import SettingError
 
 if TYPE_CHECKING:
     from pytest_kubecluster.nodes.pin import Pin

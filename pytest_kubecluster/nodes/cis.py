@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from pytest_kubecluster.nodes.observation import File, Observation, setting_text
+from pytest_kubecluster.nodes.observation import Observation
+from pytest_kubecluster.nodes.parts import File
 from pytest_kubecluster.nodes.verdict.difference import Difference, Evidence, NothingToCheck
 from pytest_kubecluster.nodes.verdict.service import own_drop_ins
 from pytest_kubecluster.spec.benchmarks import (
@@ -22,14 +23,8 @@ from pytest_kubecluster.spec.benchmarks import (
     waiver_of,
 )
 from pytest_kubecluster.spec.flags import TRUE, FlagError
-from pytest_kubecluster.spec.settings import (
-    DEFAULT,
-    Setting,
-    SettingError,
-    canonical_name,
-    parse_setting,
-    same_value,
-)
+from pytest_kubecluster.spec.kinds import SettingError, canonical_name, setting_text
+from pytest_kubecluster.spec.settings import DEFAULT, Setting, parse_setting, same_value
 from pytest_kubecluster.spec.values import split_pairs
 
 PASS, FAIL, WARN, NOT_APPLICABLE = "pass", "fail", "warn", "n/a"

@@ -23,9 +23,9 @@ from pytest_kubecluster.nodes.node_object import NodeObject
 from pytest_kubecluster.nodes.verdict import Case, case_of
 from pytest_kubecluster.nodes.verdict.files import bundled_folders
 from pytest_kubecluster.spec.flags import FlagError
+from pytest_kubecluster.spec.kinds import SettingError, canonical_name
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec, Role
 from pytest_kubecluster.spec.parts import IPAddress
-from pytest_kubecluster.spec.settings import SettingError, canonical_name
 from pytest_kubecluster.spec.statements import Statements, statements_of
 from pytest_kubecluster.util.poll import poll
 from pytest_kubecluster.util.process import capture

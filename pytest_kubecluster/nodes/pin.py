@@ -23,18 +23,19 @@ from pytest_kubecluster.machines.access import Access
 from pytest_kubecluster.nodes.api_view import ApiView
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.node_object import NodeObject
-from pytest_kubecluster.nodes.observation import File, Kubeconfig, Observation, flag_of
+from pytest_kubecluster.nodes.observation import Observation
+from pytest_kubecluster.nodes.parts import File, Kubeconfig
 from pytest_kubecluster.nodes.verdict import Difference, case_of, compare, differences_of
 from pytest_kubecluster.nodes.verdict.registration import SELF_SET, set_by_hand
 from pytest_kubecluster.nodes.verdict.service import own_drop_ins
 from pytest_kubecluster.spec.defaults import LayoutName
 from pytest_kubecluster.spec.flags import TRUE, FlagError
+from pytest_kubecluster.spec.kinds import SettingError, flag_of
 from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, Role
 from pytest_kubecluster.spec.parts import NO_ADDRESS, Label, Taint
 from pytest_kubecluster.spec.settings import (
     DEFAULT,
     Setting,
-    SettingError,
     configuration_settings,
     effective_settings,
     parse_setting,

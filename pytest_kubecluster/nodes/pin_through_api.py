@@ -14,12 +14,11 @@ from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.node_object import NodeObject
 from pytest_kubecluster.nodes.pin import APART, Pin, document_of, registered, spec_from, toml_of
 from pytest_kubecluster.nodes.verdict import Case, differences_of
+from pytest_kubecluster.spec.kinds import SettingError, configz_shows
 from pytest_kubecluster.spec.model import Role
 from pytest_kubecluster.spec.parts import NO_ADDRESS
 from pytest_kubecluster.spec.settings import (
-    SettingError,
     configuration_settings,
-    configz_shows,
     effective_settings,
     parse_setting,
     same_value,

@@ -12,16 +12,10 @@ from typing import Any
 
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import Flags
-from pytest_kubecluster.spec.settings import (
-    Kind,
-    SettingError,
-    flag_text,
-    kind_of,
-    kinds,
-    means_default,
-    parse_setting,
-)
+from pytest_kubecluster.spec.kinds import SettingError, kind_of, kinds
+from pytest_kubecluster.spec.settings import parse_setting
 from pytest_kubecluster.spec.translate import Change, Resolution
+from pytest_kubecluster.spec.typed_values import Kind, flag_text, means_default
 from pytest_kubecluster.spec.values import thawed
 from pytest_kubecluster.spec.version import KubeVersion
 

@@ -9,15 +9,15 @@ from typing import Any
 import yaml
 
 from pytest_kubecluster.spec import catalog, limits
-from pytest_kubecluster.spec.settings import (
+from pytest_kubecluster.spec.kinds import (
     CONFIG_SINCE,
-    FLAG_DEFAULTS,
-    Kind,
     SettingError,
     canonical_name,
     kind_of,
     unknown_setting,
 )
+from pytest_kubecluster.spec.settings import FLAG_DEFAULTS
+from pytest_kubecluster.spec.typed_values import Kind
 from pytest_kubecluster.spec.values import thawed
 from pytest_kubecluster.spec.version import NEWEST, OLDEST, KubeVersion
 

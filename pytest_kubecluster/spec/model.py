@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pytest_kubecluster.spec.base import Base, resolve_base
 from pytest_kubecluster.spec.defaults import DEFAULT_VERSION, LayoutName
 from pytest_kubecluster.spec.flags import Flags, normal_name
+from pytest_kubecluster.spec.kinds import SettingError, kind_of, normal_setting
 from pytest_kubecluster.spec.launcher import (
     Launcher,
     LauncherName,
@@ -32,15 +33,7 @@ from pytest_kubecluster.spec.parts import (
     Taint,
 )
 from pytest_kubecluster.spec.refusals import refusals
-from pytest_kubecluster.spec.settings import (
-    Kind,
-    SettingError,
-    effective_settings,
-    flag_text,
-    kind_of,
-    normal_setting,
-    parse_setting,
-)
+from pytest_kubecluster.spec.settings import effective_settings, parse_setting
 from pytest_kubecluster.spec.translate import (
     Change,
     Resolution,
@@ -49,6 +42,7 @@ from pytest_kubecluster.spec.translate import (
     host_settings,
     resolve,
 )
+from pytest_kubecluster.spec.typed_values import Kind, flag_text
 from pytest_kubecluster.spec.values import frozen
 from pytest_kubecluster.spec.version import KNOWN, KubeVersion
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import normal_name
+from pytest_kubecluster.spec.kinds import kinds, normal_setting
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
-from pytest_kubecluster.spec.settings import kinds, normal_setting
 from pytest_kubecluster.spec.statements import statements_of
 from pytest_kubecluster.spec.translate import field_at
 from pytest_kubecluster.spec.values import thawed

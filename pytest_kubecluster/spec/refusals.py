@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from pytest_kubecluster.spec import catalog, rules
-from pytest_kubecluster.spec.settings import Setting, kinds
+from pytest_kubecluster.spec.kinds import kinds
+from pytest_kubecluster.spec.settings import Setting
 from pytest_kubecluster.spec.values import parse_quantity, split_pairs
 from pytest_kubecluster.spec.version import KubeVersion
 

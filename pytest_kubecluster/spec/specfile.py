@@ -36,14 +36,9 @@ from typing import Any
 
 from pytest_kubecluster.spec import toml_values as read
 from pytest_kubecluster.spec.benchmarks import Waiver, check_waivers
+from pytest_kubecluster.spec.kinds import SettingError, flatten_settings, normal_setting
 from pytest_kubecluster.spec.model import ClusterSpec, KubeletSpec, NodeSpec, Role, SpecError
-from pytest_kubecluster.spec.settings import (
-    SettingError,
-    flatten_settings,
-    normal_setting,
-    parse_setting,
-    same_value,
-)
+from pytest_kubecluster.spec.settings import parse_setting, same_value
 from pytest_kubecluster.spec.toml_values import Reader, toml_name
 from pytest_kubecluster.spec.values import shown
 from pytest_kubecluster.spec.version import KubeVersion

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 
+from pytest_kubecluster.spec.kinds import canonical_name, kinds
 from pytest_kubecluster.spec.model import FileSpec, KubeletSpec, NodeSpec
 from pytest_kubecluster.spec.parts import (
     FileStatement,
@@ -15,14 +16,8 @@ from pytest_kubecluster.spec.parts import (
     Taint,
     UnitStatement,
 )
-from pytest_kubecluster.spec.settings import (
-    Setting,
-    canonical_name,
-    configuration_settings,
-    kinds,
-    means_default,
-    parse_setting,
-)
+from pytest_kubecluster.spec.settings import Setting, configuration_settings, parse_setting
+from pytest_kubecluster.spec.typed_values import means_default
 from pytest_kubecluster.spec.version import KubeVersion
 
 __all__ = [

@@ -13,15 +13,11 @@ from typing import Any
 
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.flags import TRUE, Flags
+from pytest_kubecluster.spec.kinds import CONFIG_SINCE, SettingError
 from pytest_kubecluster.spec.launcher import LAST_DOCKERSHIM
 from pytest_kubecluster.spec.node_labels import REFUSED_SINCE, refused_labels
-from pytest_kubecluster.spec.settings import (
-    CONFIG_SINCE,
-    FLAG_DEFAULTS,
-    Kind,
-    SettingError,
-    flag_text,
-)
+from pytest_kubecluster.spec.settings import FLAG_DEFAULTS
+from pytest_kubecluster.spec.typed_values import Kind, flag_text
 from pytest_kubecluster.spec.values import thawed
 from pytest_kubecluster.spec.version import KubeVersion
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
-from pytest_kubecluster.nodes.observation import File
+from pytest_kubecluster.nodes.parts import File
 from pytest_kubecluster.nodes.verdict.difference import Case, Difference, Evidence, NothingToCheck
 from pytest_kubecluster.spec.model import KubeletSpec
 from pytest_kubecluster.spec.parts import FileStatement

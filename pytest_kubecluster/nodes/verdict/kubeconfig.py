@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
-from pytest_kubecluster.nodes.observation import Kubeconfig
+from pytest_kubecluster.nodes.parts import Kubeconfig
 from pytest_kubecluster.nodes.verdict.difference import Case, Difference, Evidence, NothingToCheck
 
 _LONGEST_CHAIN = 8

@@ -10,11 +10,12 @@ from typing import Any
 
 from cryptography import x509
 
-from pytest_kubecluster.nodes.observation import Answer, setting_name, setting_text
+from pytest_kubecluster.nodes.parts import Answer
 from pytest_kubecluster.nodes.verdict.difference import Case, Difference, Evidence, NothingToCheck
 from pytest_kubecluster.nodes.verdict.kubeconfig import chains
 from pytest_kubecluster.spec.flags import FlagError
-from pytest_kubecluster.spec.settings import SettingError, canonical_name, same_value
+from pytest_kubecluster.spec.kinds import SettingError, canonical_name, setting_name, setting_text
+from pytest_kubecluster.spec.settings import same_value
 from pytest_kubecluster.spec.translate import configz_fields
 
 _UNAUTHORIZED, _FORBIDDEN, _ERROR, _OK = 401, 403, 500, 200

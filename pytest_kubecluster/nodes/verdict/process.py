@@ -8,18 +8,19 @@ from ipaddress import ip_address
 from pathlib import PurePosixPath
 
 from pytest_kubecluster.nodes.agent.process import PROGRAMS
-from pytest_kubecluster.nodes.observation import Observation, flag_of, setting_name, setting_text
+from pytest_kubecluster.nodes.observation import Observation
 from pytest_kubecluster.nodes.verdict.difference import Case, Difference, Evidence, NothingToCheck
 from pytest_kubecluster.nodes.verdict.unit import exec_start
 from pytest_kubecluster.spec.flags import CommandLine, FlagError, parse_argv
-from pytest_kubecluster.spec.parts import Taint
-from pytest_kubecluster.spec.settings import (
-    DEFAULT,
-    Setting,
+from pytest_kubecluster.spec.kinds import (
     SettingError,
     canonical_name,
-    same_value,
+    flag_of,
+    setting_name,
+    setting_text,
 )
+from pytest_kubecluster.spec.parts import Taint
+from pytest_kubecluster.spec.settings import DEFAULT, Setting, same_value
 
 _APART = ("node-labels", "register-with-taints", "node-ip")
 """Settings that are stated as labels, taints and addresses."""

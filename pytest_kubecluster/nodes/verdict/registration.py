@@ -9,19 +9,19 @@ from typing import Any
 
 from pytest_kubecluster.nodes.api_view import ApiView
 from pytest_kubecluster.nodes.node_object import NodeObject
-from pytest_kubecluster.nodes.observation import setting_name, setting_text
 from pytest_kubecluster.nodes.verdict.difference import Case, Difference, Evidence, NothingToCheck
 from pytest_kubecluster.spec.flags import FlagError
-from pytest_kubecluster.spec.parts import Taint
-from pytest_kubecluster.spec.settings import (
+from pytest_kubecluster.spec.kinds import (
     SettingError,
     canonical_name,
-    configuration_settings,
     configz_shows,
-    is_empty,
-    same_value,
+    setting_name,
+    setting_text,
 )
+from pytest_kubecluster.spec.parts import Taint
+from pytest_kubecluster.spec.settings import configuration_settings, same_value
 from pytest_kubecluster.spec.translate import configz_fields
+from pytest_kubecluster.spec.typed_values import is_empty
 from pytest_kubecluster.spec.version import KubeVersion
 
 _SPEC = "the spec"

@@ -4,7 +4,7 @@ import pytest
 
 from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.explanation import explain_setting
-from pytest_kubecluster.spec.settings import SettingError, kinds
+from pytest_kubecluster.spec.kinds import SettingError, kinds
 from pytest_kubecluster.spec.version import KubeVersion
 
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from pytest_kubecluster.layouts.cluster import cluster_spec, spec_of
 from pytest_kubecluster.spec import catalog, limits, rules
+from pytest_kubecluster.spec.kinds import SettingError, kinds
 from pytest_kubecluster.spec.model import ClusterSpec, SpecError
 from pytest_kubecluster.spec.parts import NO_ADDRESS
 from pytest_kubecluster.spec.refusals import refusals
-from pytest_kubecluster.spec.settings import SettingError, effective_settings, kinds, parse_setting
+from pytest_kubecluster.spec.settings import effective_settings, parse_setting
 from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.spec.version import KubeVersion
 

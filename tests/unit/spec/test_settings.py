@@ -7,18 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kubecluster.spec import catalog
+from pytest_kubecluster.spec.kinds import SettingError, canonical_name, kind_of, kinds
 from pytest_kubecluster.spec.settings import (
     DEFAULT,
-    SettingError,
-    canonical_name,
     configuration_settings,
     effective_settings,
-    flag_text,
-    kind_of,
-    kinds,
     parse_setting,
     same_value,
 )
+from pytest_kubecluster.spec.typed_values import flag_text
 from pytest_kubecluster.spec.version import KubeVersion
 
 V7, V9, V16 = (KubeVersion.parse(text) for text in ("1.7.5", "1.9.8", "1.16.0"))

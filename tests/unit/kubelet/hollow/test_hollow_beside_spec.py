@@ -14,8 +14,9 @@ import yaml
 from hollow_common.errors import Failure
 
 from pytest_kubecluster.spec import catalog
+from pytest_kubecluster.spec.kinds import SettingError
 from pytest_kubecluster.spec.refusals import refusals
-from pytest_kubecluster.spec.settings import SettingError, effective_settings, parse_setting
+from pytest_kubecluster.spec.settings import effective_settings, parse_setting
 from pytest_kubecluster.spec.version import KubeVersion
 from tests.unit.kubelet.hollow.support import HEAD, Loaded
 
