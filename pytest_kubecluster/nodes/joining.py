@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from pytest_kubecluster.nodes.api_server import ApiError, ApiServer
 from pytest_kubecluster.nodes.node import Node
-from pytest_kubecluster.nodes.observation import Kubeconfig
+from pytest_kubecluster.nodes.parts import Kubeconfig
 from pytest_kubecluster.nodes.verdict import Case, Difference, Evidence, NothingToCheck
 from pytest_kubecluster.nodes.verdict.kubeconfig import chains
 from pytest_kubecluster.spec.statements import NODE_USER
