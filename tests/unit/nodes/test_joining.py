@@ -26,7 +26,7 @@ from pytest_kubecluster.nodes import joining
 from pytest_kubecluster.nodes.agent.bootstrap import bootstrap
 from pytest_kubecluster.nodes.api_server import ApiError, ApiServer
 from pytest_kubecluster.nodes.node import Node
-from pytest_kubecluster.nodes.observation import Authority as SeenAuthority
+from pytest_kubecluster.nodes.parts import Authority as SeenAuthority
 from pytest_kubecluster.nodes.parts import File, Kubeconfig
 from pytest_kubecluster.nodes.verdict import Case, Difference, NothingToCheck
 from pytest_kubecluster.spec.model import ControlPlaneSpec, KubeletSpec
