@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_kubecluster.kubelet.archive import pack
+from pytest_kubecluster.spec.programs import program_flags
 from pytest_kubecluster.spec.version import KubeVersion
 
 
@@ -15,7 +16,13 @@ def render_hollow_apiserver(version: KubeVersion) -> bytes:
 
 def hollow_apiserver_facts(version: KubeVersion) -> dict[str, Any]:
     """Return what the hollow API server of ``version`` knows of that version."""
+    minor = version.minor
     return {
         "git_version": version.git_version,
-        "minor": int(version.minor_version.partition(".")[2]),
+        "minor": minor,
+        # name: type, warning
+        "flags": {
+            name: [flag.type, flag.deprecated]
+            for name, flag in program_flags("kube-apiserver", minor).items()
+        },
     }

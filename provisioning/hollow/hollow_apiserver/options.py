@@ -1,23 +1,31 @@
-"""The flags of the API server: cmd/kube-apiserver/app/options, and two of its own."""
+"""The flags of the API server: those of its version, and a few of its own."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hollow_common import flags
+from hollow_common.facts import FACTS
+from hollow_common.values import PARSERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+OWN = {
+    "cluster-signing-cert-file": ("string", ""),
+    "cluster-signing-duration": ("duration", "8760h0m0s"),
+    "cluster-signing-key-file": ("string", ""),
+    "node-monitor-grace-period": ("duration", "0s"),
+}
+"""Flags of the controller manager, whose work the server does."""
+
 USED = {
+    **OWN,
     "advertise-address": ("ip", ""),
     "anonymous-auth": ("bool", "true"),
     "authorization-mode": ("stringSlice", "[AlwaysAllow]"),
     "bind-address": ("ip", "0.0.0.0"),
     "client-ca-file": ("string", ""),
-    "cluster-signing-cert-file": ("string", ""),
-    "cluster-signing-duration": ("duration", "8760h0m0s"),
-    "cluster-signing-key-file": ("string", ""),
     "enable-admission-plugins": ("stringSlice", "[]"),
     "admission-control": ("stringSlice", "[]"),
     "enable-bootstrap-token-auth": ("bool", "false"),
@@ -26,12 +34,10 @@ USED = {
     "etcd-certfile": ("string", ""),
     "etcd-keyfile": ("string", ""),
     "etcd-servers": ("stringSlice", "[]"),
-    "help": ("bool", "false"),
     "kubelet-certificate-authority": ("string", ""),
     "kubelet-client-certificate": ("string", ""),
     "kubelet-client-key": ("string", ""),
     "kubelet-preferred-address-types": ("stringSlice", "[]"),
-    "node-monitor-grace-period": ("duration", "0s"),
     "secure-port": ("int", "6443"),
     "service-cluster-ip-range": ("string", "10.0.0.0/24"),
     "tls-cert-file": ("string", ""),
@@ -39,58 +45,42 @@ USED = {
     "v": ("Level", "0"),
     "version": ("version", "false"),
 }
-"""Flags that change what the server does, with type and default.
+"""Flags that change what the server does, with type and default; all others change nothing."""
 
-The controller manager's, cluster-signing-… and node-monitor-grace-period, are here as the server
-does its work.
-"""
 
-BOOLEANS = (
-    "alsologtostderr", "allow-privileged", "contention-profiling",
-    "enable-aggregator-routing", "enable-garbage-collector", "enable-priority-and-fairness",
-    "etcd-quorum-read", "kubelet-https", "logtostderr", "one-output", "profiling",
-    "repair-malformed-updates", "service-account-extend-token-expiration",
-    "service-account-lookup", "watch-cache",
-)  # fmt: skip
-TEXTS = (
-    "admission-control-config-file", "api-audiences", "apiserver-count", "audit-log-maxage",
-    "audit-log-maxbackup", "audit-log-maxsize", "audit-log-path", "audit-policy-file",
-    "authentication-config", "authentication-token-webhook-cache-ttl",
-    "authentication-token-webhook-config-file", "authorization-config",
-    "authorization-webhook-config-file", "basic-auth-file", "cert-dir", "cloud-config",
-    "cloud-provider", "cors-allowed-origins", "default-not-ready-toleration-seconds",
-    "default-unreachable-toleration-seconds", "default-watch-cache-size",
-    "delete-collection-workers",
-    "disable-admission-plugins", "emulated-version", "encryption-provider-config",
-    "endpoint-reconciler-type", "etcd-compaction-interval", "etcd-prefix", "event-ttl",
-    "external-hostname", "feature-gates", "goaway-chance", "insecure-bind-address",
-    "insecure-port", "kubelet-timeout", "lease-reuse-duration-seconds", "log-dir",
-    "log-flush-frequency", "logging-format", "max-mutating-requests-inflight",
-    "max-requests-inflight", "min-request-timeout", "oidc-client-id", "oidc-issuer-url",
-    "proxy-client-cert-file", "proxy-client-key-file", "request-timeout",
-    "requestheader-allowed-names", "requestheader-client-ca-file",
-    "requestheader-extra-headers-prefix", "requestheader-group-headers",
-    "requestheader-username-headers", "runtime-config", "service-account-api-audiences",
-    "service-account-issuer", "service-account-jwks-uri", "service-account-key-file",
-    "service-account-max-token-expiration", "service-account-signing-key-file",
-    "service-node-port-range", "shutdown-delay-duration", "stderrthreshold", "storage-backend",
-    "storage-media-type", "tls-ca-file", "tls-cipher-suites", "tls-min-version",
-    "tls-sni-cert-key", "token-auth-file", "tracing-config-file", "vmodule", "watch-cache-sizes",
-)  # fmt: skip
-"""Flags of the real server that this one takes and that change nothing."""
+ZEROS = {
+    "bool": "false",
+    "duration": "0s",
+    "float64": "0",
+    "int": "0",
+    "int32": "0",
+    "int64": "0",
+    "stringSlice": "[]",
+    "uint": "0",
+    "version": "false",
+}
+
+ABSENT: dict[str, Any] = {
+    "enable-admission-plugins": [],
+    "enable-bootstrap-token-auth": False,
+    "experimental-bootstrap-token-auth": False,
+}
 
 
 class FlagSet(flags.FlagSet):
-    """The flags of the API server."""
+    """The flags of the API server of a version."""
+
+    absent = ABSENT
+    warnings = flags.LOGGING_WARNINGS
 
     @classmethod
     def known(cls) -> Mapping[str, tuple[str, str, str | None, bool, str]]:
         """Return each flag's type, default, deprecation, whether help hides it, and its origin."""
-        ignored = {
-            **dict.fromkeys(BOOLEANS, ("bool", "false")),
-            **dict.fromkeys(TEXTS, ("string", "")),
-        }
-        return {
-            name: (kind, default, None, False, "server")
-            for name, (kind, default) in sorted({**ignored, **USED}.items())
-        }
+        of_version = {**dict.fromkeys(OWN, ("string", None)), **FACTS["flags"]}
+        known = {}
+        for name, (collected, warning) in sorted(of_version.items()):
+            # A value that changes nothing, and of a type that only the real server knows, is text.
+            kind = collected if collected in PARSERS else "string"
+            kind, default = USED.get(name, (kind, ZEROS.get(kind, "")))
+            known[name] = kind, default, warning, warning is not None, "server"
+        return known

@@ -13,6 +13,15 @@ from hollow_common.values import LISTS, MAPS, PARSERS, READ, parse_list
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LOGGING_WARNINGS = {
+    "klog (KEP-2845)": (
+        "will be removed in a future release, see "
+        "https://github.com/kubernetes/enhancements/tree/master/keps/sig-instrumentation/"
+        "2845-deprecate-klog-specific-flags-in-k8s-components"
+    ),
+}
+"""The warnings of the logging library's flags, which every program has, by the facts' mark."""
+
 
 class Flag:
     """A flag, and the value it has."""

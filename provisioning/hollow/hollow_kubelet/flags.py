@@ -16,11 +16,7 @@ WARNINGS = {
         "This is a cadvisor flag that was mistakenly registered with the Kubelet. Due to legacy "
         "concerns, it will follow the standard CLI deprecation timeline before being removed."
     ),
-    "klog (KEP-2845)": (
-        "will be removed in a future release, see "
-        "https://github.com/kubernetes/enhancements/tree/master/keps/sig-instrumentation/"
-        "2845-deprecate-klog-specific-flags-in-k8s-components"
-    ),
+    **flags.LOGGING_WARNINGS,
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from hollow_apiserver.etcd import Etcd
 from hollow_apiserver.options import FlagSet
 from hollow_apiserver.program import build, prepare
+from hollow_common.facts import FACTS
 from hollow_common.tls import Client
 
 from tests.unit.hollow_apiserver.fake_etcd import FakeEtcd
@@ -23,8 +24,6 @@ NODE1 = Client("system:node:node1", ("system:nodes",))
 NODE2 = Client("system:node:node2", ("system:nodes",))
 JANE = Client("jane")
 NOBODY = Client()
-ARTICLE = ("--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
-           "--enable-bootstrap-token-auth", "--advertise-address=192.0.2.1")  # fmt: skip
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 TOKEN = "abcdef.0123456789abcdef"
 SECRETS = "/api/v1/namespaces/kube-system/secrets"
@@ -33,6 +32,18 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+
+
+def usual_flags(minor: int) -> list[str]:
+    """Return the flags of a server of a minor that admits and authorizes as on a master."""
+    plugins = "enable-admission-plugins" if minor >= 10 else "admission-control"
+    tokens = "enable" if minor >= 8 else "experimental"
+    return [
+        "--authorization-mode=Node,RBAC",
+        f"--{plugins}=NodeRestriction",
+        f"--{tokens}-bootstrap-token-auth",
+        "--advertise-address=192.0.2.1",
+    ]
 
 
 class Got(NamedTuple):
@@ -48,7 +59,7 @@ class Cluster:
     def __init__(self, etcd: FakeEtcd, *words: str) -> None:
         self.etcd = etcd
         flags = FlagSet()
-        flags.parse([*ARTICLE, f"--etcd-servers={etcd.url}", *words])
+        flags.parse([*usual_flags(FACTS["minor"]), f"--etcd-servers={etcd.url}", *words])
         self.server = build(flags, Etcd(flags["etcd-servers"], None))
         prepare(flags, self.server)
 

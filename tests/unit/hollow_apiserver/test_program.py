@@ -17,7 +17,7 @@ import pytest
 from pytest_kubecluster.kubelet.hollow_apiserver import render_hollow_apiserver
 from pytest_kubecluster.spec.version import KubeVersion
 from tests.unit.hollow_apiserver.fake_etcd import FakeEtcd
-from tests.unit.hollow_apiserver.support import ARTICLE, config_map
+from tests.unit.hollow_apiserver.support import config_map, usual_flags
 from tests.unit.kubelet.hollow.support import (
     SECONDS,
     Pair,
@@ -77,7 +77,7 @@ def start(program: Path, pki: Pki, etcd: FakeEtcd, tmp_path: Path) -> Iterator[S
         log = tmp_path / "log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, str(program), *ARTICLE, f"--etcd-servers={etcd.url}",
+                [sys.executable, str(program), *usual_flags(VERSION.minor), f"--etcd-servers={etcd.url}",
                  "--bind-address=127.0.0.1", f"--secure-port={port}",
                  f"--client-ca-file={pki.ca.crt}", f"--tls-cert-file={pki.serving.crt}",
                  f"--tls-private-key-file={pki.serving.key}", *words],

@@ -9,12 +9,14 @@ import pytest
 from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.spec.control_plane import (
     COMPONENTS,
+    Component,
     api_server_flags,
     component_flags,
     etcd_flags,
     pod_network,
 )
 from pytest_kubecluster.spec.model import ClusterSpec, ControlPlaneSpec
+from pytest_kubecluster.spec.programs import program_flags
 from pytest_kubecluster.spec.version import NEWEST, OLDEST, KubeVersion
 
 
@@ -46,6 +48,19 @@ def test_api_server_has_a_flag_in_the_versions_that_know_it(
 ) -> None:
     having = [minor for minor in range(OLDEST, NEWEST + 1) if flag in flags(f"1.{minor}.0")]
     assert having == list(range(first, last + 1))
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("minor", range(OLDEST, NEWEST + 1))
+def test_every_flag_is_one_of_the_version(component: Component, minor: int) -> None:
+    known = program_flags(component, minor)
+    for masters in (1, 3):
+        spec = cluster(f"1.{minor}.0", masters)
+        given = component_flags(spec, spec.nodes[0], component)
+        assert given.keys() - known.keys() == set()
+        # Ports that only these flags close, and a key that 1.11 alone says to do without.
+        deprecated = {name for name in given if known[name].deprecated}
+        assert deprecated <= {"address", "insecure-port", "service-account-private-key-file"}
 
 
 def test_node_restriction_is_on_in_every_version() -> None:
