@@ -29,6 +29,7 @@ from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.parts import Authority as SeenAuthority
 from pytest_kubecluster.nodes.parts import File, Kubeconfig
 from pytest_kubecluster.nodes.verdict import Case, Difference, NothingToCheck
+from pytest_kubecluster.spec.defaults import LayoutName
 from pytest_kubecluster.spec.model import ControlPlaneSpec, KubeletSpec
 from pytest_kubecluster.spec.version import KubeVersion
 
@@ -57,6 +58,7 @@ class Seen:
     joins: bool = True
     old: bool = False
     process: Any = "runs"
+    layout: LayoutName = "kubeadm"
 
     def case(self) -> Case:
         files: dict[str, tuple[File | None, bool]] = dict.fromkeys(self.files, (None, True))
@@ -77,7 +79,11 @@ class Seen:
             setting=settings.get,
             process=self.process,
         )
-        return Case(cast(Any, observed), cast(Any, None), kubelet(joins=self.joins))
+        return Case(
+            cast(Any, observed),
+            cast(Any, None),
+            replace(kubelet(joins=self.joins), layout=self.layout),
+        )
 
     def ask(self, command: str, request: dict[str, Any]) -> dict[str, Any]:
         assert (command, request) == ("bootstrap", {"kubeconfig": FILE.path})
@@ -208,6 +214,12 @@ TOKEN = Kubeconfig(FILE.path, FILE, kind="token")
 def test_tokens_are_used_up(seen: Seen, first: Kubeconfig, status: int, found: str) -> None:
     one = replace(seen, first=first, token_status=status)
     assert text(joining.token_is_used_up(one.node)) == found
+
+
+def test_tokens_of_a_users_node_are_the_users(seen: Seen) -> None:
+    one = replace(seen, first=TOKEN, token_status=200, layout="found")
+    with pytest.raises(NothingToCheck, match="how the node joins"):
+        list(joining.token_is_used_up(one.node))
 
 
 @pytest.mark.parametrize(
