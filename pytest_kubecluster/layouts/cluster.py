@@ -23,6 +23,7 @@ from pytest_kubecluster.spec.launcher import launcher_for
 from pytest_kubecluster.spec.model import ClusterSpec, ControlPlaneSpec, KubeletSpec, NodeSpec
 from pytest_kubecluster.spec.parts import NO_ADDRESS
 from pytest_kubecluster.spec.topology import Machine, article_machines
+from pytest_kubecluster.spec.translate import Change
 from pytest_kubecluster.spec.version import NEWEST, OLDEST, KubeVersion
 
 OLDEST_OF: Mapping[LayoutName, int] = {
@@ -106,6 +107,13 @@ _BOOTSTRAP: Mapping[LayoutName, str] = {
 }
 
 
+_JOINS = Change(
+    "--bootstrap-kubeconfig set",
+    "the node joins with a token, and asks for its certificate",
+    "Kubernetes docs: TLS bootstrapping",
+)
+
+
 def with_control_plane(spec: ClusterSpec, plane: ControlPlaneSpec | None) -> ClusterSpec:
     """Return a cluster whose masters run a control plane, or none.
 
@@ -121,7 +129,13 @@ def with_control_plane(spec: ClusterSpec, plane: ControlPlaneSpec | None) -> Clu
 def _bootstrapped(kubelet: KubeletSpec) -> KubeletSpec:
     if not any(file.rotated for file in kubelet.files):
         return kubelet
-    return replace(kubelet, bootstrap_kubeconfig=_BOOTSTRAP[kubelet.layout])
+    # kubeadm's unit has the flag in any case.
+    changes = () if kubelet.base else (_JOINS,)
+    return replace(
+        kubelet,
+        bootstrap_kubeconfig=_BOOTSTRAP[kubelet.layout],
+        more_changes=(*kubelet.more_changes, *changes),
+    )
 
 
 _KUBEADM_API_SERVER: Mapping[str, Any] = {"api_server_port": 6443, "api_server_master": 1}

@@ -57,6 +57,13 @@ def test_nothing_changes_without_a_control_plane(layout: LayoutName) -> None:
     assert replace(spec, control_plane=None) == without == with_control_plane(without, None)
 
 
+def test_the_reason_of_the_flag_is_given() -> None:
+    changes = [str(change) for change in joining("hardened")["worker01"].kubelet.changes]
+    assert any("--bootstrap-kubeconfig set" in change for change in changes)
+    changes = [str(change) for change in joining("kubeadm")["worker01"].kubelet.changes]
+    assert not any("--bootstrap-kubeconfig" in change for change in changes)
+
+
 def test_a_hook_keeps_what_the_control_plane_says() -> None:
     spec = with_layout(joining("classic"), "hardened")
     assert spec["worker01"].kubelet.flags["bootstrap-kubeconfig"]
