@@ -16,6 +16,7 @@ from pytest_kubecluster.nodes.parts import (
     Kubeconfig,
     Process,
     Proxy,
+    Running,
     StaticPods,
 )
 
@@ -41,7 +42,9 @@ def fields_of(seen: Mapping[str, Any]) -> dict[str, Any]:
         "failed_units": tuple(seen["failed_units"] or ()),
         "journal": tuple(seen["journal"] or ()),
         "process": _process(seen["kubelet"]),
-        "kubelets": tuple((one["pid"], tuple(one["argv"])) for one in seen["kubelets"]),
+        "kubelets": tuple(
+            Running(one["pid"], tuple(one["argv"]), one.get("unit", "")) for one in seen["kubelets"]
+        ),
         "unit_processes": tuple(map(tuple, seen["unit_processes"])),
         "said_version": version["text"],
         "version_source": version["source"] or version.get("problem", ""),

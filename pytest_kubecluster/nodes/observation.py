@@ -21,6 +21,7 @@ from pytest_kubecluster.nodes.parts import (
     Kubeconfig,
     Process,
     Proxy,
+    Running,
     StaticPods,
 )
 from pytest_kubecluster.spec.flags import CommandLine, Flags, parse_argv
@@ -76,8 +77,8 @@ class Observation:
     journal: Sequence[str]
     """The kubelet's last 50 lines."""
     process: Process | None
-    kubelets: Sequence[tuple[int, tuple[str, ...]]]
-    """All kubelets of the node: pid, and the first words of argv."""
+    kubelets: Sequence[Running]
+    """All kubelets of the node."""
     unit_processes: Sequence[tuple[str, ...]]
     said_version: str
     """The running kubelet's version, as it reports it; empty if it is unknown."""

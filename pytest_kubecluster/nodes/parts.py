@@ -96,6 +96,17 @@ class Kubeconfig:
 
 
 @dataclass(frozen=True)
+class Running:
+    """A kubelet of the node, its unit's or another."""
+
+    pid: int
+    argv: tuple[str, ...]
+    """The first words of it."""
+    unit: str
+    """The service that it belongs to; nothing for one outside of all services."""
+
+
+@dataclass(frozen=True)
 class Process:
     """The process that is the kubelet."""
 

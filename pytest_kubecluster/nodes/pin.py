@@ -26,6 +26,7 @@ from pytest_kubecluster.nodes.node_object import NodeObject
 from pytest_kubecluster.nodes.observation import Observation
 from pytest_kubecluster.nodes.parts import File, Kubeconfig
 from pytest_kubecluster.nodes.verdict import Difference, case_of, compare, differences_of
+from pytest_kubecluster.nodes.verdict.process import why_not_running
 from pytest_kubecluster.nodes.verdict.registration import SELF_SET, set_by_hand
 from pytest_kubecluster.nodes.verdict.service import own_drop_ins
 from pytest_kubecluster.spec.defaults import LayoutName
@@ -42,6 +43,7 @@ from pytest_kubecluster.spec.settings import (
     same_value,
 )
 from pytest_kubecluster.spec.specfile import NAME, read_spec_file
+from pytest_kubecluster.spec.toml_values import url
 from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.spec.values import thawed
 from pytest_kubecluster.spec.version import KNOWN, KubeVersion
@@ -92,7 +94,7 @@ def pin_node(
     own = layout != "classic"
     layout = "found" if own else layout
     machine = Machine(name, role, NO_ADDRESS)
-    seen = _look(spec_from({}, machine, KubeVersion(1, 7, 5), layout), name, access)
+    seen = _first_look(machine, layout, access)
     version = _version(name, seen)
     try:
         table = pinned(seen, minimal=minimal) if own else {}
@@ -123,10 +125,13 @@ def pinned(seen: Observation, *, minimal: bool = False) -> dict[str, Any]:
     credentials = seen.credentials
     if credentials is not None and credentials.path:
         table["kubeconfig"] = credentials.path
-        if re.match(r"https?://[^/:]", credentials.server):
-            table["api_server"] = credentials.server
+        with suppress(ValueError):
+            table["api_server"] = url(credentials.server)
     if config := seen.flags.get("config"):
-        table["config_path"] = config
+        if config.startswith("/"):
+            table["config_path"] = config
+        else:
+            table["flags"] = {"config": config}
     if name := seen.flags.get("hostname-override"):
         table["hostname"] = name
     if seen.node_ips or not minimal:
@@ -365,6 +370,20 @@ def _files_that_differ(
 # --- reading and writing ---------------------------------------------------------------------
 
 
+def _first_look(machine: Machine, layout: LayoutName, access: Access) -> Observation:
+    """Look at a node of which nothing is known; its kubelet may be one of another unit."""
+
+    def look(document: Mapping[str, Any]) -> Observation:
+        spec = spec_from(document, machine, KubeVersion(1, 7, 5), layout)
+        return _look(spec, machine.name, access)
+
+    seen = look({})
+    units = {one.unit for one in seen.kubelets if one.unit}
+    if layout == "found" and not seen.running and len(units) == 1:
+        return look({"unit": {"name": units.pop()}})
+    return seen
+
+
 def _look(spec: ClusterSpec, name: str, access: Access) -> Observation:
     """Look at a node with the files of its spec rendered beside it."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -388,7 +407,7 @@ def spec_from(
 def _version(name: str, seen: Observation) -> KubeVersion:
     """Return the version that runs, as the unit's image tag has it where there is one."""
     if not seen.running:
-        raise KubeClusterError(f"{name}: no kubelet runs there")
+        raise KubeClusterError(f"{name}: kubelet process: {why_not_running(seen)}")
     version = seen.version
     if version is None:
         raise KubeClusterError(f"{name}: the version of its kubelet is not known")

@@ -122,9 +122,13 @@ def network(value: Any) -> IPv4Network:
 
 
 def url(value: Any) -> str:
-    """Read the URL of an API server."""
-    parts = urlsplit(text(value))
-    if parts.scheme != "https" or not parts.hostname:
+    """Read the URL of an API server; a proxy on the node itself may speak plain HTTP."""
+    try:
+        parts = urlsplit(text(value))
+        valid = parts.scheme in ("https", "http") and parts.hostname and parts.port != 0
+    except ValueError:  # an address or port that is none
+        valid = False
+    if not valid:
         raise ValueError(f"invalid value {shown(value)} (must be a URL: https://HOST:PORT)")
     return str(value)
 

@@ -14,7 +14,7 @@ from .wait import is_healthy
 _POLL_SECONDS = 0.25
 _EXIT_SECONDS = 5
 _NOTICE_SECONDS = 3
-_PROPERTIES = "MainPID ControlGroup ExecMainStatus ExecMainCode"
+_PROPERTIES = "MainPID ControlGroup SubState ExecMainStatus ExecMainCode"
 
 
 def disturb(

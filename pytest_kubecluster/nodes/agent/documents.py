@@ -54,14 +54,25 @@ def _load(text: str) -> Any:
     from yaml.loader import SafeLoader
 
     class Loader(SafeLoader):
-        """A loader without YAML 1.1's dates and numbers to the base 60, which Go's has not."""
+        """A loader that reads what go-yaml reads.
+
+        It has no dates and no numbers to the base 60, and allows tabs as space between tokens.
+        """
+
+        def scan_to_next_token(self) -> None:
+            super().scan_to_next_token()
+            while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
+                while self.peek() == "\t":
+                    self.forward()
+                super().scan_to_next_token()
 
     Loader.yaml_implicit_resolvers = _resolvers(SafeLoader.yaml_implicit_resolvers)
 
     try:
         loader = Loader(text)
         try:
-            return loader.get_single_data()
+            # A kubelet reads the first document of a file and nothing behind it.
+            return loader.get_data()
         finally:
             loader.dispose()
     except MarkedYAMLError as error:

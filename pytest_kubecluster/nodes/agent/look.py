@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import socket
@@ -74,7 +75,7 @@ def look(
             "resolved": resolved,
             "resolv_conf": system.text("/etc/resolv.conf"),
             **_kubelet(parts, account, expected, asked_ports, seconds),
-            "unit_files": parts.take("unit_files", {}, _unit_files, account),
+            "unit_files": parts.take("unit_files", {}, unit_files, account),
             "files": {
                 path: parts.take(path, None, _described, path, secret)
                 for path, secret in files.items()
@@ -117,7 +118,9 @@ def _kubelet(
     found = {
         "kubelet": kubelet,
         "kubelets": [
-            {"pid": one.pid, "argv": list(one.argv)[:3]} for one in every if one.is_kubelet
+            {"pid": one.pid, "argv": list(one.argv)[:3], "unit": process.unit_of(one)}
+            for one in every
+            if one.is_kubelet
         ],
         "unit_processes": [list(one.argv)[:2] for one in process.of_unit(every, account)],
         "configuration": files,
@@ -156,17 +159,22 @@ def _triggers(account: dict[str, str], seconds: float) -> dict[str, Any]:
     return {one.get("Id", name): one for name, one in zip(units, shown, strict=False)}
 
 
-def _unit_files(account: dict[str, str]) -> dict[str, Any]:
+def unit_files(account: dict[str, str]) -> dict[str, Any]:
     """Return the files that make the unit: its own, drop-ins, environment files."""
     paths = {account.get("FragmentPath", ""): "unit"}
     paths |= dict.fromkeys(account.get("DropInPaths", "").split(), "drop-in")
     for line in account.get("EnvironmentFiles", "").splitlines():
-        paths |= {line.partition(" (")[0]: "environment"}
+        paths |= dict.fromkeys(_matching(line.rpartition(" (")[0] or line), "environment")
     return {
         path: {"kind_of_file": kind, **(system.describe(path) or {"missing": True})}
         for path, kind in paths.items()
         if path
     }
+
+
+def _matching(pattern: str) -> list[str]:
+    """Return the files that an ``EnvironmentFile=`` names: it may have wildcards."""
+    return sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
 
 
 def configuration(options: Options, root: str) -> list[dict[str, Any]]:

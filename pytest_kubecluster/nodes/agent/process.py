@@ -12,7 +12,10 @@ from typing import Any
 
 from .system import inside, output, ownership, text
 
-PROGRAMS = ("kubelet", "hyperkube")
+_PROGRAM = re.compile(
+    r"(kubelet|hyperkube)(?:[-_.]?v?\d[\w.+-]*|[-.](?:bin|real))?|\.(kubelet|hyperkube)-wrapped"
+)
+"""Names of the program: its own, with a version, or what a wrapper of this name runs."""
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh", "busybox")
 _CLIENTS = (
     "podman",
@@ -25,6 +28,7 @@ _CLIENTS = (
     "crun",
     "lxc",
     "machinectl",
+    "systemd-run",
 )
 """Programs that have something else start the process: it is not below them."""
 
@@ -40,10 +44,13 @@ class Process:
     started: int
     """In clock ticks since the node booted."""
 
+    executable: str = ""
+    """The program's file; its argv may call it otherwise."""
+
     @property
     def is_kubelet(self) -> bool:
         """Whether its program is a kubelet, however it is started."""
-        return program(self.argv) is not None
+        return bool(program(self.argv) or program((self.executable, *self.argv[1:])))
 
 
 def program(argv: tuple[str, ...]) -> str | None:
@@ -61,11 +68,16 @@ def program(argv: tuple[str, ...]) -> str | None:
             del words[0]
     elif os.path.basename(words[0]) in _SHELLS:
         return None
-    if not words or os.path.basename(words[0]) not in PROGRAMS:
+    if not words or not is_program(words[0]):
         return None
-    if os.path.basename(words[0]) == "hyperkube" and "kubelet" not in words[1:3]:
+    if "hyperkube" in os.path.basename(words[0]) and "kubelet" not in words[1:3]:
         return None
     return words[0]
+
+
+def is_program(path: str) -> bool:
+    """Return whether a path is that of a kubelet or hyperkube, by its name."""
+    return bool(_PROGRAM.fullmatch(os.path.basename(path)))
 
 
 def processes() -> list[Process]:
@@ -77,8 +89,18 @@ def processes() -> list[Process]:
             fields = rest.split()
             if len(fields) > 19 and fields[0] not in "ZX":
                 group = text(f"/proc/{name}/cgroup")
-                found.append(Process(int(name), int(fields[1]), words, group, int(fields[19])))
+                parent, started = int(fields[1]), int(fields[19])
+                found.append(
+                    Process(int(name), parent, words, group, started, _executable(int(name)))
+                )
     return sorted(found, key=lambda process: process.started)
+
+
+def _executable(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+    except OSError:
+        return ""
 
 
 def argv(pid: int) -> tuple[str, ...]:
@@ -104,17 +126,30 @@ def _within(groups: str, group: str) -> bool:
     )
 
 
+def unit_of(one: Process) -> str:
+    """Return the service whose control group a process is in, or nothing."""
+    for line in one.group.splitlines():
+        controllers, _, path = line.partition(":")[2].partition(":")
+        if controllers in ("", "name=systemd"):
+            services = [part for part in path.split("/") if part.endswith(".service")]
+            return services[-1] if services else ""
+    return ""
+
+
 def kubelet_of(unit: dict[str, str], every: list[Process]) -> Process | None:
     """Return the kubelet that a unit runs: the main process, or the first below it that is one.
 
-    Where the unit only asks a container runtime for it, that is the one kubelet of the node.
+    Where the unit only asks a container runtime for it, that is the one kubelet of the node; such a
+    unit may have ended and count as active (``RemainAfterExit=``).
     """
     ours = of_unit(every, unit)
     main = [one for one in ours if one.pid == int(unit.get("MainPID") or 0)]
     for one in [*main, *ours]:
         if one.is_kubelet:
             return one
-    asked = any(os.path.basename(word) in _CLIENTS for one in ours for word in one.argv[:3])
+    asked = unit.get("SubState") == "exited" or any(
+        os.path.basename(word) in _CLIENTS for one in ours for word in one.argv[:3]
+    )
     kubelets = [one for one in every if one.is_kubelet]
     return kubelets[0] if asked and kubelets else None
 
@@ -179,7 +214,7 @@ def version_in_program(pid: int) -> str:
     """
     counts: dict[bytes, int] = {}
     exe = f"/proc/{pid}/exe"
-    if os.path.basename(os.readlink(exe)).split(" ")[0] not in PROGRAMS:
+    if not is_program(_executable(pid)):
         return ""
     with open(exe, "rb") as file:
         if file.read(4) != b"\x7fELF":

@@ -46,7 +46,9 @@ def unit_is_owned_by_root(case: Case) -> Iterator[Difference]:
     if stated := _statement(case, case.kubelet.unit_path):
         yield from _ownership(case, stated)
     for path, (_, file) in case.seen.unit_files.items():
-        if file is not None and (stated is None or path != stated.path):
+        # The file of a unit that is masked is /dev/null.
+        ours = stated is not None and path == stated.path
+        if file is not None and file.kind == "file" and not ours:
             yield from _only_root(file, _WRITABLE, "writable by root only")
 
 

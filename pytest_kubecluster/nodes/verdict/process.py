@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
-from pathlib import PurePosixPath
 
-from pytest_kubecluster.nodes.agent.process import PROGRAMS
+from pytest_kubecluster.nodes.agent.process import is_program
 from pytest_kubecluster.nodes.observation import Observation
 from pytest_kubecluster.nodes.verdict.difference import Case, Difference, Evidence, NothingToCheck
-from pytest_kubecluster.nodes.verdict.unit import exec_start
+from pytest_kubecluster.nodes.verdict.unit import UNKNOWN, exec_start
 from pytest_kubecluster.spec.flags import CommandLine, FlagError, parse_argv
 from pytest_kubecluster.spec.kinds import (
     SettingError,
@@ -24,6 +23,8 @@ from pytest_kubecluster.spec.settings import DEFAULT, Setting, same_value
 
 _APART = ("node-labels", "register-with-taints", "node-ip")
 """Settings that are stated as labels, taints and addresses."""
+
+_BY_ANOTHER = "the unit starts the kubelet through another program"
 
 
 def kubelet_runs(case: Case) -> Iterator[Difference]:
@@ -45,24 +46,34 @@ def why_not_running(seen: Observation) -> str:
     """Return why no kubelet runs, with its last log lines."""
     unit = seen.unit
     name = unit.get("Id") or "the unit"
+    elsewhere = "".join(f"\n  {one}" for one in kubelets_elsewhere(seen))
     if unit.get("LoadState") not in (None, "loaded"):
-        return f"no: {name} is {unit['LoadState']}"
+        return f"no: {name} is {unit['LoadState']}{elsewhere}"
     if seen.unit_processes:
         programs = ", ".join(" ".join(words) for words in seen.unit_processes)
-        return f"no: {name} runs no kubelet and no hyperkube, only {programs}"
+        return f"no: {name} runs no kubelet and no hyperkube, only {programs}{elsewhere}"
     state = f"{unit.get('ActiveState')} ({unit.get('SubState')})"
     last = "".join(f"\n  {line[:200]}" for line in seen.journal[-8:])
     end = f"result {unit.get('Result')}, exit status {unit.get('ExecMainStatus')}"
-    return f"no: {name} is {state}, {end}; its last lines:{last}"
+    return f"no: {name} is {state}, {end}{elsewhere}; its last lines:{last}"
+
+
+def kubelets_elsewhere(seen: Observation) -> Iterator[str]:
+    """Yield where the node's kubelets run, and how to state that, if the unit runs none."""
+    for one in seen.kubelets:
+        if one.unit:
+            yield f'{one.unit} runs a kubelet; to check that one: [unit] name = "{one.unit}"'
+        else:
+            yield f"a kubelet runs outside of all units: {' '.join(one.argv)} (pid {one.pid})"
 
 
 def only_one_kubelet_runs(case: Case) -> Iterator[Difference]:
     """Expect that no other kubelet runs on the node."""
     _need_process(case)
     ours = case.seen.process.pid if case.seen.process else 0
-    for pid, argv in case.seen.kubelets:
-        if pid != ours:
-            yield _differs("another kubelet", None, f"{' '.join(argv)} (pid {pid})")
+    for one in case.seen.kubelets:
+        if one.pid != ours:
+            yield _differs("another kubelet", None, f"{' '.join(one.argv)} (pid {one.pid})")
 
 
 def version_is_that_of_the_spec(case: Case) -> Iterator[Difference]:
@@ -88,21 +99,28 @@ def command_line_is_that_of_the_unit(case: Case) -> Iterator[Difference]:
     _need_process(case)
     process = case.seen.process
     words = exec_start(case.seen)
-    if process is None or not words or not process.is_main:
-        raise NothingToCheck("the unit starts the kubelet through another program")
-    start = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
-    if any("%" in word for word in words[start:]):
-        raise NothingToCheck("the unit's ExecStart has specifiers that only systemd knows")
+    if process is None or not words:
+        raise NothingToCheck(_BY_ANOTHER)
+    # A script may be called kubelet, too: what it starts has another path.
+    own = process.is_main and words[0] in (*process.argv[:2], process.program)
+    starts = [i for i, word in enumerate(words) if is_program(word) and (i or process.is_main)]
+    if not (process.is_main or starts):
+        raise NothingToCheck(_BY_ANOTHER)
+    start = 0 if own or not starts else starts[-1]
     try:
         minor = case.seen.read_as.minor_version
         configured: CommandLine = parse_argv(words[start:], minor)
         runs = case.seen.flags
     except FlagError as error:
+        if not own:
+            # These may be the other program's options.
+            raise NothingToCheck(_BY_ANOTHER) from None
         yield _differs("ExecStart", "flags that the kubelet accepts", str(error))
         return
     # A launcher may add flags.
-    alone = PurePosixPath(words[0]).name in PROGRAMS
-    for name in dict.fromkeys([*configured.flags, *(runs if alone else ())]):
+    for name in dict.fromkeys([*configured.flags, *(runs if own else ())]):
+        if UNKNOWN in configured.flags.get(name, ""):
+            continue
         if not same_value(case.seen.read_as, name, configured.flags.get(name), runs.get(name)):
             place = case.seen.unit.get("FragmentPath", "")
             yield Difference(

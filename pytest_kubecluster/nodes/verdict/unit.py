@@ -3,94 +3,89 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pytest_kubecluster.nodes.observation import Observation
+from pytest_kubecluster.nodes.verdict import unit_syntax as syntax
+
+UNKNOWN = "\0"
+"""Stands for a specifier that systemd alone can resolve."""
 
 _PREFIXES = "-@:+!|"
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+)|\$)")
+_FOLDERS = {
+    "C": "/var/cache",
+    "E": "/etc",
+    "L": "/var/log",
+    "S": "/var/lib",
+    "t": "/run",
+    "T": "/tmp",
+    "V": "/var/tmp",
+    "h": "/root",
+    "u": "root",
+    "U": "0",
+    "g": "root",
+    "G": "0",
+}
 
 
 def exec_start(seen: Observation) -> list[str]:
     """Return the words of the unit's ExecStart, with variables replaced; none if there is none.
 
-    As in systemd.service(5): an empty assignment clears the ones before it, a variable that is a
-    word of its own is split at spaces, one in braces is not, and one that is not set is empty.
+    As in systemd.service(5): an empty assignment clears the ones before it. Words of which parts
+    cannot be known have UNKNOWN there.
     """
     command = ""
     for name, value in directives(seen):
         if name == "ExecStart":
             command = value
-    environment = _environment(seen)
-    words: list[str] = []
-    for word in _words(command.lstrip(_PREFIXES)):
-        whole = re.fullmatch(r"\$(\w+)", word)
-        if whole:
-            words += _words(environment.get(whole[1], ""))
-        else:
-            words.append(_expanded(word, environment))
-    return words
+    words = syntax.split_words(command)
+    if not words:
+        return []
+    program = words[0].lstrip(_PREFIXES)
+    prefixes = words[0].removesuffix(program)
+    # After @, the next word is only what the process calls itself.
+    words = [program, *words[2 if "@" in prefixes else 1 :]]
+    known = _specifiers(seen)
+    words = [resolved(word, known) for word in words]
+    if ":" in prefixes:
+        return words
+    environment = _environment(seen, known)
+    return [part for word in words for part in syntax.with_variables(word, environment)]
 
 
 def directives(seen: Observation) -> Iterator[tuple[str, str]]:
     """Yield the assignments of the ``[Service]`` section of the unit and its drop-ins, in order."""
     for kind, file in seen.unit_files.values():
         if kind != "environment" and file is not None:
-            for section, name, value in all_directives(file.text):
+            for section, name, value in syntax.directives(file.text):
                 if section == "Service":
                     yield name, value
 
 
-def all_directives(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield section, name and value of each assignment in a unit file (systemd.syntax(7))."""
-    section = ""
-    # A comment between continued lines does not end them.
-    text = re.sub(r"\\\n[ \t]*(?:[#;].*\n[ \t]*)*", " ", text)
-    for line in map(str.strip, text.splitlines()):
-        if line.startswith("[") and line.endswith("]"):
-            section = line[1:-1]
-        elif "=" in line and line[0] not in "#;":
-            name, _, value = line.partition("=")
-            yield section, name.strip(), value.strip()
-
-
-def _environment(seen: Observation) -> dict[str, str]:
+def _environment(seen: Observation, known: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of ``Environment=`` and then of the environment files, which win."""
     found: dict[str, str] = {}
     for name, value in directives(seen):
         if name == "Environment":
-            found = {} if not value else found | dict(_assignments(_words(value)))
+            set_here = syntax.assignments(value)
+            found = {} if not value else found | {k: resolved(v, known) for k, v in set_here}
     for kind, file in seen.unit_files.values():
         if kind == "environment" and file is not None:
-            joined = file.text.replace("\\\n", "")
-            lines = [line.strip() for line in joined.splitlines()]
-            lines = [line for line in lines if line and line[0] not in "#;" and "=" in line]
-            for line in lines:
-                key, _, value = line.partition("=")
-                found[key.strip()] = " ".join(_words(value)) if _quoted(value) else value.strip()
+            found |= syntax.environment_file(file.text)
     return found
 
 
-def _quoted(value: str) -> bool:
-    return value.strip()[:1] in ("'", '"')
+def _specifiers(seen: Observation) -> dict[str, str]:
+    """Return what specifiers stand for (systemd.unit(5)), of those that can be known here."""
+    name = seen.unit.get("Id", "")
+    stem = name.rpartition(".")[0]
+    prefix, at, instance = stem.partition("@")
+    found = {**_FOLDERS, "%": "%", "n": name, "N": stem, "p": prefix, "i": instance if at else ""}
+    if "-" not in stem and "\\" not in stem:  # else they are not the same unescaped
+        found |= {"P": prefix, "I": found["i"], "j": prefix, "J": prefix}
+    return {**found, "H": seen.hostname, "l": seen.hostname.partition(".")[0]}
 
 
-def _assignments(words: list[str]) -> Iterator[tuple[str, str]]:
-    for word in words:
-        key, equals, value = word.partition("=")
-        if equals:
-            yield key, value
-
-
-def _expanded(word: str, environment: dict[str, str]) -> str:
-    return _VARIABLE.sub(
-        lambda match: "$" if match[0] == "$$" else environment.get(match[1] or match[2], ""), word
-    )
-
-
-def _words(text: str) -> list[str]:
-    try:
-        return shlex.split(text, comments=False)
-    except ValueError:
-        return text.split()
+def resolved(text: str, known: Mapping[str, str]) -> str:
+    """Return a word with its specifiers replaced."""
+    return re.sub(r"%(.)", lambda found: known.get(found[1], UNKNOWN), text)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,11 @@ def test_unusable_key(user: dict[str, str], reason: str, tmp_path: Path) -> None
         ('{"a": 1e3}', 1000.0),
         ("\ufeffa: 1", 1),
         ("&x a: 1", 1),
+        # Tabs between tokens, as in a file of JSON with a comment above it.
+        ("a:\t1\t# tabs", 1),
+        ('# comment\n{\n\t"a": 1}', 1),
+        # A kubelet reads the first document alone.
+        ("# comment\n---\na: 1\n---\n[", 1),
     ],
 )
 def test_values_are_read_as_go_reads_them(text: str, value: Any) -> None:
@@ -184,6 +190,11 @@ def test_text_that_is_not_a_document(text: str, reason: str) -> None:
         ("/usr/bin/kubelet --v=2", "/usr/bin/kubelet"),
         ("/hyperkube kubelet --v=2", "/hyperkube"),
         ("/hyperkube proxy", None),
+        ("/opt/bin/kubelet-v1.30.14 --v=2", "/opt/bin/kubelet-v1.30.14"),
+        ("/opt/hyperkube_1.9.8 kubelet --v=2", "/opt/hyperkube_1.9.8"),
+        ("/nix/store/x/bin/.kubelet-wrapped --v=2", "/nix/store/x/bin/.kubelet-wrapped"),
+        ("/usr/bin/kubelet-csr-approver --v=2", None),
+        ("/usr/bin/kubelet.sh --v=2", None),
         ("python3 /opt/bin/kubelet --v=2", "/opt/bin/kubelet"),
         ("/usr/bin/python3.11 -u /opt/hyperkube kubelet", "/opt/hyperkube"),
         ("/bin/bash /opt/start-kubelet.sh", None),
@@ -218,12 +229,29 @@ def running(pid: int, parent: int, argv: str, group: str = "/user.slice") -> Pro
             12,
         ),
         ([running(10, 1, "/usr/bin/podman run kubelet"), running(30, 20, "kubelet --v=2")], 30),
+        ([running(10, 1, "/usr/bin/systemd-run --wait kubelet"), running(30, 1, "kubelet")], 30),
         ([running(10, 1, "/bin/bash /opt/start.sh"), running(30, 20, "kubelet --v=2")], None),
+        ([replace(running(10, 1, "node-agent --v=2"), executable="/usr/bin/kubelet")], 10),
     ],
 )
 def test_kubelet_of_a_unit(every: list[Process], pid: int | None) -> None:
     found = process.kubelet_of(UNIT, every)
     assert (found.pid if found else None) == pid
+
+
+def test_kubelet_of_a_unit_that_left_it_to_a_container_runtime() -> None:
+    unit = {"MainPID": "0", "ControlGroup": "", "SubState": "exited"}
+    kubelet = running(30, 20, "kubelet --v=2")
+    assert process.kubelet_of(unit, [kubelet]) == kubelet
+    assert process.kubelet_of({**unit, "SubState": "dead"}, [kubelet]) is None
+
+
+def test_environment_files_by_a_pattern(tmp_path: Path) -> None:
+    for name in ("20-b.env", "10-a.env", "c.conf"):
+        (tmp_path / name).write_text("A=1\n")
+    files = f"{tmp_path}/*.env (ignore_errors=yes)\n{tmp_path}/d (e).env (ignore_errors=no)"
+    found = look.unit_files({"EnvironmentFiles": files})
+    assert list(found) == [f"{tmp_path}/{name}" for name in ("10-a.env", "20-b.env", "d (e).env")]
 
 
 def test_links_of_a_container_are_followed_inside_it(tmp_path: Path) -> None:

@@ -399,6 +399,42 @@ def test_environment_files_and_variables_make_the_command_line(classic: Classic)
     assert failing(node, found(node)) == {"command_line_is_that_of_the_unit"}
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "/usr/bin/nice -n 5 {}",
+        "/usr/bin/env -i PATH=/bin {}",
+        "/usr/bin/taskset -c 0,1 {}",
+        "/usr/bin/timeout 1d {}",
+        "/bin/sh -c 'exec {}'",
+        "@{} node-agent",
+        ":{}",
+        "{} --hostname-override=%H --runonce=%m",
+    ],
+)
+def test_command_around_the_kubelet_is_no_difference(classic: Classic, command: str) -> None:
+    node = classic()
+    node.argv.append("--provider-id=one")
+    start = command.format(node.argv[0])
+    flags = " ".join(node.argv[1:])
+    node.write(UNIT, f"[Service]\nExecStart={start} {flags}\n", 0o644)
+    if "%H" in command:
+        node.argv += [f"--hostname-override={node.spec.name}", "--runonce=false"]
+    assert failing(node, found(node)) == set()
+    if "sh -c" not in command:
+        node.argv[node.argv.index("--provider-id=one")] = "--provider-id=two"
+        assert "command_line_is_that_of_the_unit" in failing(node, found(node))
+
+
+def test_unit_that_left_the_kubelet_to_a_container_runtime_is_active(classic: Classic) -> None:
+    node = classic()
+    node.account |= {"SubState": "exited", "MainPID": "0"}
+    node.more["kubelet"] = {**node.seen()["kubelet"], "main": False}
+    assert failing(node, found(node)) == set()
+    node.more["kubelet"] = None
+    assert {"service_is_active", "kubelet_runs"} <= failing(node, found(node))
+
+
 def test_difference_of_a_rendered_file_names_the_line(classic: Classic) -> None:
     node = classic()
     node.write(UNIT, node.read(UNIT).replace("Restart=always", "Restart=no"), 0o644)
