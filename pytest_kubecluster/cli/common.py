@@ -25,6 +25,7 @@ from pytest_kubecluster.cluster.registry import (
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.plugin.session import SESSION, ClusterSession
 from pytest_kubecluster.spec.model import NodeSpec
+from pytest_kubecluster.util.paths import current_folder
 from pytest_kubecluster.util.progress import Progress
 
 if TYPE_CHECKING:
@@ -56,8 +57,20 @@ class AddCommand(Protocol):
 def session_of(options: Sequence[str]) -> ClusterSession:
     """Return the session that pytest would have in this folder, with its ini file and hooks.
 
+    ``options`` are those of a command, which takes no tests. Raises pytest.UsageError.
+    """
+    session = recorded_session(options)
+    if unknown := session.config.known_args_namespace.file_or_dir:
+        raise pytest.UsageError(f"unrecognized arguments: {' '.join(unknown)}")
+    return session
+
+
+def recorded_session(options: Sequence[str]) -> ClusterSession:
+    """Return the session of a run that had these options, and tests among them.
+
     Raises pytest.UsageError.
     """
+    current_folder()
     # The command has imported the plugin before pytest could rewrite its assertions: no warning.
     quiet = ["-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     config = pytest.Config.fromdictargs({}, [*quiet, *options])
@@ -88,7 +101,7 @@ def cluster_folder(name: str | None) -> ClusterFolder:
 
     Raises KubeClusterError if there is none.
     """
-    folder = find_cluster(name) if name else kept_cluster(Path.cwd())
+    folder = kept_cluster(current_folder()) if name is None else find_cluster(name)
     if folder is None:
         raise KubeClusterError(
             "no cluster is kept for this folder; name one (kubecluster list shows all), or boot "

@@ -53,7 +53,7 @@ def add_commands(add: AddCommand) -> None:
     )
     spec.add_argument("--name", help=DEFAULT_CLUSTER)
     render = add("render", _render, "Write the files of every node", options=True)
-    render.add_argument("folder", type=Path, metavar="DIR", help="folder to write to")
+    render.add_argument("folder", type=_folder, metavar="DIR", help="folder to write to")
     explain = add(
         "explain",
         _explain,
@@ -69,6 +69,12 @@ def add_commands(add: AddCommand) -> None:
         help="name of a node, if its value is asked for, and a flag (max-pods), a configuration "
         "path (evictionHard) or a feature gate (NodeSwap)",
     )
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; write . for the current folder")
+    return Path(text)
 
 
 def _spec(arguments: argparse.Namespace) -> int:

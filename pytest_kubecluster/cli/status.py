@@ -26,7 +26,7 @@ from pytest_kubecluster.cli.common import (
     kept_access,
     print_table,
     record_of,
-    session_of,
+    recorded_session,
 )
 from pytest_kubecluster.cluster.removal import machines_of
 from pytest_kubecluster.errors import KubeClusterError
@@ -154,7 +154,7 @@ def _spec_of(record: Record) -> ClusterSpec:
     Raises pytest.UsageError.
     """
     with _working_in(Path(record.invoked_in or record.project)):
-        session = session_of(record.options)
+        session = recorded_session(record.options)
         if record.network:
             session.move_to(IPv4Network(record.network))
         return session.spec

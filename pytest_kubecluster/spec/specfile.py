@@ -27,6 +27,7 @@ Options and ini keys win over the file, the hook over all.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
+from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.spec import toml_values as read
 from pytest_kubecluster.spec.benchmarks import Waiver, check_waivers
 from pytest_kubecluster.spec.kinds import SettingError, flatten_settings, normal_setting
@@ -42,6 +44,7 @@ from pytest_kubecluster.spec.settings import parse_setting, same_value
 from pytest_kubecluster.spec.toml_values import Reader, toml_name
 from pytest_kubecluster.spec.values import shown
 from pytest_kubecluster.spec.version import KubeVersion
+from pytest_kubecluster.util.paths import readable_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -140,9 +143,10 @@ def find_spec_file(start: Path) -> SpecFile:
     for folder in (start, *start.parents):
         own, shared = folder / NAME, folder / PYPROJECT
         table = _shared_table(shared)
-        if own.is_file() and table is not None:
+        there = os.path.lexists(own)
+        if there and table is not None:
             raise SpecFileError(f"{own} and [tool.kubecluster] of {PYPROJECT}: keep one of them")
-        if own.is_file():
+        if there:
             return read_spec_file(own, _load(own))
         if table is not None:
             return read_spec_file(shared, table)
@@ -191,11 +195,15 @@ def _shared_table(path: Path) -> Any:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # Editors of Windows begin a text with a mark of its encoding.
+        return tomllib.loads(readable_file(path).read_text(encoding="utf-8-sig"))
+    except KubeClusterError as error:
+        raise SpecFileError(str(error)) from None
     except tomllib.TOMLDecodeError as error:
         raise SpecFileError(f"{path}: {error}") from None
     except UnicodeDecodeError as error:
-        raise SpecFileError(f"{path}: {error}") from None
+        line = error.object[: error.start].count(b"\n") + 1
+        raise SpecFileError(f"{path}: it is not UTF-8 text (line {line})") from None
     except RecursionError:
         raise SpecFileError(f"{path}: tables or lists are nested too deeply") from None
     except ValueError:

@@ -65,6 +65,14 @@ def user_path(text: str, folder: Path) -> Path:
         raise KubeClusterError(f"{text}: the home folder {user} cannot be determined") from None
 
 
+def current_folder() -> Path:
+    """Return the current folder. Raises KubeClusterError if it was removed."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise KubeClusterError(f"the current folder cannot be used: {error.strerror}") from None
+
+
 def readable_file(path: Path) -> Path:
     """Return ``path`` if it is a regular file that can be read.
 

@@ -44,9 +44,30 @@ def test_invalid_arguments_are_usage_errors(tmp_path: Path) -> None:
         (("explain", "worker01", "vv"), "kubelet 1.7.5 has no flag --vv; did you mean --v?"),
         (("explain", "maxpods", "--kube-hyperkube=1.30.0"), "did you mean --max-pods?"),
         (("explain", "a", "b", "c"), "explain takes a setting, or a node and a setting"),
+        (("spec", "worker01"), "unrecognized arguments: worker01"),
+        (("doctor", "--kube-masters=1", "now"), "unrecognized arguments: now"),
+        (("render", ""), "argument DIR: it is empty; write . for the current folder"),
     ):
         status, output = command(tmp_path, *words)
         assert (status, message in output) == (2, True), output
+
+
+def test_empty_name_is_not_the_last_cluster(tmp_path: Path) -> None:
+    for name in ("destroy", "status", "cis"):
+        status, output = command(tmp_path, name, "")
+        assert (status, "'' is not a cluster name" in output) == (1, True), output
+
+
+def test_folder_that_was_removed_is_named(tmp_path: Path) -> None:
+    script = f'mkdir gone; cd gone; rmdir ../gone; "{sys.executable}" -m pytest_kubecluster "$0"'
+    for name in ("spec", "status"):
+        done = subprocess.run(
+            ["sh", "-c", script, name], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1
+        assert done.stderr == (
+            "kubecluster: the current folder cannot be used: No such file or directory\n"
+        )
 
 
 def test_version(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +11,7 @@ from pytest_kubecluster.layouts.cluster import cluster_spec, spec_of
 from pytest_kubecluster.spec.model import ClusterSpec, SpecError
 from pytest_kubecluster.spec.parts import NO_ADDRESS, Taint
 from pytest_kubecluster.spec.provenance import describe, explain_flag
-from pytest_kubecluster.spec.specfile import SpecFile, SpecFileError, find_spec_file
+from pytest_kubecluster.spec.specfile import NAME, SpecFile, SpecFileError, find_spec_file
 from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.spec.version import KubeVersion
 
@@ -98,8 +100,29 @@ def test_two_descriptions_are_one_too_many(tmp_path: Path) -> None:
 
 
 def test_file_that_is_not_text_is_named(tmp_path: Path) -> None:
-    (tmp_path / "kubecluster.toml").write_bytes(b"\xff")
-    with pytest.raises(SpecFileError, match=r"kubecluster\.toml: .*can't decode byte 0xff"):
+    (tmp_path / "kubecluster.toml").write_bytes(b"masters = 1\n# \xff")
+    with pytest.raises(SpecFileError, match=r"kubecluster\.toml: it is not UTF-8 text \(line 2\)"):
+        find_spec_file(tmp_path)
+
+
+def test_mark_of_an_encoding_is_no_statement(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"\xef\xbb\xbfmasters = 1\r\n")
+    assert find_spec_file(tmp_path).topology.masters == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (os.mkdir, "is a folder, not a file"),
+        (os.mkfifo, "is a FIFO, not a file"),
+        (lambda path: os.symlink("/dev/zero", path), "is a device, not a file"),
+        (lambda path: os.symlink(NAME, path), "Too many levels of symbolic links"),
+        (lambda path: os.symlink("gone", path), "does not exist"),
+    ],
+)
+def test_what_is_not_a_file_is_not_passed_over(make: Any, problem: str, tmp_path: Path) -> None:
+    make(tmp_path / NAME)
+    with pytest.raises(SpecFileError, match=problem):
         find_spec_file(tmp_path)
 
 
