@@ -25,6 +25,7 @@ from pytest_kubecluster.machines.existing.survey import Reach
 from pytest_kubecluster.machines.ssh import SshOptions
 from pytest_kubecluster.spec.parts import NO_ADDRESS, IPAddress
 from pytest_kubecluster.spec.topology import Machine
+from pytest_kubecluster.spec.values import shown
 from pytest_kubecluster.util.ansible_cli import ask_ansible
 from pytest_kubecluster.util.paths import readable_file
 
@@ -208,11 +209,18 @@ def _check_readable(path: Path) -> None:
     """Raise KubeClusterError unless ``path`` is a file, or a folder of files, that can be read."""
     files = [path]
     if path.is_dir():
-        files = [Path(top, name) for top, _, names in os.walk(path) for name in names]
+        files = list(_visible_files(path))
         if not files:
             raise KubeClusterError(f"{path} has no file that names hosts")
     for file in files:
         readable_file(file)
+
+
+def _visible_files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder; Ansible passes hidden ones over, as editors' locks."""
+    for top, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(top, name) for name in names if not name.startswith("."))
 
 
 def _parsed(text: str, path: Path) -> dict[str, Any]:
@@ -336,7 +344,7 @@ def _ssh_options(
     checks = str(value(_HOST_KEYS, "host_key_checking")).lower()
     stated = {
         "HostName": value(_HOST),
-        "Port": value(_PORT, "port"),
+        "Port": _port(value(_PORT, "port")),
         "User": value(_USER, "remote_user"),
         "IdentityFile": key_file(str(key), folder) if key else None,
         "StrictHostKeyChecking": "no" if checks in ("false", "no", "off", "0") else None,
@@ -350,6 +358,14 @@ def _ssh_options(
         if text is not None:
             add_option(options, keyword, str(text))
     return options
+
+
+def _port(value: Any) -> Any:
+    """Return a port. Raises KubeClusterError for one that ssh would refuse, for all hosts."""
+    text = str(value if value is not None else 22)
+    if not text.isdecimal() or not 0 < int(text[:6]) < 65536:
+        raise KubeClusterError(f"ansible_port: invalid value {shown(text)} (must be 1 to 65535)")
+    return value
 
 
 def _first(variables: Mapping[str, Any], names: Sequence[str], default: Any = None) -> Any:

@@ -313,6 +313,25 @@ def test_missing_file(tmp_path: Path) -> None:
         read_inventory(tmp_path / "hosts", RolePatterns(), tmp_path)
 
 
+def test_hidden_files_of_a_folder_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("[masters]\nm ansible_host=10.0.0.1\n")
+    # An editor's lock, which leads nowhere.
+    (tmp_path / ".#hosts").symlink_to("someone@host.4711")
+    (tmp_path / ".git").mkdir()
+    os.mkfifo(tmp_path / ".git" / "fifo")
+    assert [
+        host.machine.name for host in read_inventory(tmp_path, RolePatterns(), tmp_path).hosts
+    ] == ["m"]
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "70000", "-1", "9" * 5000])
+def test_port_that_is_none_is_named_with_its_host(port: str, tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text(f"[masters]\nm ansible_port={port}\n")
+    with pytest.raises(KubeClusterError, match="hosts: m: ansible_port: invalid value") as error:
+        read_inventory(tmp_path / "hosts", RolePatterns(), tmp_path)
+    assert len(str(error.value)) < 1000
+
+
 def test_special_files_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
