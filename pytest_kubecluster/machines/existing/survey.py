@@ -35,7 +35,11 @@ _SCRIPT = b"""\
 echo "user $(id -u)"
 echo "connection $SSH_CONNECTION"
 command -v sudo >/dev/null && echo "sudo installed"
-sudo -n true </dev/null 2>/dev/null && echo "sudo free"
+if said=$(LC_ALL=C sudo -n true </dev/null 2>&1); then
+    echo "sudo free"
+else
+    echo "sudo-says $(echo "$said" | tail -n 1)"
+fi
 for name do
     path=$(command -v "$name") || continue
     if "$path" -c 'import sys; sys.exit(sys.version_info < (3, 9))' </dev/null 2>/dev/null; then
@@ -78,6 +82,8 @@ class Survey:
     is_root: bool = False
     sudo_is_installed: bool = False
     sudo_is_free: bool = False
+    sudo_says: str = ""
+    """Why sudo does not run a command without a password."""
     """Whether sudo needs no password."""
     sudo_password: str = field(default="", repr=False)
     """The password for sudo, if it needs one."""
@@ -214,6 +220,7 @@ def parse_survey(text: str) -> Survey | None:
         is_root=["0"] in words("user"),
         sudo_is_installed=["installed"] in words("sudo"),
         sudo_is_free=["free"] in words("sudo"),
+        sudo_says=" ".join(next(words("sudo-says"), ())),
         python=next((path for (path,) in words("python")), ""),
         unusable_pythons=tuple(dict.fromkeys(path for (path,) in words("unusable"))),
         addresses=tuple(
@@ -266,6 +273,9 @@ def _sudo_password(ssh: Ssh, name: str, seen: Survey, password: str) -> str:
             f"{name}: {ssh.user(name)} is not root and sudo is not installed; log in as root "
             "(ansible_user=root), or install sudo"
         )
+    if seen.sudo_says and "password" not in seen.sudo_says:
+        # Sorry, a terminal is required; or the user is not in the sudoers file.
+        raise KubeClusterError(f"{name}: sudo does not run: {seen.sudo_says[:200]}")
     if not password:
         raise KubeClusterError(
             f"{name}: sudo asks for a password; set ansible_become_password in the inventory, or "

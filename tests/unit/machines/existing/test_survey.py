@@ -142,6 +142,7 @@ def test_machine_with_ipv6_only() -> None:
 
 NO_SUDO = CLOUD.replace("user 0", "user 1000")
 ASKS = NO_SUDO + "sudo installed\n"
+SAYS = "sudo-says sudo: {}\n"
 
 
 @pytest.mark.parametrize(
@@ -151,6 +152,8 @@ ASKS = NO_SUDO + "sudo installed\n"
         (NO_SUDO, "", "", "", "a: op is not root and sudo is not installed; log in as root"),
         (ASKS + "sudo free\n", "wrong", "", "", ""),
         (ASKS, "", "", "", "a: sudo asks for a password; set ansible_become_password in the inv"),
+        (ASKS + SAYS.format("a password is required"), "right", "", "right", ""),
+        (ASKS + SAYS.format("you must have a tty"), "x", "", "", "a: sudo does not run: sudo: you"),
         (ASKS, "right", "wrong", "right", ""),
         (ASKS, "", "right", "right", ""),
         (ASKS, "", "wrong", "", "a: sudo refuses the password: Sorry."),
