@@ -408,6 +408,35 @@ def token(parts: Parts) -> Shape:
     return Shape(files, (readable("/etc/kubernetes/token"), writable_program(), failed_unit()))
 
 
+def around_the_kubelet(parts: Parts) -> Shape:
+    """A program that starts the kubelet, specifiers, and environment files by a pattern."""
+    command = f"-/usr/bin/nice -n 2 {KUBELET} $FILES --hostname-override=%H --v=${{LEVEL}}"
+    environment = ("Environment=LEVEL=9", "EnvironmentFile=/etc/kubernetes/env.d/*.env")
+    files = parts.base(unit(command, *environment))
+    # Go reads the first document of a file, and takes tabs for space between tokens.
+    text = files[CONFIG][0].replace("clusterDomain: ", "clusterDomain:\t")
+    files[CONFIG] = (f"# managed\n---\n{text}---\nkind: Other\n", 0o644)
+    quoted = f"FILES='{CONFIG_FLAG} '\"--kubeconfig={KUBECONFIG}\"\n"
+    files["/etc/kubernetes/env.d/10-files.env"] = (quoted, 0o644)
+    files["/etc/kubernetes/env.d/20-level.env"] = ("# level\nLEVEL=3\n", 0o644)
+    level = "/etc/kubernetes/env.d/20-level.env"
+    return Shape(
+        files,
+        (not_restarted(level, "LEVEL=3", "LEVEL=4"), edited_configuration(), second_kubelet()),
+    )
+
+
+def left_to_a_runtime(parts: Parts) -> Shape:
+    """A unit that has ended once the container is started."""
+    files = container(parts).files
+    podman, mode = files["/usr/local/bin/podman"]
+    files["/usr/local/bin/podman"] = (podman.replace("while :; do sleep 60; done\n", ""), mode)
+    once = files[UNIT][0].replace("Restart=always", "Type=oneshot\nRemainAfterExit=yes")
+    files[UNIT] = (once, 0o644)
+    gone = Fault("systemctl stop kubelet-container", "kubelet_runs")
+    return Shape(files, (edited_configuration(), readable(KUBECONFIG), gone))
+
+
 SHAPES: tuple[Callable[[Parts], Shape], ...] = (
     kubeadm,
     kubespray,
@@ -424,6 +453,8 @@ SHAPES: tuple[Callable[[Parts], Shape], ...] = (
     hostname_override,
     without_resolver,
     token,
+    around_the_kubelet,
+    left_to_a_runtime,
 )
 
 
