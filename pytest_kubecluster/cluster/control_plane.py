@@ -31,6 +31,8 @@ from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.node_object import NodeObject
 from pytest_kubecluster.spec.control_plane import ETCD, ETCD_CLIENTS, signs_certificates
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
+from pytest_kubecluster.spec.parts import Taint
+from pytest_kubecluster.spec.translate import ROLE
 from pytest_kubecluster.util.parallel import each_in_parallel
 from pytest_kubecluster.util.poll import poll
 from pytest_kubecluster.util.progress import Progress, count
@@ -173,23 +175,23 @@ class ControlPlane:
                 self._server.delete(self.pki.bootstrap_token().path)
 
     def wait_for_nodes(self, deadline: float) -> str:
-        """Label the nodes as an operator does, wait until all are Ready, and say how many are.
+        """Mark the nodes as an operator does, wait until all are Ready, and say how many are.
 
         A node that is not Ready in time is warned of: the tests that judge its Node object fail.
         """
         server = self._server
         wanted = [node.spec for node in self.nodes if not node.access.problem]
-        labelled: set[str] = set()
+        marked: set[str] = set()
         ready: dict[str, bool] = {}
 
         def all_ready() -> bool:
-            for document in server.get(_NODES)["items"]:
-                seen = NodeObject.parse(document)
-                ready[seen.name] = seen.ready
+            objects = map(NodeObject.parse, server.get(_NODES)["items"])
+            registered = {one.name: one for one in objects}
+            ready.update({name: one.ready for name, one in registered.items()})
             for node in wanted:
-                if (name := node_name(node)) in ready and name not in labelled:
-                    set_labels(server, node)
-                    labelled.add(name)
+                if (name := node_name(node)) in registered and name not in marked:
+                    mark(server, node, registered[name])
+                    marked.add(name)
             return all(ready.get(node_name(node)) for node in wanted)
 
         def ready_in_time() -> bool:
@@ -246,10 +248,40 @@ def node_name(node: NodeSpec) -> str:
     return node.kubelet.hostname or node.name
 
 
-def set_labels(server: ApiServer, node: NodeSpec) -> None:
-    """Set the labels that the node's kubelet may not set itself, as an operator does."""
-    if labels := node.kubelet.labels_for_the_api:
-        server.patch(f"{_NODES}/{node_name(node)}", {"metadata": {"labels": dict(labels)}})
+def mark(server: ApiServer, node: NodeSpec, seen: NodeObject) -> None:
+    """Set the labels and taints that the node's kubelet does not set itself, as an operator does.
+
+    Raises KubeClusterError, also if the object has changed since it was ``seen``.
+    """
+    if change := marks(node, seen):
+        server.patch(f"{_NODES}/{node_name(node)}", change)
+
+
+def marks(node: NodeSpec, seen: NodeObject) -> dict[str, Any]:
+    """Return a merge patch with the labels and taints that a Node object lacks; empty without any.
+
+    Those of a role that the node had before, of another version or layout, are taken away.
+    """
+    kubelet = node.kubelet
+    labels: dict[str, str | None] = dict(kubelet.labels_for_the_api)
+    taints = (*map(Taint.parse, kubelet.node_taints), *kubelet.api_taints)
+    stale_taints: set[Taint] = set()
+    if kubelet.bundled:
+        wanted = kubelet.node_labels.keys() | labels.keys()
+        labels |= {key: None for key in seen.labels if key.startswith(ROLE) and key not in wanted}
+        stale_taints = {
+            one for one in seen.taints if one.key.startswith(ROLE) and one not in taints
+        }
+    metadata: dict[str, Any] = {"labels": labels} if labels else {}
+    missing = [taint for taint in kubelet.api_taints if taint not in seen.taints]
+    if not missing and not stale_taints:
+        return {"metadata": metadata} if metadata else {}
+    there = zip(seen.taints, (seen.document.get("spec") or {}).get("taints") or (), strict=True)
+    kept = [document for taint, document in there if taint not in stale_taints]
+    new = [{"key": one.key, "value": one.value, "effect": one.effect} for one in missing]
+    # The list is replaced as a whole, and controllers change it, too.
+    metadata["resourceVersion"] = seen.document["metadata"]["resourceVersion"]
+    return {"metadata": metadata, "spec": {"taints": [*kept, *new]}}
 
 
 def etcd_state(node: NodeSpec, pki: Pki) -> str:

@@ -16,7 +16,13 @@ from pytest_kubecluster.spec import catalog
 from pytest_kubecluster.spec.base import Base
 from pytest_kubecluster.spec.launcher import LAST_DOCKERSHIM
 from pytest_kubecluster.spec.model import FileSpec, KubeletSpec, SpecError
-from pytest_kubecluster.spec.parts import FileStatement, HostStatement, IdentityStatement
+from pytest_kubecluster.spec.parts import (
+    FileStatement,
+    HostStatement,
+    IdentityStatement,
+    Label,
+    Taint,
+)
 from pytest_kubecluster.spec.statements import NODE_USER
 from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.spec.version import KubeVersion
@@ -64,6 +70,9 @@ _PAUSE = (
 _PAUSE_UNTIL = 34
 _OLD_REGISTRY_UNTIL = 24
 
+Spans = tuple[tuple[str, int, int], ...]
+"""Names, with the first and the last minor that has each."""
+
 _POINTERS = (
     "cpuCFSQuotaPeriod",
     "logging.flushFrequency",
@@ -72,8 +81,21 @@ _POINTERS = (
 )
 """Durations that are left out while they are not set; all others are written as 0s."""
 
-_EMPTY_OBJECTS = (("logging", 19, 22), ("memorySwap", 22, 99), ("crashLoopBackOff", 32, 99))
-"""Objects without a value that are written as ``{}``: name, first and last minor."""
+_EMPTY_OBJECTS: Spans = (("logging", 19, 22), ("memorySwap", 22, 99), ("crashLoopBackOff", 32, 99))
+"""Objects without a value that are written as ``{}``."""
+
+
+_MASTER, _CONTROL_PLANE = "node-role.kubernetes.io/master", "node-role.kubernetes.io/control-plane"
+_LABELS: Spans = (
+    (_MASTER, OLDEST, 23),
+    (_CONTROL_PLANE, 20, 99),
+    ("node.kubernetes.io/exclude-from-external-load-balancers", 21, 99),
+)
+_TAINTS: Spans = ((_MASTER, OLDEST, 24), (_CONTROL_PLANE, 24, 99))
+"""What ``kubeadm init phase mark-control-plane`` sets on masters, and its first and last minor.
+
+From cmd/kubeadm/app/phases/markcontrolplane; kubernetes/kubeadm#2200 and #2375.
+"""
 
 
 def kubeadm_kubelet(machine: Machine, version: KubeVersion, *, first: bool = False) -> KubeletSpec:
@@ -117,7 +139,17 @@ def kubeadm_kubelet(machine: Machine, version: KubeVersion, *, first: bool = Fal
         # The packages' unit is not ordered after the runtime; a kubelet that finds none ends.
         restarts_at_boot=1,
         local_api_server=minor >= _LOCAL_API_SERVER,
+        api_labels=tuple(_marks(minor, _LABELS)) if machine.role == "master" else (),
+        api_taints=tuple(
+            Taint(label.key, "", "NoSchedule")
+            for label in _marks(minor, _TAINTS)
+            if machine.role == "master"
+        ),
     )
+
+
+def _marks(minor: int, spans: Spans) -> Iterator[Label]:
+    return (Label(key) for key, first, last in spans if first <= minor <= last)
 
 
 def drop_in(minor: int) -> str:

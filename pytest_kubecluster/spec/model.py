@@ -146,6 +146,10 @@ class KubeletSpec:
     """How often systemd may restart the kubelet: its unit may not wait for the runtime at boot."""
     local_api_server: bool = False
     """Whether a master's kubelet uses the API server of its own node."""
+    api_labels: tuple[Label, ...] = ()
+    """The labels that the layout's tool sets through the API."""
+    api_taints: tuple[Taint, ...] = ()
+    """The taints that the layout's tool sets through the API."""
     cgroup_v1: bool = False
     """Allow the kubelet to run on a cgroup v1 host."""
     swap: bool = False
@@ -195,9 +199,10 @@ class KubeletSpec:
 
     @property
     def labels_for_the_api(self) -> Mapping[str, str]:
-        """The labels that this version may not set itself: an operator sets them, by the API."""
+        """The labels that an operator sets, by the API: this version may not set them itself."""
         keys = refused_labels((label.key for label in self.labels), self.version.minor)
-        return {label.key: label.value for label in self.labels if label.key in keys}
+        refused = (label for label in self.labels if label.key in keys)
+        return {label.key: label.value for label in (*self.api_labels, *refused)}
 
     @property
     def node_taints(self) -> tuple[str, ...]:

@@ -84,6 +84,7 @@ def node_has_the_taints(case: Case) -> Iterator[Difference]:
     stated = case.stated.taints
     if stated is None:
         raise NothingToCheck("the spec states no taints")
+    stated = (*stated, *case.kubelet.api_taints)
     actual = set(set_by_hand(seen.taints))
     if actual != set(stated):
         place = "; ".join(filter(None, (_SPEC, _flag_text(case, "register-with-taints"))))

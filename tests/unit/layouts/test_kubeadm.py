@@ -133,6 +133,31 @@ def test_masters_use_their_own_api_server_from_1_33_on(version: str, local: bool
     assert elsewhere.api_server_of(elsewhere["master02"]) == "https://lb:6443"
 
 
+@pytest.mark.parametrize(
+    ("version", "labels", "taints"),
+    [
+        ("1.11.0", "master", "master"),
+        ("1.20.0", "master control-plane", "master"),
+        ("1.23.0", "master control-plane exclude", "master"),
+        ("1.24.0", "control-plane exclude", "master control-plane"),
+        ("1.36.0", "control-plane exclude", "control-plane"),
+    ],
+)
+def test_masters_are_marked_through_the_api(version: str, labels: str, taints: str) -> None:
+    spec = cluster(version)
+    kubelet = spec["master01"].kubelet
+    exclude = {"exclude": "node.kubernetes.io/exclude-from-external-load-balancers"}
+    names = [exclude.get(word, f"node-role.kubernetes.io/{word}") for word in labels.split()]
+    assert list(kubelet.labels_for_the_api) == names
+    assert [str(taint) for taint in kubelet.api_taints] == [
+        f"node-role.kubernetes.io/{word}=:NoSchedule" for word in taints.split()
+    ]
+    assert not kubelet.node_labels
+    assert not kubelet.node_taints
+    assert not spec["worker01"].kubelet.labels_for_the_api
+    assert not spec["worker01"].kubelet.api_taints
+
+
 def test_fields_of_the_spec_are_where_kubeadm_has_them() -> None:
     spec = changed(
         cluster(),
