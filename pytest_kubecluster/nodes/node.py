@@ -58,6 +58,8 @@ class Node:
     changes: int = 0
     """How often something was done that may have changed the node."""
     _view: Kubelet | KubeClusterError | None = None
+    _seen_name: str = ""
+    """The name that the kubelet was seen to register its node with."""
 
     @classmethod
     def of(cls, cluster: ClusterSpec, name: str, access: Access) -> Node:
@@ -129,6 +131,8 @@ class Node:
         except KubeClusterError as error:
             self._view = error
             raise
+        with suppress(FlagError):
+            self._seen_name = view.registered_name
         return view
 
     def forget(self) -> None:
@@ -186,10 +190,7 @@ class Node:
         that their kubelet was seen to use.
         """
         kubelet = self.spec.kubelet
-        if self.seen and not (kubelet.hostname or kubelet.bundled):
-            with suppress(FlagError):
-                return self.seen.registered_name
-        return kubelet.hostname or self.name
+        return kubelet.hostname or (not kubelet.bundled and self._seen_name) or self.name
 
     def look_through_api(self) -> ApiView:
         """Look at the node through the API server. Raises KubeClusterError."""

@@ -8,7 +8,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from pytest_kubecluster.nodes.api_view import NODES
+from pytest_kubecluster.nodes.api_view import NODES, find_object
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.verdict import Case, Difference, Evidence, NothingToCheck
 
@@ -24,7 +24,7 @@ def writes_itself_alone(node: Node, other: Node) -> Iterator[Difference]:
     """
     case = node.case()
     path = _identity(case)
-    own, others = (one.registered_name for one in (node, other))
+    own, others = (_object_name(one) for one in (node, other))
     nothing: dict[str, Any] = {"metadata": {"labels": {}}}
     requests = [
         {"method": "PATCH", "path": f"{NODES}/{name}", "document": nothing}
@@ -37,6 +37,12 @@ def writes_itself_alone(node: Node, other: Node) -> Iterator[Difference]:
             actual = f"{answer['status']} {answer['message']}".strip()
             what = f"change of Node {name} by {own}"
             yield Difference(what, str(status), actual, Evidence.API, "", path)
+
+
+def _object_name(node: Node) -> str:
+    """Return the name of a node's object, which an inventory may not know."""
+    found = find_object(node.api, node.registered_name, node.address) if node.api else None
+    return found.name if found else node.registered_name
 
 
 def _identity(case: Case) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -77,10 +79,25 @@ def test_run_gives_text_as_testinfra_does(monkeypatch: pytest.MonkeyPatch) -> No
 def test_command_makes_the_look_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_module, "Ssh", Answering)
     node = Node(cluster_spec()["master01"], Access("config", "files"))
-    monkeypatch.setattr(Node, "look", lambda node: object())
+    monkeypatch.setattr(Node, "look", lambda node: Mock(registered_name="master01"))
     before = node.kubelet
     assert node.kubelet is before
     node.run("true")
     after = node.kubelet
     assert after is not before
     assert node.kubelet is after
+
+
+def test_name_that_the_kubelet_was_seen_to_use_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An inventory may call the machine otherwise; a bundled layout's name is stated."""
+    monkeypatch.setattr(Node, "look", lambda node: Mock(registered_name="ip-10-0-0-7"))
+    found = cluster_spec()["worker01"]
+    found = replace(found, kubelet=replace(found.kubelet, layout="found", hostname=""))
+    node = Node(found, Access("config", "files"))
+    assert node.registered_name == "worker01"
+    node.refresh()
+    node.forget()
+    assert node.registered_name == "ip-10-0-0-7"
+    bundled = Node(cluster_spec()["worker01"], Access("config", "files"))
+    bundled.refresh()
+    assert bundled.registered_name == "worker01"
