@@ -34,9 +34,9 @@ class ControlPlaneBinaries:
     def commands(self) -> Mapping[Component, str]:
         """The commands that start the components on a node."""
         if len(self.files) == 1:
-            # It knows its commands by these names in every version, if it is called hyperkube.
-            program = f"{PROGRAMS}/{_HYPERKUBE}"
-            return {name: f"{program} {name.removeprefix('kube-')}" for name in COMPONENTS}
+            # If it is called hyperkube, it knows these names in every version, and shorter ones in
+            # old versions alone.
+            return {name: f"{PROGRAMS}/{_HYPERKUBE} {name}" for name in COMPONENTS}
         return {name: f"{PROGRAMS}/{name}" for name in COMPONENTS}
 
     def serving(self, kubelets: KubeVersion) -> ControlPlaneBinaries:
@@ -115,7 +115,7 @@ def _hyperkube_version(path: Path) -> KubeVersion:
             f"{path} is not a hyperkube; give a hyperkube (up to 1.16) or a folder with "
             f"{', '.join(COMPONENTS)}"
         )
-    return _version(path, "hyperkube", ["apiserver", "--version"])
+    return _version(path, "hyperkube", ["kube-apiserver", "--version"])
 
 
 def _version(path: Path, name: str, words: list[str]) -> KubeVersion:

@@ -38,10 +38,20 @@ def test_folder_with_three_programs(tmp_path: Path) -> None:
 
 
 def test_hyperkube(tmp_path: Path) -> None:
-    path = program(tmp_path / "hyperkube", "v1.9.8", "hyperkube: apiserver")
-    found = inspect_control_plane(path, KubeVersion.parse("1.9.8"))
-    assert found.commands["kube-controller-manager"].endswith("/hyperkube controller-manager")
-    assert inspect_control_plane(tmp_path, KubeVersion.parse("1.9.8")) == found
+    path = tmp_path / "hyperkube"
+    # As that of 1.16, which dropped the names without kube-, and whose own --version is an error.
+    path.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in\n'
+        '"kube-apiserver --version") echo Kubernetes v1.16.15;;\n'
+        '--help) echo "hyperkube: kube-apiserver";;\n'
+        '*) echo "Error: unknown command"; exit 1;;\n'
+        "esac\n"
+    )
+    path.chmod(0o755)
+    found = inspect_control_plane(path, KubeVersion.parse("1.16.15"))
+    assert found.commands["kube-controller-manager"].endswith("/hyperkube kube-controller-manager")
+    assert inspect_control_plane(tmp_path, KubeVersion.parse("1.16.15")) == found
 
 
 def test_version_in_the_path(tmp_path: Path) -> None:
