@@ -12,15 +12,13 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-import requests
-
 from pytest_kubecluster.artifacts.bootstrap import BINDINGS, SECRETS, bindings
 from pytest_kubecluster.artifacts.control_plane import (
     PlacedFile,
     control_plane_files,
-    etcd_client,
 )
 from pytest_kubecluster.artifacts.pki import Pki
+from pytest_kubecluster.cluster.api_servers import ApiServers
 from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.control_plane import HOLLOW
@@ -29,7 +27,7 @@ from pytest_kubecluster.layouts.kubeadm import CERTIFICATE
 from pytest_kubecluster.nodes.api_server import ApiError, ApiServer
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.node_object import NodeObject
-from pytest_kubecluster.spec.control_plane import ETCD, ETCD_CLIENTS, signs_certificates
+from pytest_kubecluster.spec.control_plane import loss_note, signs_certificates
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 from pytest_kubecluster.spec.parts import Taint
 from pytest_kubecluster.spec.translate import ROLE
@@ -39,8 +37,6 @@ from pytest_kubecluster.util.progress import Progress, count
 
 _SERVER_SECONDS = 60.0
 _NODE_SECONDS = 60.0
-_ETCD_SECONDS = 2.0
-_LINES = 12
 _NODES = "/api/v1/nodes"
 _PAUSE = 0.2
 _ADMISSION_SECONDS = 20.0
@@ -101,28 +97,10 @@ class ControlPlane:
         return ApiServer(self.kubeconfig, ours=True)
 
     def wait_for_api_servers(self, deadline: float) -> None:
-        """Wait until every master's API server answers.
-
-        Raises KubeClusterError for one that does not, with its and etcd's last lines.
-        """
+        """Wait until every master's API server answers. Raises KubeClusterError with why not."""
         masters = [node for node in self.nodes if node.spec.is_master]
-
-        def wait(node: Node) -> None:
-            server = ApiServer(self.kubeconfig, node.name, ours=True)
-            reason = ""
-
-            def answers() -> bool:
-                nonlocal reason
-                try:
-                    reason = f"{server.url}/healthz answers {server.text('/healthz')!r}"
-                except KubeClusterError as error:
-                    reason = str(error)
-                return reason.endswith("'ok'")
-
-            if not poll(answers, self._seconds(_SERVER_SECONDS, deadline), every=0.2):
-                raise KubeClusterError(self._down(node, reason))
-
-        each_in_parallel(wait, masters, limit=len(masters))
+        servers = ApiServers(self.spec, self.pki, self.kubeconfig, masters)
+        servers.wait(self._seconds(_SERVER_SECONDS, deadline))
 
     def admit(self) -> None:
         """Let nodes join: create the access that a kubelet without a certificate needs.
@@ -206,31 +184,12 @@ class ControlPlane:
                 state = "is not Ready" if node_name(node) in ready else "has not registered"
                 self.progress.warn(f"{node.name} {state} at the API server {server.url}")
         up = sum(bool(ready.get(node_name(node))) for node in wanted)
-        return f"{up} of {count(len(wanted), 'node')} Ready"
+        note = loss_note(self.spec)
+        return f"{up} of {count(len(wanted), 'node')} Ready{f'; {note}' if note else ''}"
 
     def _seconds(self, most: float, deadline: float) -> float:
         factor = max((node.access.timeout_factor for node in self.nodes), default=1.0)
         return max(1.0, min(most * factor, deadline - time.monotonic()))
-
-    def _down(self, node: Node, reason: str) -> str:
-        lines = [f"{node.name}: {reason}"]
-        lines += [f"  {line}" for line in self.etcd_problems()]
-        for unit in ("kube-apiserver", ETCD):
-            lines.append(f"  the last lines of {unit} on {node.name} (journalctl -u {unit}):")
-            lines += [f"    {line}" for line in _last_lines(node, unit)] or ["    (none)"]
-        return "\n".join(lines)
-
-    def etcd_problems(self) -> Iterator[str]:
-        """Yield that etcd has no quorum, with what each member answers, if it has none."""
-        states = {node.name: etcd_state(node, self.pki) for node in self.spec.masters}
-        healthy = [name for name, state in states.items() if state == "healthy"]
-        needed = len(states) // 2 + 1
-        if len(healthy) < needed:
-            yield (
-                f"etcd has no quorum: {len(healthy)} of {count(len(states), 'member')} healthy, "
-                f"{needed} needed"
-            )
-            yield from (f"  {name}: {state}" for name, state in states.items())
 
 
 def _ensure(server: ApiServer, collection: str, document: Mapping[str, Any]) -> None:
@@ -282,30 +241,3 @@ def marks(node: NodeSpec, seen: NodeObject) -> dict[str, Any]:
     # The list is replaced as a whole, and controllers change it, too.
     metadata["resourceVersion"] = seen.document["metadata"]["resourceVersion"]
     return {"metadata": metadata, "spec": {"taints": [*kept, *new]}}
-
-
-def etcd_state(node: NodeSpec, pki: Pki) -> str:
-    """Return ``healthy``, or what is wrong with the etcd member on a master."""
-    ca, cert, key = etcd_client(pki)
-    url = f"https://{node.address}:{ETCD_CLIENTS}/health"
-    with requests.Session() as session:
-        session.trust_env = False
-        try:
-            answer = session.get(
-                url, cert=(str(cert), str(key)), verify=str(ca), timeout=_ETCD_SECONDS
-            ).json()
-        except requests.Timeout:
-            return "no answer"
-        except requests.RequestException as error:
-            cause = str(error).rpartition(": ")[2].strip("')\"") or type(error).__name__
-            return f"not reached: {cause}"
-    return "healthy" if answer.get("health") in ("true", True) else "it has no leader"
-
-
-def _last_lines(node: Node, unit: str) -> list[str]:
-    argv = ["journalctl", "--unit", unit, f"--lines={_LINES}", "--no-pager", "--output=cat"]
-    try:
-        text: str = node.run(*argv).stdout
-    except KubeClusterError as error:
-        return [str(error)]
-    return text.splitlines()

@@ -145,7 +145,13 @@ class Deployment:
         return changed
 
     def wait_for_kubelets(self, nodes: Sequence[Node], deadline: float) -> None:
-        """Wait until all kubelets are healthy, and look at them. Raises KubeClusterError."""
+        """Wait until all kubelets are healthy, and look at them.
+
+        API servers come first, as a kubelet that joins is healthy only with one. Raises
+        KubeClusterError for whatever does not come up.
+        """
+        if self.spec.control_plane:
+            self._control_plane(nodes).wait_for_api_servers(deadline)
 
         def wait(node: Node) -> None:
             # The deadline is stretched already, and a node would stretch what it is given.
@@ -158,13 +164,11 @@ class Deployment:
         each_in_parallel(wait, nodes, limit=self.machines.forks)
 
     def wait_for_nodes(self, nodes: Sequence[Node], deadline: float) -> str:
-        """Wait for the API servers and until all nodes are Ready; return how many are, as text.
+        """Wait until all nodes are Ready, and return how many are, as text.
 
-        Nodes that join are looked at then. Raises KubeClusterError for an API server that does not
-        answer.
+        Nodes that join are looked at then.
         """
         plane = self._control_plane(nodes)
-        plane.wait_for_api_servers(deadline)
         ready = plane.wait_for_nodes(deadline)
         plane.finish_joining()
         joined = [node for node in nodes if node.spec.kubelet.bootstrap_kubeconfig]

@@ -28,9 +28,14 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 _TIMEOUT = urllib3.Timeout(connect=3.0, read=10.0)
-_RESOURCE = re.compile(r"/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/[^/]+(?=/))?/([a-z]+)")
+_RESOURCE = re.compile(
+    r"/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/[^/]+(?=/))?/(?P<kind>[a-z]+)"
+    r"(?P<name>/[^/?]+)?(?P<part>/[a-z]+)?"
+)
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _MERGE, _JSON = "application/merge-patch+json", "application/json"
+_CLOCKS = 60.0
+"""How many seconds two clocks may be apart."""
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT = 401, 403, 404, 409
 
 
@@ -153,7 +158,10 @@ class ApiServer:
             raise KubeClusterError(self._unreachable(error)) from None
         if 200 <= answer.status < 300:
             return Answered(answer.data, _server_time(answer.headers.get("Date")))
-        raise ApiError(self._refused(method, path, answer.status, answer.data), answer.status)
+        refused = self._refused(method, path, answer.status, answer.data)
+        if answer.status == _UNAUTHORIZED:
+            refused += _clocks_apart(_server_time(answer.headers.get("Date")))
+        raise ApiError(refused, answer.status)
 
     @cached_property
     def _way(self) -> _Way:
@@ -199,7 +207,7 @@ class ApiServer:
         message = content[:200].decode(errors="replace").strip()
         with suppress(ValueError, AttributeError):
             message = json.loads(content).get("message") or message
-        what = f"{_VERBS[method]} {_resource(path)}"
+        what = _action(method, path)
         if status == _UNAUTHORIZED:
             return self._expired() or (
                 f"the API server {self.url} does not accept the credentials of {self.kubeconfig} "
@@ -222,9 +230,22 @@ class ApiServer:
         return ""
 
 
-def _resource(path: str) -> str:
+def _action(method: str, path: str) -> str:
+    """Return what a request does in the words of a role: ``list nodes``, ``get nodes/proxy``."""
     found = _RESOURCE.match(path)
-    return found[1] if found else path
+    if found is None:
+        return f"{_VERBS[method]} {path}"
+    verb = "list" if method == "GET" and not found["name"] else _VERBS[method]
+    return f"{verb} {found['kind']}{found['part'] or ''}"
+
+
+def _clocks_apart(server: datetime | None) -> str:
+    """Return by how much the server's clock is off, as the end of a sentence, if it is."""
+    ahead = (server - datetime.now(timezone.utc)).total_seconds() if server else 0
+    if abs(ahead) < _CLOCKS:
+        return ""
+    where = "ahead of" if ahead > 0 else "behind"
+    return f"; its clock is {abs(ahead) / 60:.0f} minutes {where} this host's"
 
 
 def _server_time(text: str | None) -> datetime | None:

@@ -12,6 +12,7 @@ import pytest
 from pytest_kubecluster.cluster.config import FOUND
 from pytest_kubecluster.cluster.sources import Existing
 from pytest_kubecluster.plugin.session import ClusterSession
+from pytest_kubecluster.spec.control_plane import loss_note
 from pytest_kubecluster.spec.defaults import BUNDLED_LAYOUTS
 
 if TYPE_CHECKING:
@@ -100,9 +101,9 @@ def _control_plane(session: ClusterSession) -> str:
     if plane is None:
         return ""
     version = "" if plane.version.number == session.spec.version.number else f" {plane.version}"
-    masters = len(session.spec.masters)
-    note = " (two masters survive the loss of none)" if masters == 2 else ""
-    return f", control plane {'hollow' if plane.hollow else 'real'}{version}{note}"
+    note = loss_note(session.spec)
+    kind = "hollow" if plane.hollow else "real"
+    return f", control plane {kind}{version}{f' ({note})' if note else ''}"
 
 
 def waivers_not_needed(xpassed: Sequence[Any]) -> list[str]:

@@ -41,6 +41,11 @@ _ADMISSION = (
 """The plugins that the documentation of 1.7 recommends, with NodeRestriction."""
 
 
+def loss_note(cluster: ClusterSpec) -> str:
+    """Return what to know of a control plane that looks as if it survived a loss, and does not."""
+    return "two masters survive the loss of none" if len(cluster.masters) == 2 else ""
+
+
 def api_server_url(cluster: ClusterSpec, address: IPAddress) -> str:
     """Return the URL of the API server on a master."""
     return f"https://{address}:{cluster.api_server_port}"

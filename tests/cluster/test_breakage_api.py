@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import deepcopy
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_kubecluster.artifacts import certificates
+from pytest_kubecluster.artifacts.certificates import Request
+from pytest_kubecluster.artifacts.control_plane import kubeconfig
+from pytest_kubecluster.artifacts.pki import Pki
+from pytest_kubecluster.cluster.through_api import read_nodes
 from pytest_kubecluster.errors import KubeClusterError
+from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
 from pytest_kubecluster.nodes.control_plane import masters_of
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.spec.model import ClusterSpec
@@ -141,3 +149,25 @@ def test_control_plane_that_is_down(node: Node, kube_masters: tuple[Node, ...]) 
         master.start()
     assert master.becomes_healthy()
     assert poll(lambda: ready(node), 30, every=0.3)
+
+
+@pytest.mark.parametrize(
+    ("user", "problem"),
+    [
+        (certificates.user("jane"), r"may not list nodes \(/api/v1/nodes\): .*nodes is forbidden"),
+        (
+            certificates.user("john", "system:masters", lifetime=timedelta(days=-1)),
+            "the client certificate of .* expired on .*; get a new kubeconfig",
+        ),
+    ],
+    ids=["forbidden", "expired"],
+)
+def test_kubeconfig_that_cannot_be_used(
+    user: Request, problem: str, kube_spec: ClusterSpec, kube_pki: Pki, tmp_path: Path
+) -> None:
+    if kube_spec.control_plane is None:
+        pytest.skip("needs --kube-control-plane")
+    path = tmp_path / "kubeconfig"
+    path.write_bytes(kubeconfig(kube_spec.api_server, kube_pki, "stranger", user))
+    with pytest.raises(KubeClusterError, match=problem):
+        read_nodes(path, RolePatterns(), with_versions=True)

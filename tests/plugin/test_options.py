@@ -90,6 +90,16 @@ def test_option_wins_over_ini_key(pytester: pytest.Pytester) -> None:
     assert names == ["master01]", "worker01]", "worker02]"]
 
 
+@pytest.mark.parametrize(("masters", "said"), [(1, False), (2, True), (3, False)])
+def test_control_plane_of_two_masters(masters: int, said: bool, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(NEEDS_NODE)
+    options = ("--kube-cluster", f"--kube-masters={masters}", "--kube-control-plane=hollow")
+    result = pytester.runpytest(*options, "--collect-only")
+    (header,) = [line for line in result.outlines if line.startswith("kubecluster: ")]
+    assert "control plane hollow" in header
+    assert ("(two masters survive the loss of none)" in header) == said
+
+
 @pytest.mark.parametrize(
     ("args", "seconds"),
     [

@@ -27,7 +27,11 @@ ANSWERS: dict[str, tuple[int, Any]] = {
     ),
     "/api/v1/nodes/old": (401, {"message": "Unauthorized"}),
     "/api/v1/nodes/page": (200, None),
+    "/api/v1/nodes/a/proxy/configz": (403, {"message": "forbidden"}),
+    "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/a": (403, {"message": "no"}),
+    "/api/v1/nodes/late": (401, {"message": "Unauthorized"}),
 }
+LATE = "Tue, 15 Nov 1994 08:12:31 GMT"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -38,6 +42,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return LATE if self.path.endswith("/late") else super().date_time_string(timestamp)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -76,8 +83,19 @@ def test_answer(server: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
-        ("/api/v1/nodes", 403, ["may not get nodes", 'cannot list resource "nodes"']),
+        (
+            "/api/v1/nodes",
+            403,
+            ["may not list nodes (/api/v1/nodes)", 'cannot list resource "nodes"'],
+        ),
         ("/api/v1/nodes/old", 401, ["does not accept the credentials"]),
+        ("/api/v1/nodes/a/proxy/configz", 403, ["may not get nodes/proxy ("]),
+        (
+            "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/a",
+            403,
+            ["may not get leases ("],
+        ),
+        ("/api/v1/nodes/late", 401, ["its clock is", "minutes behind this host's"]),
         ("/api/v1/nodes/b", 404, ["did not get nodes", "404 not found"]),
     ],
 )
