@@ -32,6 +32,7 @@ _RESOURCE = re.compile(
     r"/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/[^/]+(?=/))?/(?P<kind>[a-z]+)"
     r"(?P<name>/[^/?]+)?(?P<part>/[a-z]+)?"
 )
+_ERRNO = re.compile(r"\[Errno -?\d+\] ")
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _MERGE, _JSON = "application/merge-patch+json", "application/json"
 _CLOCKS = 60.0
@@ -195,6 +196,9 @@ class ApiServer:
         text = str(reason).rpartition(": ")[2].strip("'\")") or type(reason).__name__
         if isinstance(reason, urllib3.exceptions.SSLError):
             text = str(reason)
+        elif isinstance(reason, urllib3.exceptions.NewConnectionError):
+            # Refused, or the name is unknown; it is a time-out by its class alone.
+            text = _ERRNO.sub("", str(reason).rpartition(": ")[2])
         elif isinstance(reason, urllib3.exceptions.ConnectTimeoutError):
             text = "no connection within 3 s"
         elif isinstance(reason, urllib3.exceptions.ReadTimeoutError):

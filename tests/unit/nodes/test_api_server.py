@@ -114,7 +114,12 @@ def test_page_of_something_else(server: str, tmp_path: Path) -> None:
 
 def test_server_that_is_not_there(tmp_path: Path) -> None:
     path = kubeconfig(tmp_path, "http://127.0.0.1:1")
-    with pytest.raises(KubeClusterError, match=r"127\.0\.0\.1:1 of .*kubeconfig does not answer"):
+    with pytest.raises(
+        KubeClusterError, match=r"1:1 of .*kubeconfig does not answer: Connection refused$"
+    ):
+        ApiServer(path).get("/version")
+    path = kubeconfig(tmp_path, "https://no-such-host.invalid:6443")
+    with pytest.raises(KubeClusterError, match="does not answer: Failed to resolve 'no-such-host"):
         ApiServer(path).get("/version")
 
 
