@@ -33,6 +33,7 @@ _RESTARTS = 5
 _ETCD_SECONDS = 2.0
 _LINES, _READ_LINES = 12, 200
 _PROPERTIES = "--property=Id,ActiveState,SubState,Result,ExecMainStatus,NRestarts"
+_ERRNO = re.compile(r"\[Errno -?\d+\] ")
 _TAKEN = re.compile(r":(\d+): bind: address already in use")
 
 
@@ -88,7 +89,7 @@ class ApiServers:
                 times = state.restarts - at_first.get(unit, 0)
                 if state.stopped or times >= limit:
                     ended = "does not run" if state.stopped else f"ended {times} times"
-                    problem = f"{unit} {ended} ({state.ending})"
+                    problem = f"{unit} {ended}{state.ending}"
                     return True
             return False
 
@@ -141,8 +142,10 @@ class UnitState:
 
     @property
     def ending(self) -> str:
-        """How its program ended last."""
-        return f"result {self.result}, exit status {self.status}"
+        """How its program failed, as the end of a sentence; nothing if it runs again already."""
+        if self.result == "success":
+            return ""
+        return f" (result {self.result}, exit status {self.status})"
 
     def __str__(self) -> str:
         restarts = f" after {count(self.restarts, 'restart')}" if self.restarts else ""
@@ -200,8 +203,8 @@ def etcd_state(node: NodeSpec, pki: Pki) -> str:
         except requests.Timeout:
             return "no answer"
         except requests.RequestException as error:
-            cause = str(error).rpartition(": ")[2].strip("')\"") or type(error).__name__
-            return f"not reached: {cause}"
+            cause = _ERRNO.sub("", str(error).rpartition(": ")[2].strip("')\""))
+            return f"not reached: {cause or type(error).__name__}"
     return "healthy" if answer.get("health") in ("true", True) else "it has no leader"
 
 

@@ -18,7 +18,7 @@ from pytest_kubecluster.artifacts.control_plane import (
     control_plane_files,
 )
 from pytest_kubecluster.artifacts.pki import Pki
-from pytest_kubecluster.cluster.api_servers import ApiServers
+from pytest_kubecluster.cluster.api_servers import ApiServers, clock_problem
 from pytest_kubecluster.cluster.config import Settings
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.kubelet.control_plane import HOLLOW
@@ -158,7 +158,8 @@ class ControlPlane:
         A node that is not Ready in time is warned of: the tests that judge its Node object fail.
         """
         server = self._server
-        wanted = [node.spec for node in self.nodes if not node.access.problem]
+        usable = {node.name: node for node in self.nodes if not node.access.problem}
+        wanted = [node.spec for node in usable.values()]
         marked: set[str] = set()
         ready: dict[str, bool] = {}
 
@@ -182,7 +183,9 @@ class ControlPlane:
         for node in wanted:
             if not ready.get(node_name(node)):
                 state = "is not Ready" if node_name(node) in ready else "has not registered"
-                self.progress.warn(f"{node.name} {state} at the API server {server.url}")
+                clock = clock_problem(usable[node.name])
+                why = f": {clock}" if clock else ""
+                self.progress.warn(f"{node.name} {state} at the API server {server.url}{why}")
         up = sum(bool(ready.get(node_name(node))) for node in wanted)
         note = loss_note(self.spec)
         return f"{up} of {count(len(wanted), 'node')} Ready{f'; {note}' if note else ''}"

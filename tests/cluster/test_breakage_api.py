@@ -14,7 +14,7 @@ import pytest
 from pytest_kubecluster.artifacts import certificates
 from pytest_kubecluster.artifacts.certificates import Request
 from pytest_kubecluster.artifacts.control_plane import kubeconfig
-from pytest_kubecluster.artifacts.pki import Pki
+from pytest_kubecluster.cluster.cluster import Cluster
 from pytest_kubecluster.cluster.through_api import read_nodes
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
@@ -163,11 +163,12 @@ def test_control_plane_that_is_down(node: Node, kube_masters: tuple[Node, ...]) 
     ids=["forbidden", "expired"],
 )
 def test_kubeconfig_that_cannot_be_used(
-    user: Request, problem: str, kube_spec: ClusterSpec, kube_pki: Pki, tmp_path: Path
+    user: Request, problem: str, kube_cluster: Cluster, tmp_path: Path
 ) -> None:
-    if kube_spec.control_plane is None:
+    api = kube_cluster.nodes[0].api
+    if api is None:
         pytest.skip("needs --kube-control-plane")
     path = tmp_path / "kubeconfig"
-    path.write_bytes(kubeconfig(kube_spec.api_server, kube_pki, "stranger", user))
+    path.write_bytes(kubeconfig(api.url, kube_cluster.pki(), "stranger", user))
     with pytest.raises(KubeClusterError, match=problem):
         read_nodes(path, RolePatterns(), with_versions=True)

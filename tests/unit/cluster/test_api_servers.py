@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from pytest_kubecluster.artifacts.pki import Pki, ensure_pki
-from pytest_kubecluster.cluster import api_servers
+from pytest_kubecluster.cluster import api_servers, control_plane
 from pytest_kubecluster.cluster.api_servers import ApiServers, clock_problem
+from pytest_kubecluster.cluster.control_plane import ControlPlane
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.machines.access import Access
@@ -20,6 +22,7 @@ from pytest_kubecluster.nodes.api_server import ApiServer
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.spec.model import ControlPlaneSpec
 from pytest_kubecluster.spec.version import KubeVersion
+from pytest_kubecluster.util.progress import Progress
 
 VERSION = KubeVersion.parse("1.30.0")
 TAKEN = "listen tcp 10.17.5.101:2379: bind: address already in use"
@@ -161,3 +164,20 @@ def test_journal_with_a_key(masters: Masters, pki: Pki) -> None:
     masters.stopped.add("master01 etcd")
     masters.journal["etcd"] = "--token=abcdef.0123456789abcdef was given\n"
     assert "0123456789abcdef" not in failure(pki)
+
+
+def test_clock_of_a_node_that_is_not_ready(
+    masters: Masters, pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = servers(pki)
+    monkeypatch.setattr(control_plane, "_NODE_SECONDS", 1)
+    monkeypatch.setattr(ApiServer, "get", lambda server, path: {"items": []})
+    monkeypatch.setattr(ApiServer, "url", "https://10.17.5.101:443")
+    masters.ahead = -7200
+    shown = io.StringIO()
+    plane = ControlPlane(found.spec, pki, found.kubeconfig, found.masters, Progress(shown))
+    assert plane.wait_for_nodes(time.monotonic() + 60) == "0 of 1 node Ready"
+    assert (
+        "master01 has not registered at the API server https://10.17.5.101:443: the clock of "
+        "master01 is 120 minutes behind this host's"
+    ) in shown.getvalue()
