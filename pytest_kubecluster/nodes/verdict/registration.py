@@ -233,8 +233,9 @@ def _stated_settings(case: Case) -> Iterator[tuple[str, Any, str]]:
         fields = configz_fields(case.kubelet.version)
         for flag in case.kubelet.shown_by_configz:
             with suppress(SettingError):
-                if canonical_name(case.kubelet.version, flag) not in case.stated.settings:
-                    yield fields[flag], case.kubelet.settings[flag], _SPEC
+                name = canonical_name(case.kubelet.version, flag)
+                if flag in fields and name not in case.stated.settings:
+                    yield name, case.kubelet.settings[flag], _SPEC
 
 
 def _flag_labels(case: Case) -> Mapping[str, str]:

@@ -196,6 +196,27 @@ def test_configz_through_the_api_server() -> None:
     assert difference.actual == "403 Forbidden"
 
 
+def test_configz_of_a_version_without_files() -> None:
+    shown = {
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "x509": {"clientCAFile": "/etc/kubernetes/ca.crt"},
+        },
+        "allowPrivileged": True,
+        "clusterDNS": ["10.3.0.10"],
+        "clusterDomain": "cluster.local",
+        "exitOnLockContention": True,
+        "lockFilePath": "/var/run/lock/kubelet.lock",
+        "podManifestPath": "/etc/kubernetes/manifests",
+        "nodeLabels": {MASTER: ""},
+        "registerWithTaints": [{"key": MASTER, "effect": "NoSchedule"}],
+    }
+    check = registration.configz_through_the_api_server_agrees
+    assert list(check(case(view(node(), configz=shown)))) == []
+    (difference,) = check(case(view(node(), configz={**shown, "nodeLabels": {}})))
+    assert difference.name == "--node-labels"
+
+
 def test_without_an_api_server_there_is_nothing_to_check() -> None:
     spec = cluster_spec()["master01"]
     alone = Case(None, statements_of(spec), spec.kubelet)
