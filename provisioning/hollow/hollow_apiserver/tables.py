@@ -145,9 +145,16 @@ def node_cells(node: Thing) -> list[Any]:
         address(node, "InternalIP"),
         address(node, "ExternalIP"),
         info.get("osImage") or UNKNOWN,
-        info.get("kernelVersion") or UNKNOWN,
+        kernel(info),
         runtime,
     ]
+
+
+def kernel(info: Thing) -> str:
+    """Return the version of a node's kernel, from 1.36 on with its architecture (#132402)."""
+    shown: str = info.get("kernelVersion") or UNKNOWN
+    with_architecture = since(36) and info.get("kernelVersion") and info.get("architecture")
+    return f"{shown} ({info['architecture']})" if with_architecture else shown
 
 
 def roles(node: Thing) -> set[str]:

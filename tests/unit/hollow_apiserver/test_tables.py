@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from hollow_apiserver.tables import duration, node_cells
+from hollow_common.facts import FACTS
 
 from tests.unit.hollow_apiserver.conftest import Boot
 from tests.unit.hollow_apiserver.support import TABLE, Cluster, config_map, node
@@ -29,6 +30,16 @@ def test_a_node_that_says_nothing() -> None:
     cells = node_cells({"metadata": {"name": "n"}, "spec": {}, "status": {}})
     assert cells == ["n", "Unknown", "<none>", "<unknown>", "", "<none>", "<none>", "<unknown>",
                      "<unknown>", "<unknown>"]  # fmt: skip
+
+
+@pytest.mark.parametrize(("minor", "shown"), [(35, "6.1"), (36, "6.1 (amd64)")])
+def test_kernel_has_its_architecture(
+    monkeypatch: pytest.MonkeyPatch, minor: int, shown: str
+) -> None:
+    monkeypatch.setitem(FACTS, "minor", minor)
+    info = {"kernelVersion": "6.1", "architecture": "amd64"}
+    cells = node_cells({"metadata": {"name": "n"}, "status": {"nodeInfo": info}})
+    assert cells[8] == shown
 
 
 @pytest.mark.parametrize(
