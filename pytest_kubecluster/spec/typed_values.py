@@ -14,6 +14,7 @@ from pytest_kubecluster.spec.values import (
     address_meaning,
     cpu_set,
     frozen,
+    list_item,
     parse_bool,
     parse_duration,
     parse_quantity,
@@ -53,13 +54,17 @@ def flag_text(kind: Kind, value: Value) -> str:
         sign = "<" if evictions else ":" if kind.flag == "manifest-url-header" else "="
         return ",".join(f"{key}{sign}{flag_text(kind, item)}" for key, item in value.items())
     if kind.flag == "reserved-memory":
-        return ";".join(
-            f"{one['numaNode']}:{','.join(f'{k}={v}' for k, v in one['limits'].items())}"
-            for one in value
-        )
+        return ";".join(_reserved_text(one) for one in value if isinstance(one, Mapping))
     if isinstance(value, (tuple, list)):
-        return ",".join(flag_text(kind, item) for item in value)
+        items = (list_item(one) if isinstance(one, str) else flag_text(kind, one) for one in value)
+        return ",".join(items)
     return str(value)
+
+
+def _reserved_text(one: Mapping[str, Any]) -> str:
+    limits = one.get("limits") or {}
+    amounts = (f"{name}={amount}" for name, amount in limits.items())
+    return f"{one.get('numaNode', 0)}:{','.join(amounts)}"
 
 
 def means_default(kind: Kind, value: object) -> bool:
@@ -162,7 +167,8 @@ def typed(kind: Kind, value: object) -> Value:
         return _reserved_memory(value)
     if kind.flag == "vmodule":
         return _vmodule(value)
-    return _TYPED.get(kind.type, _any)(kind, value)
+    # A flag of a type of its own is text to us; a field may be any structure.
+    return _TYPED.get(kind.type, _any if kind.path else _string)(kind, value)
 
 
 def _any(_: Kind, value: object) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -111,8 +112,22 @@ def parse_quantity(text: str) -> Fraction:
 
 
 def split_list(text: str) -> tuple[str, ...]:
-    """Return the items of a flag's list: separated by commas, quoted as in CSV."""
-    return tuple(next(csv.reader([text]), ())) if text else ()
+    """Return the items of a flag's list: separated by commas, quoted as in CSV, in one line.
+
+    Raises ValueError.
+    """
+    try:
+        return tuple(next(csv.reader(io.StringIO(text, newline="")), ())) if text else ()
+    except csv.Error as error:
+        raise ValueError(f"invalid list: {error}") from None
+
+
+def list_item(text: str) -> str:
+    """Return an item as a flag's list writes it, of which ``split_list`` makes the same."""
+    quote = '"'
+    if not re.search(r'[,"\r\n]', text):
+        return text
+    return f"{quote}{text.replace(quote, quote * 2)}{quote}"
 
 
 def split_pairs(text: str, separators: str = "=<") -> Iterator[tuple[str, str]]:

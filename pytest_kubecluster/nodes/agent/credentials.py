@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from .documents import DocumentError, certificates, cut_all, mapping, redacted
-from .system import CUT, Unreadable, ownership, read
+from .system import CUT, Unreadable, ownership, read, without_user_info
 
 
 def describe(path: str, root: str, clients: list[Any]) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def describe(path: str, root: str, clients: list[Any]) -> dict[str, Any]:
     except DocumentError as error:
         return {**found, "choice": str(error)}
     found.update(names)
-    found["server"] = str(cluster.get("server") or "")
+    found["server"] = without_user_info(str(cluster.get("server") or ""))
     found["insecure"] = cluster.get("insecure-skip-tls-verify") is True
     found["authority"] = _pem(cluster, "certificate-authority", folder, root, found["files"])
     found.update(_user(user, folder, root, found["files"], clients))

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .system import CUT, Unreadable, ownership, read
+from .system import CUT, Unreadable, ownership, read, without_user_info
 
 MOST_VALUES = 200_000
 """More than any configuration has; aliases of aliases grow without bound."""
@@ -132,7 +132,7 @@ def redacted(value: Any, name: str = "") -> Any:
     if isinstance(value, str) and value:
         if name not in _NEVER_SECRET and _SECRET.search(name):
             return CUT
-        return CUT if _has_private_key(value) else value
+        return CUT if _has_private_key(value) else without_user_info(value)
     return value
 
 

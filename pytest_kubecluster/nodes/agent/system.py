@@ -145,7 +145,12 @@ def without_secrets(content: str) -> str:
     """Return a unit's or environment file's text without private keys and passwords."""
     content = _PRIVATE_KEY.sub(CUT, content)
     content = _SECRET_VARIABLE.sub(rf"\1{CUT}", content)
-    return _USER_INFO.sub(CUT, content)
+    return without_user_info(content)
+
+
+def without_user_info(text: str) -> str:
+    """Return a text whose URLs name no user and password."""
+    return _USER_INFO.sub(CUT, text)
 
 
 def ownership(path: str, root: str = "") -> dict[str, Any] | None:

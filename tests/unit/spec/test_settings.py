@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_kubecluster.spec import catalog
+from pytest_kubecluster.spec.flags import parse_argv
 from pytest_kubecluster.spec.kinds import SettingError, canonical_name, kind_of, kinds
 from pytest_kubecluster.spec.settings import (
     DEFAULT,
@@ -328,3 +329,49 @@ def test_flag_states_the_same_as_the_file(data: st.DataObject) -> None:
     by_flag = effective_settings(V30, {kind.flag: text}, {})[name]
     by_file = effective_settings(V30, {}, nested(name, value))[name]
     assert same_value(V30, name, by_flag.value, by_file.value)
+
+
+TEXTS = st.sampled_from(
+    ["a", "true", "60s", "1m0s", "100Mi", "5%", "10.0.0.1", "::1", "0-3", "a b", 'a"b', "x,y"]
+)
+KEYS = st.sampled_from(["memory.available", "cpu", "NodeSwap", "a.example.org/b"])
+SOME = TEXTS | st.booleans() | st.integers(-1, 70_000)
+VALUES = st.one_of(
+    SOME,
+    st.lists(TEXTS, max_size=3),
+    st.dictionaries(KEYS, TEXTS.filter(lambda text: "," not in text), max_size=3),
+    st.lists(st.dictionaries(st.sampled_from(["numaNode", "limits"]), SOME), max_size=2),
+)
+
+
+@pytest.mark.parametrize("minor", ["1.7", "1.16", "1.30", "1.36"])
+@given(data=st.data())
+def test_a_flag_can_say_what_a_file_says(minor: str, data: st.DataObject) -> None:
+    version = KubeVersion.parse(minor)
+    name = data.draw(st.sampled_from(sorted(kinds(minor))))
+    try:
+        setting = parse_setting(version, name, data.draw(VALUES))
+    except SettingError:
+        return
+    kind = kind_of(version, setting.name)
+    text = flag_text(kind, setting.value)
+    if kind.flag:
+        back = parse_argv(["kubelet", f"--{kind.flag}={text}"], minor).flags[kind.flag]
+        assert same_value(version, name, setting.value, back)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("stderrthreshold", {"a": 1}, "must be text"),
+        ("cluster-dns", "x" * 200_000, "field larger than"),
+    ],
+)
+def test_value_of_a_flag_that_is_none_is_refused(name: str, value: Any, problem: str) -> None:
+    with pytest.raises(SettingError, match=problem):
+        parse_setting(V16, name, value)
+
+
+def test_list_is_read_as_go_reads_it() -> None:
+    assert parse_setting(V30, "cluster-dns", "10.0.0.1\n10.0.0.2").value == ("10.0.0.1",)
+    assert parse_setting(V7, "host-pid-sources", 'a,"b,c"').value == ("a", "b,c")
