@@ -51,7 +51,10 @@ def flag_text(kind: Kind, value: Value) -> str:
         return str(value).lower()
     if isinstance(value, Mapping):
         evictions = kind.flag in ("eviction-hard", "eviction-soft")
-        sign = "<" if evictions else ":" if kind.flag == "manifest-url-header" else "="
+        if kind.flag == "manifest-url-header":
+            pairs = ((key, text) for key, texts in value.items() for text in _items(texts))
+            return ",".join(f"{key}:{text}" for key, text in pairs)
+        sign = "<" if evictions else "="
         return ",".join(f"{key}{sign}{flag_text(kind, item)}" for key, item in value.items())
     if kind.flag == "reserved-memory":
         return ";".join(_reserved_text(one) for one in value if isinstance(one, Mapping))
