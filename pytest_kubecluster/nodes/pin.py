@@ -235,6 +235,9 @@ def known_files(seen: Observation) -> Iterator[tuple[File, bool]]:
     for kind, file in seen.unit_files.values():
         if file is not None:
             yield file, kind != "unit"
+    if seen.client_ca.file is not None:
+        # Before the kubeconfig, which may name the same file.
+        yield seen.client_ca.file, True
     for document in seen.documents:
         if document.file is not None:
             yield document.file, False
@@ -243,8 +246,6 @@ def known_files(seen: Observation) -> Iterator[tuple[File, bool]]:
             if one.file is not None:
                 yield one.file, False
             yield from ((file, False) for file, _ in one.files.values() if file is not None)
-    if seen.client_ca.file is not None:
-        yield seen.client_ca.file, True
 
 
 def _files(seen: Observation) -> Iterator[dict[str, Any]]:

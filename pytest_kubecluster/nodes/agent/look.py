@@ -224,7 +224,7 @@ def ca_certificates(path: str, root: str) -> dict[str, Any]:
         "path": path,
         "certificates": found,
         "problem": "" if found else "it has no certificate",
-        "file": system.ownership(path, root),
+        "file": system.describe(path, secret=True, root=root),
         "key_path": key,
         "key_file": system.ownership(key, root),
     }

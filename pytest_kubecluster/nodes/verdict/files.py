@@ -214,10 +214,14 @@ def _content_of(stated: FileStatement, file: File | None) -> Iterator[Difference
     if file is None:
         yield Difference(stated.path, "a file", None, Evidence.FILES, stated.said_in)
     elif file.digest != digest:
-        actual = file.problem or "different content"
+        # Of a file that is not rendered here only the digest is stated.
+        known = stated.content is not None
+        wanted = "as rendered" if known else f"SHA-256 {digest}"
+        other = "different content" if known else f"SHA-256 {file.digest}"
+        actual = file.problem or other
         if stated.content is not None and file.content is not None:
             actual = f"different content: {_first_difference(stated.content, file)}"
-        yield Difference(name, "as rendered", actual, Evidence.FILES, stated.said_in)
+        yield Difference(name, wanted, actual, Evidence.FILES, stated.said_in)
 
 
 def _first_difference(wanted: bytes, file: File) -> str:

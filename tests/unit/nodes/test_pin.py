@@ -244,6 +244,13 @@ def test_any_change_of_a_statement_is_exactly_one_difference(
     assert found == [name]
 
 
+def test_another_client_ca_is_a_difference(base: Mapping[str, Any]) -> None:
+    spec = pin(observed(base))
+    ca = base["client_ca"]
+    other = {**ca, "file": {**ca["file"], "sha256": "1" * 64}}
+    assert differences(observed(base, client_ca=other), spec) == [f"{ca['path']} content"]
+
+
 def test_the_identity_and_the_server_are_stated(base: Mapping[str, Any]) -> None:
     seen = observed(base)
     spec = pin(seen)
