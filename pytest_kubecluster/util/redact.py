@@ -31,7 +31,7 @@ _ASSIGNMENT = re.compile(
     # The name may be quoted, and the quotes escaped: a log may hold JSON within JSON.
     rf"""
     (?<![\w.-])
-    (?P<start>(?:--)?(?P<quote>\\*["']?)(?:{_SECRET_NAME})(?P=quote)\s*(?::[ \t]*|=)(?:!\w+[ \t]+)?)
+    (?P<start>(?:--)?(?P<quote>\\*["']?)(?:{_SECRET_NAME})(?P=quote)\s*[:=][ \t]*(?:!\w+[ \t]+)?)
     (?P<value>
         \\*"(?:[^"\\\n]|\\+[^"\n])*\\*" | '(?:[^'\n]|'')*' | [^\s,;}}\]"'\\|>][^\s,;}}\]"'\\]*
     )

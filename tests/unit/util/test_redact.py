@@ -209,6 +209,7 @@ def test_certificates_and_text_stay(pki: Pki) -> None:
         "password: {}",
         "PASSWORD={}",
         "ansible_become_password={}",
+        "password = {}",
         '"ansible_become_pass": "{}"',
         "--token={} --other",
         "clientSecret: {}",
