@@ -62,5 +62,8 @@ def test_control_plane_that_does_not_come_up(fault: str, words: list[str], bench
     for word in words:
         assert re.search(word, output), output
     assert "the last lines of etcd on master01" in output
-    assert "PRIVATE KEY" not in output
+    logs = [path.read_text(errors="replace") for path in bench.state.rglob("logs/**/*.log")]
+    assert logs
+    for text in (output, *logs):
+        assert "PRIVATE KEY" not in text
     assert bench.left() == NOTHING

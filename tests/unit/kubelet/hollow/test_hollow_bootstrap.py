@@ -25,6 +25,7 @@ from hollow_kubelet.rotation import Rotation, deadline
 from pytest_kubecluster.artifacts.bootstrap import joined_kubeconfig
 from pytest_kubecluster.artifacts.go_yaml import go_yaml
 from pytest_kubecluster.kubelet.hollow import hollow_facts
+from pytest_kubecluster.kubelet.hollow_apiserver import hollow_apiserver_facts
 from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.layouts.kubeadm import CERTIFICATE
 from pytest_kubecluster.spec.version import KubeVersion
@@ -55,13 +56,15 @@ class Api:
 @pytest.fixture
 def cluster(pki: Pki) -> Iterator[Cluster]:
     before = dict(FACTS)
-    play_facts(hollow_facts(version_of(20)))
+    # The two programs are in one process here: each reads its flags by its own facts.
+    play_facts(hollow_apiserver_facts(version_of(20)))
     etcd = FakeEtcd()
     cluster = Cluster(
         etcd,
         f"--cluster-signing-cert-file={pki.ca.crt}",
         f"--cluster-signing-key-file={pki.ca.key}",
     )
+    play_facts(hollow_facts(version_of(20)))
     cluster.post(SECRETS, token_secret())
     yield cluster
     cluster.server.etcd.close()
