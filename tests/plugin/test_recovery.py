@@ -7,10 +7,12 @@ import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
 from typing import cast
+from unittest.mock import Mock
 
 import pytest
 
 from pytest_kubecluster.conformance import test_recovery_api as recovery
+from pytest_kubecluster.conformance.conftest import knows_its_clients
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.machines.access import Access
@@ -85,3 +87,19 @@ def test_node_that_is_not_heard_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "monitor_grace", lambda version: timedelta())
     with pytest.raises(AssertionError, match=r"Ready=True; the last heartbeat, .* is in a lease"):
         wait(view(-3))
+
+
+@pytest.mark.parametrize(
+    ("body", "known"),
+    [
+        ("ok", True),
+        ("not asked: it is off", True),
+        ("Forbidden (user=system:node:worker01)", True),
+        ("Authorization error (user=system:node:worker01, verb=get, resource=nodes)", False),
+        ("TimeoutError: The read operation timed out", False),
+    ],
+)
+def test_authorizer_without_an_api_server_is_waited_for(body: str, known: bool) -> None:
+    node = Mock()
+    node.refresh.return_value.own.body = body
+    assert knows_its_clients(node) is known
