@@ -107,6 +107,8 @@ _BOOTSTRAP: Mapping[LayoutName, str] = {
 }
 
 
+_BOOTSTRAP_SINCE = 11
+"""The kubelet of 1.10 keeps its first certificate where it does not rotate it (seen with 1.10.5)."""
 _JOINS = Change(
     "--bootstrap-kubeconfig set",
     "the node joins with a token, and asks for its certificate",
@@ -127,7 +129,8 @@ def with_control_plane(spec: ClusterSpec, plane: ControlPlaneSpec | None) -> Clu
 
 
 def _bootstrapped(kubelet: KubeletSpec) -> KubeletSpec:
-    if not any(file.rotated for file in kubelet.files):
+    rotated = any(file.rotated for file in kubelet.files)
+    if not rotated or kubelet.version.minor < _BOOTSTRAP_SINCE:
         return kubelet
     # kubeadm's unit has the flag in any case.
     changes = () if kubelet.base else (_JOINS,)

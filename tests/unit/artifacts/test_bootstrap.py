@@ -50,6 +50,12 @@ def test_nodes_join_that_have_a_certificate_of_their_own() -> None:
     assert joined("hardened") == ["master01", "master02", "worker01"]
 
 
+def test_the_oldest_kubelets_do_not_join() -> None:
+    spec = joining("hardened", 10)
+    assert not any(node.kubelet.bootstrap_kubeconfig for node in spec)
+    assert joining("hardened", 11)["worker01"].kubelet.bootstrap_kubeconfig
+
+
 @pytest.mark.parametrize("layout", ["kubeadm", "hardened"])
 def test_nothing_changes_without_a_control_plane(layout: LayoutName) -> None:
     spec = joining(layout, tls_bootstrap=False)
