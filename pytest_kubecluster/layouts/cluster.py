@@ -108,7 +108,7 @@ _BOOTSTRAP: Mapping[LayoutName, str] = {
 
 
 _BOOTSTRAP_SINCE = 11
-"""The kubelet of 1.10 keeps its first certificate where it does not rotate it (seen with 1.10.5)."""
+"""In 1.10 the kubelet keeps its first certificate where it rotates none (seen with 1.10.5)."""
 _JOINS = Change(
     "--bootstrap-kubeconfig set",
     "the node joins with a token, and asks for its certificate",
