@@ -15,6 +15,7 @@ from hollow_common.tls import pem_blocks, write_file
 
 from hollow_kubelet.api_server import ApiError, ApiServer
 from hollow_kubelet.client_certificate import (
+    PREFIX,
     Pair,
     Store,
     new_key,
@@ -84,8 +85,11 @@ class Bootstrap:
         key, forget = self.key()
         wait_for_server(api)
         certificate = request_certificate(api, self.node, key, named=True)
-        self.store.update(Pair(certificate, key))
-        forget()
+        if since(11):
+            self.store.update(Pair(certificate, key))
+            forget()
+        else:
+            self.write_certificate(certificate)
         self.write_kubeconfig(config)
 
     def first(self) -> Pair:
@@ -96,16 +100,32 @@ class Bootstrap:
         self.store.update(pair)
         return pair
 
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The paths of the first certificate and of its key: until 1.10, files of their own."""
+        if since(11):
+            return self.store.current, self.store.current
+        path = os.path.join(self.folder, PREFIX)
+        return f"{path}.crt", f"{path}.key"
+
+    def write_certificate(self, certificate: bytes) -> None:
+        """Write the first certificate beside its key, as until 1.10."""
+        path, _ = self.pair
+        try:
+            write_file(path, certificate, 0o644)
+        except OSError as error:
+            raise Failure(f"open {path}: {errno_text(error)}") from None
+
     def key(self) -> tuple[bytes, Callable[[], None]]:
         """Return the key to certify, and what removes the file that keeps it meanwhile."""
-        path = os.path.join(self.folder, TEMPORARY_KEY)
+        path = os.path.join(self.folder, TEMPORARY_KEY) if since(11) else self.pair[1]
 
         def forget() -> None:
             if os.path.exists(path):
                 os.remove(path)
 
         current = self.store.load()
-        if current:
+        if current and since(11):
             return current.key, forget
         try:
             return read_file(path), forget
@@ -127,14 +147,14 @@ class Bootstrap:
         if config.ca:
             data = base64.b64encode(config.ca).decode()
             cluster = f"    certificate-authority-data: {data}\n{cluster}"
-        current = self.store.current
+        certificate, key = self.pair
         preferences = "" if since(34) else "preferences: {}\n"
         text = (
             f"apiVersion: v1\nclusters:\n- cluster:\n{cluster}  name: default-cluster\n"
             "contexts:\n- context:\n    cluster: default-cluster\n    namespace: default\n"
             "    user: default-auth\n  name: default-context\ncurrent-context: default-context\n"
             f"kind: Config\n{preferences}users:\n- name: default-auth\n  user:\n"
-            f"    client-certificate: {current}\n    client-key: {current}\n"
+            f"    client-certificate: {certificate}\n    client-key: {key}\n"
         )
         folder = os.path.dirname(self.kubeconfig)
         try:

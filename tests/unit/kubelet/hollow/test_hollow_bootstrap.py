@@ -127,6 +127,24 @@ def test_the_kubeconfig_is_what_the_spec_expects(
     assert Path(joining.kubeconfig).read_bytes() == go_yaml(wanted)
 
 
+def test_a_kubelet_of_1_10_keeps_its_first_certificate_in_two_files(
+    joining: Bootstrap, cluster: Cluster
+) -> None:
+    """As the real one of 1.10.5 did."""
+    play_facts(hollow_facts(version_of(10)))
+    joining.join()
+    folder = Path(joining.folder)
+    assert sorted(one.name for one in folder.iterdir()) == [
+        "kubelet-client.crt",
+        "kubelet-client.key",
+    ]
+    assert stat.S_IMODE((folder / "kubelet-client.key").stat().st_mode) == 0o600
+    text = Path(joining.kubeconfig).read_text()
+    assert f"client-certificate: {folder}/kubelet-client.crt\n" in text
+    assert f"client-key: {folder}/kubelet-client.key\n" in text
+    assert not joining.needed(), "it has joined"
+
+
 def test_a_key_is_kept_until_it_is_certified(
     joining: Bootstrap, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
