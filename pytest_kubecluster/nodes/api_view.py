@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pytest_kubecluster.nodes.agent.documents import without_secrets
 from pytest_kubecluster.nodes.api_server import ApiError, ApiServer
 from pytest_kubecluster.nodes.node_object import NodeObject, api_time
 from pytest_kubecluster.spec.parts import IPAddress
@@ -57,7 +58,8 @@ def look_through(server: ApiServer, name: str, address: IPAddress | None = None)
     problem = ""
     try:
         document = server.get(f"{NODES}/{seen.name}/proxy/configz")
-        configz = document.get("kubeletconfig") or document.get("componentconfig") or {}
+        shown = document.get("kubeletconfig") or document.get("componentconfig") or {}
+        configz = without_secrets(shown)
     except ApiError as error:
         problem = str(error)
     return ApiView(seen.name, server.url, seen, heartbeat, where, answered.time, configz, problem)

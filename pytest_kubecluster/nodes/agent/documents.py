@@ -183,7 +183,12 @@ def described(path: str, root: str) -> dict[str, Any]:
         return {**seen, "problem": "it does not exist", "missing": True}
     except (Unreadable, DocumentError) as error:
         return {**seen, "problem": str(error)}
-    shown = redacted(document)
+    return {**seen, "document": without_secrets(document)}
+
+
+def without_secrets(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Return a KubeletConfiguration without its secrets."""
+    shown: dict[str, Any] = redacted(configuration)
     if "staticPodURLHeader" in shown:
         shown["staticPodURLHeader"] = cut_all(shown["staticPodURLHeader"])
-    return {**seen, "document": shown}
+    return shown

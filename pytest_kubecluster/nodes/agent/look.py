@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import re
 import socket
@@ -134,6 +135,10 @@ def _kubelet(
     }
     answers = {name: parts.take(f"port {name}", None, one) for name, one in waiting.items()}
     metrics = answers.pop("metrics", None)
+    shown = {"own_configz": configuration_shown, "own_pods": kind_shown, "anonymous": kind_shown}
+    for name, part in shown.items():
+        if answers.get(name) and answers[name]["status"] == 200:
+            answers[name]["body"] = part(answers[name]["body"])
     found["version"] = _version(metrics, account.get("Id", ""), running, seconds)
     return {**found, "answers": answers}
 
@@ -162,7 +167,7 @@ def _triggers(account: dict[str, str], seconds: float) -> dict[str, Any]:
 def unit_files(account: dict[str, str]) -> dict[str, Any]:
     """Return the files that make the unit: its own, drop-ins, environment files."""
     paths = {account.get("FragmentPath", ""): "unit"}
-    paths |= dict.fromkeys(account.get("DropInPaths", "").split(), "drop-in")
+    paths |= dict.fromkeys(system.paths(account.get("DropInPaths", "")), "drop-in")
     for line in account.get("EnvironmentFiles", "").splitlines():
         paths |= dict.fromkeys(_matching(line.rpartition(" (")[0] or line), "environment")
     return {
@@ -258,8 +263,8 @@ def _ask(
     """Ask the kubelet's ports, all at the same time; return the ports, 0 for one that is off."""
     healthz = asked.get("healthz", options.port("healthz-port", "healthzPort", HEALTHZ))
     kubelet = asked.get("kubelet", options.port("port", "port", KUBELET))
-    local = str(options.value("healthz-bind-address", "healthzBindAddress") or "127.0.0.1")
-    address = str(options.value("address", "address") or "")
+    local = options.text("healthz-bind-address", "healthzBindAddress") or "127.0.0.1"
+    address = options.text("address", "address")
     answers = {}
     if healthz:
         answers["healthz"] = parts.start(ports.plain, local, healthz, "/healthz", seconds)
@@ -273,6 +278,24 @@ def _ask(
             key = name if name == "metrics" else f"own_{name}"
             answers[key] = parts.start(ports.secure, address, kubelet, f"/{name}", seconds, client)
     return {"healthz": healthz, "kubelet": kubelet}, answers
+
+
+def configuration_shown(body: str) -> str:
+    """Return what /configz shows, without the secrets of it."""
+    try:
+        document = json.loads(body)
+        shown = {name: documents.without_secrets(one) for name, one in document.items()}
+    except (ValueError, AttributeError, TypeError):
+        return ""
+    return json.dumps(shown)
+
+
+def kind_shown(body: str) -> str:
+    """Return the kind of an answer alone: pods hold secrets, and anything else may."""
+    try:
+        return json.dumps({"kind": json.loads(body)["kind"]})
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _version(

@@ -28,6 +28,11 @@ class Options:
         value = str(self.value(flag, field) or "")
         return os.path.normpath(os.path.join(self.folder, value)) if value else ""
 
+    def text(self, flag: str, field: str = "") -> str:
+        """Return a text; nothing where it is not set, or no text."""
+        value = self.value(flag, field)
+        return value if isinstance(value, str) else ""
+
     def value(self, flag: str, field: str = "") -> Any:
         """Return the value of a flag, or else of a configuration field; None if neither is set."""
         if flag in self._flags:

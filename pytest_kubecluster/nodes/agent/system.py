@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import re
+import shlex
 import stat
 import subprocess
 from typing import Any
@@ -71,6 +72,14 @@ def show(
     return accounts
 
 
+def paths(value: str) -> list[str]:
+    """Return the paths of a property of systemd's; those with spaces are in quotes."""
+    try:
+        return shlex.split(value)
+    except ValueError:
+        return value.split()
+
+
 def inside(root: str, path: str) -> str:
     """Return where a path of a process with another root file system is seen from here.
 
@@ -99,10 +108,11 @@ def read(path: str, root: str = "") -> bytes:
         raise
     except OSError as error:
         raise Unreadable(f"{path}: {error.strerror}") from None
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise Unreadable(f"{path} is not a regular file")
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise Unreadable(f"{path} is not a regular file")
         if status.st_size > LARGEST_FILE:
             raise Unreadable(f"{path} has {status.st_size} bytes")
         try:

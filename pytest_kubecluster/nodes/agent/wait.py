@@ -50,11 +50,11 @@ def is_healthy(state: dict[str, str]) -> bool:
     files = look.configuration(options, described["root"])
     options.add([one["document"] for one in files if "document" in one])
     if port := options.port("healthz-port", "healthzPort", look.HEALTHZ):
-        address = str(options.value("healthz-bind-address", "healthzBindAddress") or "")
+        address = options.text("healthz-bind-address", "healthzBindAddress")
         answer = ports.plain(address, port, "/healthz", 2)
         return bool(answer["status"] == 200 and answer["body"] == "ok")
     port = options.port("port", "port", look.KUBELET)
-    address = str(options.value("address", "address") or "")
+    address = options.text("address", "address")
     answered = documents.attempt(
         lambda: ports.secure(address, port, "/healthz", 2, ports.without_verification())
     )

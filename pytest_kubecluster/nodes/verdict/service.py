@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from pytest_kubecluster.nodes.agent.system import paths
 from pytest_kubecluster.nodes.observation import Observation
 from pytest_kubecluster.nodes.verdict.difference import Case, Difference, Evidence, NothingToCheck
 from pytest_kubecluster.nodes.verdict.unit_syntax import directives
@@ -101,7 +102,7 @@ def restart_seconds(seen: Observation) -> float | None:
 
 def own_drop_ins(seen: Observation) -> tuple[str, ...]:
     """Return the unit's drop-ins, without those for all services (service.d, systemd.unit(5))."""
-    found = seen.unit.get("DropInPaths", "").split()
+    found = paths(seen.unit.get("DropInPaths", ""))
     return tuple(path for path in found if PurePosixPath(path).parent.name != "service.d")
 
 
@@ -124,7 +125,8 @@ def unit_is_valid(case: Case) -> Iterator[Difference]:
 def _is_about(case: Case, line: str) -> bool:
     """Return whether a complaint is about this unit, and not about one that it needs."""
     unit = case.seen.unit
-    own = [unit.get("Id", ""), unit.get("FragmentPath", ""), *unit.get("DropInPaths", "").split()]
+    drop_ins = paths(unit.get("DropInPaths", ""))
+    own = [unit.get("Id", ""), unit.get("FragmentPath", ""), *drop_ins]
     if any(name and name in line for name in own):
         return True
     others = (

@@ -267,8 +267,31 @@ def test_path_that_is_not_a_file_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(system.Unreadable, match="not a regular file"):
         system.read(str(tmp_path / "fifo"))
-    with pytest.raises(system.Unreadable, match="not a regular file"):
-        system.read("/dev/zero")
+    for path in ("/dev/zero", str(tmp_path)):
+        with pytest.raises(system.Unreadable, match="not a regular file"):
+            system.read(path)
+
+
+def test_answers_of_the_kubelet_show_no_secrets() -> None:
+    pods = '{"kind": "PodList", "items": [{"env": "canary1"}]}'
+    assert look.kind_shown(pods) == '{"kind": "PodList"}'
+    configuration = {
+        "kubeletconfig": {
+            "maxPods": 50,
+            "staticPodURL": "http://u:canary2@host/pods",
+            "staticPodURLHeader": {"Authorization": ["canary3"]},
+        }
+    }
+    shown = look.configuration_shown(json.dumps(configuration))
+    assert "canary" not in shown
+    assert json.loads(shown)["kubeletconfig"]["maxPods"] == 50
+    for broken in ("[1]", "canary", "null", '{"a": 1}'):
+        assert "canary" not in look.configuration_shown(broken) + look.kind_shown(broken)
+
+
+def test_paths_with_spaces_are_quoted_by_systemd() -> None:
+    assert system.paths('"/etc/a b.conf" /etc/c.conf') == ["/etc/a b.conf", "/etc/c.conf"]
+    assert system.paths("") == []
 
 
 def test_passwords_of_units_and_environment_files_are_cut_out(tmp_path: Path) -> None:
