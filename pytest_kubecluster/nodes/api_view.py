@@ -59,7 +59,7 @@ def look_through(server: ApiServer, name: str, address: IPAddress | None = None)
     try:
         document = server.get(f"{NODES}/{seen.name}/proxy/configz")
         shown = document.get("kubeletconfig") or document.get("componentconfig") or {}
-        configz = without_secrets(shown)
+        configz = without_secrets(shown) if isinstance(shown, dict) else {}
     except ApiError as error:
         problem = str(error)
     return ApiView(seen.name, server.url, seen, heartbeat, where, answered.time, configz, problem)
