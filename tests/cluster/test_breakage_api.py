@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
+from kubernetes.client import CoreV1Api
+from kubernetes.watch import Watch
 
 from pytest_kubecluster.artifacts import certificates
 from pytest_kubecluster.artifacts.certificates import Request
@@ -18,8 +22,9 @@ from pytest_kubecluster.cluster.cluster import Cluster
 from pytest_kubecluster.cluster.through_api import read_nodes
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.machines.existing.role_patterns import RolePatterns
-from pytest_kubecluster.nodes.control_plane import masters_of
+from pytest_kubecluster.nodes.control_plane import kept_by, masters_of
 from pytest_kubecluster.nodes.node import Node
+from pytest_kubecluster.spec.control_plane import SURVIVES_A_LOSS
 from pytest_kubecluster.spec.model import ClusterSpec
 from pytest_kubecluster.util.poll import poll
 from tests.cluster.support import failing_in_the_api, ready
@@ -175,3 +180,32 @@ def test_kubeconfig_that_cannot_be_used(
     path.write_bytes(kubeconfig(api.url, kube_cluster.pki(), "stranger", user))
     with pytest.raises(KubeClusterError, match=problem):
         read_nodes(path, RolePatterns(), with_versions=True)
+
+
+def test_watch_outlives_the_etcd_member_of_its_server(kube_masters: tuple[Node, ...]) -> None:
+    if kube_masters[0].api is None or len(kube_masters) < SURVIVES_A_LOSS:
+        pytest.skip("needs --kube-control-plane and three masters")
+    watched, *_, other = masters_of(kube_masters)
+    seen: Queue[str] = Queue()
+
+    def follow() -> None:
+        config_maps = CoreV1Api(watched.server.client)
+        listed = config_maps.list_namespaced_config_map
+        # With a time-out, the client does not connect again.
+        watch = Watch()  # type: ignore[no-untyped-call]
+        stream = watch.stream(listed, "default", timeout_seconds=60)  # type: ignore[no-untyped-call]
+        for event in stream:
+            seen.put((event["object"].data or {}).get("lost", ""))
+            if seen.queue[-1] == "after":
+                return
+
+    with kept_by(watched) as name, ThreadPoolExecutor(1) as pool:
+        following = pool.submit(follow)
+        assert other.writes(name, "before")
+        while seen.get(timeout=30) != "before":
+            pass
+        assert watched.node.run("systemctl", "kill", "--signal=KILL", "etcd").rc == 0
+        assert other.writes(name, "after")
+        following.result(timeout=60)
+    assert "after" in seen.queue
+    assert watched.becomes_healthy()
