@@ -85,7 +85,7 @@ TAINT = {"key": "example.com/broken", "value": "", "effect": "NoSchedule"}
         (always({"metadata": {"labels": {ROLE: None}}}), "", "node_has_the_labels"),
         (always({"metadata": {"labels": {"rack": "3"}}}), "", "node_has_the_labels"),
         (always({"spec": {"taints": [TAINT]}}), "", "node_has_the_taints"),
-        # There is a kubelet, too, which the API server can ask.
+        # There is the master's kubelet, too, which the API server can ask.
         (addresses("InternalIP", "127.0.0.1"), "/status", "node_has_its_internal_ip"),
         (addresses("Hostname", "other"), "/status", "node_has_its_hostname"),
         (
@@ -110,6 +110,9 @@ def test_broken_object(
         document = api.get(path(node))
         api.patch(path(node) + subresource, change(document))
         if failed := failing_in_the_api(node, kube_nodes):
+            if check == "node_has_its_internal_ip":
+                # Another kubelet's configuration may differ.
+                failed -= {"configz_through_the_api_server_agrees"}
             assert failed == {check}
             return
     pytest.fail(f"{check} did not fail")
