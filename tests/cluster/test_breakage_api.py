@@ -198,8 +198,9 @@ def test_watch_outlives_the_etcd_member_of_its_server(kube_masters: tuple[Node, 
         watch = Watch()  # type: ignore[no-untyped-call]
         stream = watch.stream(listed, "default", timeout_seconds=60)  # type: ignore[no-untyped-call]
         for event in stream:
-            seen.put((event["object"].data or {}).get("lost", ""))
-            if seen.queue[-1] == "after":
+            written = (event["object"].data or {}).get("lost", "")
+            seen.put(written)
+            if written == "after":
                 return
 
     with kept_by(watched) as name, ThreadPoolExecutor(1) as pool:
