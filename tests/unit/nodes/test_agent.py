@@ -248,6 +248,19 @@ def test_kubelet_of_a_unit_that_left_it_to_a_container_runtime() -> None:
     assert process.kubelet_of({**unit, "SubState": "dead"}, [kubelet]) is None
 
 
+@pytest.mark.parametrize(
+    ("group", "unit"),
+    [
+        ("0::/system.slice/k0sworker.service", "k0sworker.service"),
+        ("5:memory:/a.service\n1:name=systemd:/system.slice/k3s.service/inner", "k3s.service"),
+        ("0::/system.slice/docker-0123.scope", ""),
+        ("", ""),
+    ],
+)
+def test_unit_of_a_process(group: str, unit: str) -> None:
+    assert process.unit_of(replace(running(1, 1, "kubelet"), group=group)) == unit
+
+
 def test_environment_files_by_a_pattern(tmp_path: Path) -> None:
     for name in ("20-b.env", "10-a.env", "c.conf"):
         (tmp_path / name).write_text("A=1\n")

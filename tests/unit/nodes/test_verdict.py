@@ -334,6 +334,10 @@ def test_kubelet_that_does_not_run_is_reported(classic: Classic) -> None:
     case = case_of(node.look(), node.spec)
     (difference,) = checks()["kubelet_runs"](case)
     assert "kubelet.service is failed (failed), result exit-code" in str(difference.actual)
+    node.more["kubelets"] = [{"pid": 7, "argv": ["kubelet"], "unit": "k0sworker.service"}]
+    (difference,) = checks()["kubelet_runs"](case_of(node.look(), node.spec))
+    assert '[unit] name = "k0sworker.service"' in str(difference.actual)
+    node.more["kubelets"] = []
     node.more["unit_processes"] = [["/bin/sh", "/opt/start.sh"]]
     (difference,) = checks()["kubelet_runs"](case_of(node.look(), node.spec))
     assert "runs no kubelet and no hyperkube, only /bin/sh /opt/start.sh" in str(difference.actual)
