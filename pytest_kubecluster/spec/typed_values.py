@@ -52,11 +52,11 @@ def flag_text(kind: Kind, value: Value) -> str:
     if isinstance(value, Mapping):
         evictions = kind.flag in ("eviction-hard", "eviction-soft")
         if kind.flag == "manifest-url-header":
-            pairs = ((key, text) for key, texts in value.items() for text in _items(texts))
-            return ",".join(f"{key}:{text}" for key, text in pairs)
+            lists = ((key, one if isinstance(one, tuple) else (one,)) for key, one in value.items())
+            return ",".join(f"{key}:{text}" for key, texts in lists for text in texts)
         sign = "<" if evictions else "="
         return ",".join(f"{key}{sign}{flag_text(kind, item)}" for key, item in value.items())
-    if kind.flag == "reserved-memory":
+    if kind.flag == "reserved-memory" and isinstance(value, (tuple, list)):
         return ";".join(_reserved_text(one) for one in value if isinstance(one, Mapping))
     if isinstance(value, (tuple, list)):
         items = (list_item(one) if isinstance(one, str) else flag_text(kind, one) for one in value)
@@ -65,8 +65,9 @@ def flag_text(kind: Kind, value: Value) -> str:
 
 
 def _reserved_text(one: Mapping[str, Any]) -> str:
-    limits = one.get("limits") or {}
-    amounts = (f"{name}={amount}" for name, amount in limits.items())
+    limits = one.get("limits")
+    pairs = limits.items() if isinstance(limits, Mapping) else ()
+    amounts = (f"{name}={amount}" for name, amount in pairs)
     return f"{one.get('numaNode', 0)}:{','.join(amounts)}"
 
 
@@ -401,9 +402,11 @@ def meaning(version: KubeVersion, kind: Kind, value: object) -> object:
             for gate, on in typed.items()
             if gate not in known or _gate_default(known[gate]) is not on
         }
-    if name in _ADDRESSES:
-        texts = split_list(typed) if isinstance(typed, str) else typed
-        return tuple(address_meaning(str(text)) for text in texts)
+    if name in _ADDRESSES and isinstance(typed, (str, tuple)):
+        with suppress(ValueError):
+            texts = split_list(typed) if isinstance(typed, str) else typed
+            return tuple(address_meaning(str(text)) for text in texts)
+        return typed
     if name in _SOCKETS and isinstance(typed, str):
         return typed if "://" in typed or not typed else f"unix://{typed}"
     if name == "reserved-cpus" and isinstance(typed, str):

@@ -17,9 +17,12 @@ from pytest_kubecluster.artifacts.render import render_node
 from pytest_kubecluster.layouts.cluster import cluster_spec
 from pytest_kubecluster.nodes.kubelet import Kubelet
 from pytest_kubecluster.nodes.pin import document_of, known_files, pinned, spec_from, toml_of
-from pytest_kubecluster.nodes.verdict import compare
+from pytest_kubecluster.nodes.verdict import compare, difference_table
+from pytest_kubecluster.spec import catalog
+from pytest_kubecluster.spec.flags import FlagError
 from pytest_kubecluster.spec.model import KubeletSpec
 from pytest_kubecluster.spec.parts import NO_ADDRESS
+from pytest_kubecluster.spec.specfile import SpecFileError
 from pytest_kubecluster.spec.topology import Machine
 from pytest_kubecluster.spec.version import KubeVersion
 from tests.unit.nodes.conftest import ACCOUNT, FakeNode
@@ -242,6 +245,46 @@ def test_any_change_of_a_statement_is_exactly_one_difference(
     change(more)
     found = differences(observed(base, **more), spec)
     assert found == [name]
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)
+ANYTHING = st.recursive(
+    SCALARS | st.sampled_from(["10s", "5%", "a=b", "1Gi", "::1", "a\nb", "0-3"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["key", "numaNode", "limits", "x509"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+TEXTS_OF_UNITS = st.text(max_size=20) | st.sampled_from(
+    [f"[Service]\nExecStart={words}\n" for words in ("@", "-", "$A %x 'q", "\\", "/x ${", "")]
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(st.sampled_from(sorted(catalog.fields("1.30"))), ANYTHING, max_size=3),
+    TEXTS_OF_UNITS,
+)
+def test_whatever_is_on_the_disk_is_judged(
+    base: Mapping[str, Any], fields: dict[str, Any], text: str
+) -> None:
+    configuration: dict[str, Any] = {}
+    for path, value in fields.items():
+        *parents, last = path.split(".")
+        inner = configuration
+        for name in parents:
+            if not isinstance(inner.get(name), dict):
+                inner[name] = {}
+            inner = inner[name]
+        inner[last] = value
+    units = {UNIT: unit_file("unit", text), ENVIRONMENT: unit_file("environment", text)}
+    seen = observed(base, configuration=[document(configuration)], unit_files=units)
+    difference_table(compare(seen, seen.spec))
+    try:
+        assert pin(seen)
+    except (FlagError, SpecFileError):
+        return  # said in one sentence: of what no kubelet would accept
 
 
 def test_another_client_ca_is_a_difference(base: Mapping[str, Any]) -> None:
