@@ -23,14 +23,21 @@ class DocumentError(ValueError):
     """A text that is not a document; the message quotes nothing of it."""
 
 
-def parse(content: bytes) -> Any:
-    """Return a JSON or YAML document as plain values. Raises DocumentError."""
+def parse(content: bytes, *, json_by_brace: bool = False) -> Any:
+    """Return a JSON or YAML document as plain values. Raises DocumentError.
+
+    With ``json_by_brace`` a text that begins with a brace must be JSON.
+    """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DocumentError("it is not UTF-8 text") from None
     try:
         return _plain(json.loads(text), [MOST_VALUES])
+    except json.JSONDecodeError as error:
+        if json_by_brace and text.lstrip().startswith("{"):
+            place = f" (line {error.lineno}, column {error.colno})"
+            raise DocumentError(f"it cannot be parsed: {error.msg}{place}") from None
     except (ValueError, RecursionError):
         pass
     try:
@@ -39,9 +46,9 @@ def parse(content: bytes) -> Any:
         raise DocumentError("it is nested too deeply") from None
 
 
-def mapping(content: bytes) -> dict[str, Any]:
+def mapping(content: bytes, *, json_by_brace: bool = False) -> dict[str, Any]:
     """Return a document that is a mapping. Raises DocumentError; an empty file is an empty one."""
-    document = parse(content)
+    document = parse(content, json_by_brace=json_by_brace)
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -178,7 +185,8 @@ def described(path: str, root: str) -> dict[str, Any]:
     """Return the file of a configuration: its owner and mode, and its document without secrets."""
     seen: dict[str, Any] = {"path": path, **(ownership(path, root) or {})}
     try:
-        document = mapping(read(path, root))
+        # Kubernetes takes a configuration that begins with a brace for JSON, but no kubeconfig.
+        document = mapping(read(path, root), json_by_brace=True)
     except FileNotFoundError:
         return {**seen, "problem": "it does not exist", "missing": True}
     except (Unreadable, DocumentError) as error:

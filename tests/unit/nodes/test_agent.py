@@ -163,6 +163,13 @@ def test_values_are_read_as_go_reads_them(text: str, value: Any) -> None:
     assert documents.mapping(text.encode()) == {"a": value}
 
 
+@pytest.mark.parametrize("text", ['{"a": 1}\n[', '{"a": 1,}', "{a: 1}"])
+def test_configuration_that_begins_with_a_brace_is_json(text: str) -> None:
+    assert documents.mapping(text.encode()) == {"a": 1}
+    with pytest.raises(documents.DocumentError, match=r"cannot be parsed: .* \(line \d, column"):
+        documents.mapping(text.encode(), json_by_brace=True)
+
+
 LAUGHS = "a: &a [x, x]\n" + "\n".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]"
     for before, name in zip("abcdefghi", "bcdefghij", strict=False)
