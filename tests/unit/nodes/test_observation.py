@@ -68,7 +68,7 @@ def test_settings_of_drop_in_files_count(classic: Classic) -> None:
     node = classic()
     node.argv.append("--config-dir=/etc/kubernetes/conf.d")
     node.write("/etc/kubernetes/conf.d/20-site.conf", "clusterDomain: k8s.example.org\n")
-    node.write("/etc/kubernetes/conf.d/10-first.conf", "{clusterDomain: first, maxPods: 7}\n")
+    node.write("/etc/kubernetes/conf.d/10-first.conf", '{"clusterDomain": "first", "maxPods": 7}\n')
     node.write("/etc/kubernetes/conf.d/30-ignored.yaml", "clusterDomain: ignored\n")
     seen = node.look()
     assert seen.config["cluster-domain"] == "k8s.example.org"
