@@ -7,7 +7,6 @@ and the documentation on bootstrap tokens.
 
 from __future__ import annotations
 
-import base64
 import secrets
 import string
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from typing import Any
 
 from pytest_kubecluster.layouts.kubeadm import CERTIFICATE
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
+from pytest_kubecluster.util.encoding import base64_text
 
 SECRETS = "/api/v1/namespaces/kube-system/secrets"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
@@ -76,7 +76,7 @@ class BootstrapToken:
             "kind": "Secret",
             "metadata": {"name": f"bootstrap-token-{self.identity}", "namespace": "kube-system"},
             "type": "bootstrap.kubernetes.io/token",
-            "data": {name: _base64(value.encode()) for name, value in values.items()},
+            "data": {name: base64_text(value.encode()) for name, value in values.items()},
         }
 
 
@@ -118,7 +118,7 @@ def kubeconfig_of(
     credentials: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return a kubeconfig with one context, in the form of Kubernetes' own programs."""
-    server = {"certificate-authority-data": _base64(ca), "server": cluster.api_server_of(node)}
+    server = {"certificate-authority-data": base64_text(ca), "server": cluster.api_server_of(node)}
     old = node.kubelet.version.minor < _WITHOUT_PREFERENCES_SINCE
     return {
         "apiVersion": "v1",
@@ -129,7 +129,3 @@ def kubeconfig_of(
         **({"preferences": {}} if old else {}),
         "users": [{"name": context["user"], "user": dict(credentials)}],
     }
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()

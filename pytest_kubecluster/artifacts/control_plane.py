@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from pytest_kubecluster.spec.control_plane import (
 from pytest_kubecluster.spec.flags import Flags
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 from pytest_kubecluster.util.atomic import write_atomically
+from pytest_kubecluster.util.encoding import base64_text
 
 ADMIN = "admin"
 CNI_FOLDER = "/etc/cni/net.d"
@@ -131,8 +131,11 @@ def etcd_client(pki: Pki) -> tuple[Path, Path, Path]:
 def kubeconfig(server: str, pki: Pki, name: str, identity: Request) -> bytes:
     """Return the kubeconfig of a client of the API server at ``server``, with all it needs."""
     pair = pki.issued(name, identity)
-    user = {"client-certificate-data": _base64(pair.cert), "client-key-data": _base64(pair.key)}
-    authority = {"certificate-authority-data": _base64(pki.ca_cert)}
+    user = {
+        "client-certificate-data": base64_text(pair.cert),
+        "client-key-data": base64_text(pair.key),
+    }
+    authority = {"certificate-authority-data": base64_text(pki.ca_cert)}
     return _kubeconfig({"cluster": server}, authority, name, user)
 
 
@@ -232,7 +235,3 @@ def _unit(name: str, program: str, flags: Mapping[str, str], user: str = "") -> 
         user=user,
     )
     return PlacedFile(f"{_UNITS}/{name}.service", content)
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ from pytest_kubecluster.artifacts.bootstrap import joined_kubeconfig, kubeconfig
 from pytest_kubecluster.artifacts.certificates import KeyPair
 from pytest_kubecluster.artifacts.go_yaml import go_yaml
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
+from pytest_kubecluster.util.encoding import base64_text
 
 Template = Callable[..., bytes]
 """Renders a template of this package by its name."""
@@ -51,12 +51,8 @@ def _kubeconfig(
         return joined_kubeconfig(cluster, node, ca)
     user = f"system:node:{node.name.lower()}"
     credentials = {
-        "client-certificate-data": _base64(identity.cert),
-        "client-key-data": _base64(identity.key),
+        "client-certificate-data": base64_text(identity.cert),
+        "client-key-data": base64_text(identity.key),
     }
     context = {"cluster": "kubernetes", "user": user}
     return kubeconfig_of(cluster, node, ca, context, f"{user}@kubernetes", credentials)
-
-
-def _base64(pem: bytes) -> str:
-    return base64.b64encode(pem).decode()

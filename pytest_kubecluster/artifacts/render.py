@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -20,6 +19,7 @@ from pytest_kubecluster.layouts.cluster import completed
 from pytest_kubecluster.layouts.kubeadm import CERTIFICATE
 from pytest_kubecluster.spec.model import ClusterSpec, NodeSpec
 from pytest_kubecluster.util.atomic import write_atomically
+from pytest_kubecluster.util.encoding import base64_text
 from pytest_kubecluster.util.templates import template_environment
 
 _PLAIN_WORD = re.compile(r"[\w@%+=:,./\-]+", re.ASCII)
@@ -112,6 +112,6 @@ def systemd_word(word: str) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     environment = template_environment("pytest_kubecluster.artifacts")
-    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    environment.filters["base64"] = base64_text
     environment.filters["systemd_word"] = systemd_word
     return environment

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import base64
 import os
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from pytest_kubecluster.cli.common import (
 from pytest_kubecluster.cluster.registry import ClusterFolder
 from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.util.atomic import write_atomically
+from pytest_kubecluster.util.encoding import base64_text
 
 _LISTS = ("clusters", "users", "contexts")
 _EMBEDDED = {
@@ -95,7 +95,7 @@ def _portable(folder: ClusterFolder) -> dict[str, Any]:
             for name, embedded in _EMBEDDED.items():
                 if name in fields:
                     content = Path(fields.pop(name)).read_bytes()
-                    fields[embedded] = base64.b64encode(content).decode()
+                    fields[embedded] = base64_text(content)
 
     def named(name: str) -> str:
         whole = f"kubecluster-{folder.name}"

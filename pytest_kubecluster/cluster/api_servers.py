@@ -15,7 +15,7 @@ from pytest_kubecluster.artifacts.certificates import SKEW
 from pytest_kubecluster.artifacts.control_plane import etcd_client
 from pytest_kubecluster.artifacts.pki import Pki
 from pytest_kubecluster.errors import KubeClusterError
-from pytest_kubecluster.nodes.api_server import ApiServer
+from pytest_kubecluster.nodes.api_server import ApiServer, last_words
 from pytest_kubecluster.nodes.journal import digest
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.spec.control_plane import ETCD, ETCD_CLIENTS
@@ -33,7 +33,6 @@ _RESTARTS = 5
 _ETCD_SECONDS = 2.0
 _LINES, _READ_LINES = 12, 200
 _PROPERTIES = "--property=Id,ActiveState,SubState,Result,ExecMainStatus,NRestarts"
-_ERRNO = re.compile(r"\[Errno -?\d+\] ")
 _TAKEN = re.compile(r":(\d+): bind: address already in use")
 
 
@@ -203,7 +202,7 @@ def etcd_state(node: NodeSpec, pki: Pki) -> str:
         except requests.Timeout:
             return "no answer"
         except requests.RequestException as error:
-            cause = _ERRNO.sub("", str(error).rpartition(": ")[2].strip("')\""))
+            cause = last_words(error).strip("')\"")
             return f"not reached: {cause or type(error).__name__}"
     return "healthy" if answer.get("health") in ("true", True) else "it has no leader"
 

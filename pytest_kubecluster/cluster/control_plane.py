@@ -119,17 +119,14 @@ class ControlPlane:
         """Admit nodes as soon as an API server answers, in the meantime."""
         ended = Event()
 
-        def admit() -> bool:
-            with suppress(KubeClusterError):
-                self.admit()
-                return True
-            return ended.wait(_PAUSE)
+        def admit() -> None:
+            while not ended.is_set():
+                with suppress(KubeClusterError):
+                    self.admit()
+                    return
+                ended.wait(_PAUSE)
 
-        def follow() -> None:
-            while not (ended.is_set() or admit()):
-                pass
-
-        thread = Thread(target=follow, daemon=True)
+        thread = Thread(target=admit, daemon=True)
         thread.start()
         try:
             yield

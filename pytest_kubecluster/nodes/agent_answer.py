@@ -19,6 +19,7 @@ from pytest_kubecluster.nodes.parts import (
     Running,
     StaticPods,
 )
+from pytest_kubecluster.util.encoding import base64_text
 
 
 def fields_of(seen: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,7 +181,7 @@ def _with_certificates(seen: Mapping[str, Any]) -> Mapping[str, Any]:
         for entry in document.get(kind) or ():
             body = entry.get(kind[:-1]) if isinstance(entry, Mapping) else None
             if certificates and isinstance(body, Mapping) and (entry.get("name") or "") == name:
-                data = base64.b64encode("".join(certificates).encode()).decode()
+                data = base64_text("".join(certificates).encode())
                 entry = {**entry, kind[:-1]: {f"{key}-data": data, **body}}
             entries.append(entry)
         if entries:

@@ -198,7 +198,7 @@ class ApiServer:
             text = str(reason)
         elif isinstance(reason, urllib3.exceptions.NewConnectionError):
             # Refused, or the name is unknown; it is a time-out by its class alone.
-            text = _ERRNO.sub("", str(reason).rpartition(": ")[2])
+            text = last_words(reason)
         elif isinstance(reason, urllib3.exceptions.ConnectTimeoutError):
             text = "no connection within 3 s"
         elif isinstance(reason, urllib3.exceptions.ReadTimeoutError):
@@ -232,6 +232,11 @@ class ApiServer:
                     "get a new kubeconfig"
                 )
         return ""
+
+
+def last_words(error: BaseException) -> str:
+    """Return what the text of a network's error ends with, without the number of the error."""
+    return _ERRNO.sub("", str(error).rpartition(": ")[2])
 
 
 def _action(method: str, path: str) -> str:

@@ -53,7 +53,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-APART = frozenset(
+_APART = frozenset(
     {
         *("config", "hostname-override", "kubeconfig"),
         *("node-ip", "node-labels", "register-with-taints", "registerWithTaints"),
@@ -171,10 +171,22 @@ def _settings(seen: Observation, *, minimal: bool) -> Iterator[tuple[str, Any]]:
     if minimal:
         with_file: dict[str, Any] | None = {} if seen.documents else None
         defaults = effective_settings(version, {}, with_file)
-    for name, setting in seen.effective.items():
-        if setting.said_in == DEFAULT or name in APART or _CUT in repr(setting.value):
+    shown = (
+        one
+        for one in seen.effective.values()
+        if one.said_in != DEFAULT and _CUT not in repr(one.value)
+    )
+    yield from statable(version, shown, defaults)
+
+
+def statable(
+    version: KubeVersion, shown: Iterable[Setting], defaults: Mapping[str, Setting]
+) -> Iterator[tuple[str, Any]]:
+    """Yield the settings that a spec file can state as such, but those equal to ``defaults``."""
+    for setting in shown:
+        name, default = setting.name, defaults.get(setting.name)
+        if name in _APART:
             continue
-        default = defaults.get(name)
         if default and same_value(version, name, default.value, setting.value):
             continue
         with suppress(SettingError):
@@ -336,7 +348,7 @@ def _in_files(seen: Observation) -> Iterator[Setting]:
     for setting in seen.effective.values():
         flag = flag_of(seen.read_as, setting.name)
         in_file = setting.said_in != DEFAULT and not setting.said_in.startswith("--")
-        if in_file and flag not in _KEYS and setting.name not in APART:
+        if in_file and flag not in _KEYS and setting.name not in _APART:
             yield setting
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
@@ -12,20 +11,17 @@ from pytest_kubecluster.errors import KubeClusterError
 from pytest_kubecluster.nodes.api_view import ApiView
 from pytest_kubecluster.nodes.node import Node
 from pytest_kubecluster.nodes.node_object import NodeObject
-from pytest_kubecluster.nodes.pin import APART, Pin, document_of, registered, spec_from, toml_of
+from pytest_kubecluster.nodes.pin import Pin, document_of, registered, spec_from, statable, toml_of
 from pytest_kubecluster.nodes.verdict import Case, differences_of
-from pytest_kubecluster.spec.kinds import SettingError, configz_shows
+from pytest_kubecluster.spec.kinds import configz_shows
 from pytest_kubecluster.spec.model import Role
 from pytest_kubecluster.spec.parts import NO_ADDRESS
 from pytest_kubecluster.spec.settings import (
     configuration_settings,
     effective_settings,
-    parse_setting,
-    same_value,
 )
 from pytest_kubecluster.spec.statements import statements_of
 from pytest_kubecluster.spec.topology import Machine
-from pytest_kubecluster.spec.values import thawed
 from pytest_kubecluster.spec.version import KubeVersion
 
 LEFT_OUT = "kubeconfig, identity, unit, files, host, and settings that /configz does not show"
@@ -90,14 +86,10 @@ def _settings(
     configz: Mapping[str, Any], version: KubeVersion, *, minimal: bool
 ) -> Iterator[tuple[str, Any]]:
     defaults = effective_settings(version, {}, {}) if minimal else {}
-    for name, setting in configuration_settings(version, configz, "/configz").items():
-        if name in APART or name in _SECRET or not configz_shows(version, name):
-            continue
-        if name.startswith("tls") and str(setting.value).endswith(_OWN_CERTIFICATE):
-            continue
-        default = defaults.get(name)
-        if default and same_value(version, name, default.value, setting.value):
-            continue
-        with suppress(SettingError):
-            parse_setting(version, name, setting.value)
-            yield name, thawed(setting.value)
+    shown = (
+        one
+        for one in configuration_settings(version, configz, "/configz").values()
+        if one.name not in _SECRET and configz_shows(version, one.name)
+        if not (one.name.startswith("tls") and str(one.value).endswith(_OWN_CERTIFICATE))
+    )
+    yield from statable(version, shown, defaults)
